@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * grpc_frame.h
+ *	  gRPC's length-prefixed messages, joined from arbitrary pieces.
+ *
+ * Source: gRPC over HTTP/2, "Length-Prefixed-Message": one byte flag (0, no
+ * compression; 1 is refused, we never offer any), four bytes big-endian
+ * length, the message.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_CORE_GRPC_FRAME_H
+#define MODAL_CORE_GRPC_FRAME_H
+
+#include "core/buf.h"
+
+#define GRPC_PREFIX_SIZE 5
+#define GRPC_MAX_MESSAGE (100 * 1024 * 1024) /* as the official SDKs */
+
+typedef enum GrpcFrameResult
+{
+	GRPC_FRAME_NEED_MORE,
+	GRPC_FRAME_READY,
+	GRPC_FRAME_COMPRESSED,
+	GRPC_FRAME_TOO_LARGE,
+	GRPC_FRAME_NO_MEMORY
+} GrpcFrameResult;
+
+typedef struct GrpcReader
+{
+	Buf pending;	/* bytes not yet handed out */
+	size_t taken;	/* of them, already consumed by the caller */
+	size_t max_message;
+} GrpcReader;
+
+extern void grpc_reader_init(GrpcReader *r, size_t max_message, BufRealloc grow);
+extern void grpc_reader_free(GrpcReader *r);
+/* Append what arrived; false when memory or the limit does not allow it. */
+extern bool grpc_reader_feed(GrpcReader *r, const void *p, size_t n);
+/* The next whole message, in place; valid until the next feed or next. */
+extern GrpcFrameResult grpc_reader_next(GrpcReader *r, const uint8_t **msg,
+										size_t *n);
+/* True when the stream ended inside a message. */
+extern bool grpc_reader_partial(const GrpcReader *r);
+/* Write the prefix of a message of n bytes. */
+extern void grpc_put_prefix(Buf *buf, size_t n);
+
+#endif /* MODAL_CORE_GRPC_FRAME_H */

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * reference.h
+ *	  Function references, as users write them.
+ *
+ *	  [server:]app/function[@version][#{options}]
+ *	  [server:]app/Class[{parameters}].method[@version][#{options}]
+ *	  server:path						(servers with protocol http)
+ *
+ * parameters and options are JSON objects; options are what
+ * modal_with_options() was given (cpu, memory, gpu, …).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_CORE_REFERENCE_H
+#define MODAL_CORE_REFERENCE_H
+
+#include "core/buf.h"
+
+/* A piece of the reference text; p NULL: absent. */
+typedef struct Slice
+{
+	const char *p;
+	size_t n;
+} Slice;
+
+typedef struct Reference
+{
+	Slice server;
+	Slice target;	  /* all after "server:", before options: an HTTP path */
+	Slice app;
+	Slice class_name; /* absent for a plain function */
+	Slice parameters; /* with its braces */
+	Slice function;	  /* function or method name */
+	int32_t version;  /* 0: the live one */
+	Slice options;	  /* with its braces */
+} Reference;
+
+/* NULL when text is well formed, else a message in PostgreSQL's style. */
+extern const char *reference_parse(const char *text, size_t n, bool http,
+								   Reference *ref);
+/* Only the part before the first ":" that can be a server's name. */
+extern Slice reference_server(const char *text, size_t n);
+
+#endif /* MODAL_CORE_REFERENCE_H */
