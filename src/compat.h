@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between PostgreSQL 14 and 18, in one place.
+ *
+ * The only file that reads PG_VERSION_NUM.  Code elsewhere is written as for
+ * the newest version; what older ones lack is provided here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_COMPAT_H
+#define MODAL_COMPAT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shm_mq.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 140000 || PG_VERSION_NUM >= 190000
+#error "modal_batch is written for PostgreSQL 14 to 18"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#include "utils/wait_classes.h"
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#else
+#include "utils/wait_event.h"
+#include "commands/explain.h"
+#endif
+
+/* Extensions' wait events have names from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define modal_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define modal_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+#if PG_VERSION_NUM < 150000
+#define shm_mq_send_compat(mqh, n, p, nowait) shm_mq_send(mqh, n, p, nowait)
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#else
+#define shm_mq_send_compat(mqh, n, p, nowait) shm_mq_send(mqh, n, p, nowait, true)
+#endif
+
+/* Wait event sets belong to a resource owner from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define CreateWaitEventSetCompat(n) CreateWaitEventSet(NULL, n)
+#else
+#define CreateWaitEventSetCompat(n) CreateWaitEventSet(TopMemoryContext, n)
+#endif
+
+/* A process's number in the PGPROC array, from 0. */
+#if PG_VERSION_NUM >= 170000
+#define MyProcSlot ((int) MyProcNumber)
+#else
+#define MyProcSlot ((int) MyProc->pgprocno)
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define ProcessMainLoopInterrupts() HandleMainLoopInterrupts()
+#endif
+
+#if PG_VERSION_NUM < 160000
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_proc.h"
+#include "utils/acl.h"
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	if (classid == ForeignServerRelationId)
+		return pg_foreign_server_aclcheck(objectid, roleid, mode);
+	Assert(classid == ProcedureRelationId);
+	return pg_proc_aclcheck(objectid, roleid, mode);
+}
+#endif
+
+#endif /* MODAL_COMPAT_H */
