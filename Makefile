@@ -1,0 +1,67 @@
+# modal_batch: builds the extension with PGXS.
+#
+#   make PG_CONFIG=/path/to/pg_config install
+#   make DEBUG_POINTS=1 ...    with the stop and fault points that tests use
+#   make local                 the local server of Modal's API (local/modal-local)
+#
+# `./check` builds and runs every test; see CONTRIBUTING.md.
+
+MODULE_big = modal_batch
+EXTENSION = modal_batch
+DATA = $(sort $(wildcard modal_batch--*.sql))
+PGFILEDESC = "modal_batch - remote functions called from SQL, at the scale of tables"
+
+PROTO_SRCS = $(wildcard src/proto/*.proto)
+PROTO_HDRS = $(PROTO_SRCS:.proto=.pb-c.h)
+SRCS = $(sort $(wildcard src/*.c src/core/*.c src/session/*.c src/worker/*.c))
+OBJS = $(SRCS:.c=.o) $(PROTO_SRCS:.proto=.pb-c.o)
+
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CFLAGS = -std=gnu11 -Wextra -MMD -MP $(CLANG_CFLAGS) $(WERROR)
+# The server's own flags are those of its compiler, which is gcc.
+CLANG_CFLAGS = $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument -Wno-unknown-warning-option)
+SHLIB_LINK = -lcurl -lprotobuf-c -lcbor -ljson-c -lcrypto
+
+# Only the entry points leave the library: the server loads modules into one
+# global name space, and names such as buf_* would meet others there.
+SHLIB_LINK += -Wl,--version-script=src/modal_batch.map
+
+ifdef DEBUG_POINTS
+PG_CPPFLAGS += -DMODAL_DEBUG_POINTS
+endif
+
+# Our functions wait for a network; inlining them into JIT-compiled
+# expressions would gain nothing, so no bitcode is made.
+override with_llvm := no
+
+EXTRA_CLEAN = $(PROTO_HDRS:.h=.[ch]) $(addsuffix /*.d,src src/*) build
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Objects live beside their sources, so they must not survive a change of
+# server version, compiler or flags: all of that is written to a file on which
+# every object depends, and the file changes only when its content does.
+BUILD_CONFIG = build/config
+BUILD_CONFIG_TEXT := $(VERSION) $(shell $(PG_CONFIG) --includedir-server) $(CC) $(CPPFLAGS) $(CFLAGS)
+ifneq ($(filter-out clean distclean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(file <$(BUILD_CONFIG)),$(BUILD_CONFIG_TEXT))
+$(shell mkdir -p $(dir $(BUILD_CONFIG)))
+$(file >$(BUILD_CONFIG),$(BUILD_CONFIG_TEXT))
+endif
+-include $(OBJS:.o=.d)
+endif
+
+$(OBJS): $(BUILD_CONFIG)
+# Sources include the generated header; until the compiler's own dependency
+# files exist, nothing else would say that it comes first.
+$(OBJS): | $(PROTO_HDRS)
+$(shlib): src/modal_batch.map
+
+%.pb-c.c %.pb-c.h &: %.proto
+	protoc-c --proto_path=$(<D) --c_out=$(@D) $(<F)
+
+.PHONY: local
+local: $(PROTO_HDRS)
+	$(MAKE) -C local
