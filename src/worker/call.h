@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * call.h
+ *	  Calls inside the dispatcher, and the two sides that meet there:
+ *	  channels.c, which receives inputs and passes outputs on, and a driver
+ *	  per protocol (modal.c, http.c), which talks to the service.
+ *
+ * Everything runs in the dispatcher's one thread, between two waits.  None of
+ * these functions throws; memory that depends on peers is malloc'd and
+ * limited.  A driver may end a call at any time with call_close; channels.c
+ * may at any time call driver->cancel (caller gone), after which the driver
+ * must not touch the call again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_WORKER_CALL_H
+#define MODAL_WORKER_CALL_H
+
+#include "core/frame.h"
+
+typedef struct DispatchCall DispatchCall;
+typedef struct Target Target;
+
+/* An input waiting at, or held by, the driver. */
+typedef struct CallInput
+{
+	struct CallInput *next;
+	int64_t ordinal;
+	size_t len;
+	uint8_t *data;	/* belongs to this input; free with call_input_free */
+} CallInput;
+
+typedef struct CallDriver
+{
+	/* A new call: open->… is copied into call.  May close it at once. */
+	void (*open) (DispatchCall *call);
+	/* call->pending has grown. */
+	void (*inputs) (DispatchCall *call);
+	/* call->finished was set: no more inputs will come. */
+	void (*finish) (DispatchCall *call);
+	/* The reader took outputs: call_may_fetch() may have become true. */
+	void (*consumed) (DispatchCall *call);
+	/* Free everything; flags are FRAME_FLAG_*. */
+	void (*cancel) (DispatchCall *call, int flags);
+} CallDriver;
+
+struct DispatchCall
+{
+	const CallDriver *driver;
+	void *state;			/* the driver's */
+	Target *target;			/* see target.h */
+	CallOpen open;			/* its slices point into memory of the call */
+	CallInput *pending, **pending_tail; /* received, not yet taken by driver */
+	uint32_t npending;
+	size_t pending_bytes;
+	bool finished;			/* FINISH received */
+	uint64_t received;		/* inputs so far */
+	uint64_t output_bytes_held; /* sent to the reader, not yet consumed */
+	/* for activity, statistics and CLOSED; kept by the driver */
+	uint64_t sent, done, failed, retries, bytes_out, bytes_in, requests;
+	/* private to channels.c follows in its own struct */
+};
+
+/* Detach the first n (at most) pending inputs as a list. */
+extern CallInput *call_take_inputs(DispatchCall *call, uint32_t n,
+								   size_t max_bytes, uint32_t *taken);
+extern void call_input_free(CallInput *input);
+
+extern void call_opened(DispatchCall *call, const CallOpened *opened);
+extern void call_accepted(DispatchCall *call, int64_t first, uint32_t count);
+/* Hand an output to the reader (copied). */
+extern void call_output(DispatchCall *call, const FrameOutput *out);
+extern void call_notice(DispatchCall *call, const char *message);
+/* The last word; frees the call: do not touch it afterwards. */
+extern void call_close(DispatchCall *call);
+extern void call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
+					  const char *detail, const char *hint,
+					  const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+/* Is there room for more output bytes? (see credit in frame.h) */
+extern bool call_may_fetch(const DispatchCall *call);
+/* Bytes of output that may still be sent before the budget is used up. */
+extern size_t call_budget_left(const DispatchCall *call);
+
+#endif /* MODAL_WORKER_CALL_H */

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * transport.h
+ *	  HTTP requests on libcurl's multi interface.  transport.c is the only
+ *	  file that includes curl.
+ *
+ * One per dispatcher process.  All sockets live in one epoll descriptor,
+ * transport_fd(), which the event loop waits on together with its latch.
+ * Completion callbacks run from transport_process(), outside of curl's
+ * frames, so they may start and cancel other requests, but must not throw.
+ * Memory is malloc'd: nothing here uses palloc.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_WORKER_TRANSPORT_H
+#define MODAL_WORKER_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+
+typedef struct Request Request;
+
+/*
+ * Where requests go: one per distinct endpoint; connections and TLS settings
+ * are shared by its requests.  Strings are copied.
+ */
+typedef struct OriginConfig
+{
+	const char *url;		/* https://host[:port] or http://host[:port] */
+	const char *ca_file;	/* NULL: the system's */
+	const char *client_cert, *client_key;
+	bool verify;			/* TLS peer and host */
+	const char *proxy;		/* NULL: none; environment is never used */
+	int max_connections;	/* 0: library default */
+	bool http2;				/* TLS: offer h2; plain: prior knowledge */
+	bool http2_required;	/* gRPC: refuse HTTP/1.1 */
+	int max_streams;		/* concurrent streams per connection */
+	int keepalive_s;		/* HTTP/2 PING interval while in use; 0: none */
+} OriginConfig;
+
+typedef struct Origin Origin;
+
+/* How a request ended below HTTP. */
+typedef enum TransportError
+{
+	TRANSPORT_OK,
+	TRANSPORT_CONNECT,	  /* name, refused, TLS handshake, h2 not offered: nothing sent */
+	TRANSPORT_TLS,		  /* certificate not accepted: never retried */
+	TRANSPORT_LOST,		  /* connection or stream lost after something was sent */
+	TRANSPORT_TIMEOUT,
+	TRANSPORT_TOO_LARGE,  /* body or headers over a limit, or decompressed */
+	TRANSPORT_ABORTED,	  /* by on_body */
+	TRANSPORT_PROTOCOL,	  /* what came is not HTTP */
+	TRANSPORT_MEMORY
+} TransportError;
+
+typedef struct Response
+{
+	TransportError error;
+	char message[256];		/* error text, no secrets, when error is set */
+	int status;				/* HTTP, 0 when none came */
+	Buf body;				/* whole body, unless on_body was given */
+	double sent_at, finished_at; /* monotonic seconds; sent_at 0: never sent */
+	double first_byte_s, total_s;
+	bool http2;
+	size_t bytes_sent, bytes_received;
+} Response;
+
+typedef struct RequestSpec
+{
+	Origin *origin;
+	const char *method;		/* "POST", … */
+	const char *path;		/* path and query, or a whole URL (blobs) */
+	const char *const *headers; /* "name: value", NULL-terminated; copied */
+	const void *body;		/* not copied: must stay until the end */
+	size_t body_len;
+	size_t max_body;		/* most bytes of answer, after decompression */
+	double timeout_s;		/* whole, from when it is sent; 0: none */
+	double connect_timeout_s;
+	double first_byte_timeout_s; /* 0: none */
+	bool accept_gzip;
+	/*
+	 * on_header: each header and trailer, name in lower case (may be NULL).
+	 * on_body: pieces as they arrive instead of collecting; false aborts.
+	 * Both run inside curl: no new requests, no cancels, no throwing.
+	 * on_done: exactly once, unless cancelled; the Response is valid during
+	 * the call; the Request is gone after it.
+	 */
+	void (*on_header) (void *arg, const char *name, size_t name_len,
+					   const char *value, size_t value_len);
+	bool (*on_body) (void *arg, const void *p, size_t n);
+	void (*on_done) (void *arg, Response *response);
+	void *arg;
+} RequestSpec;
+
+extern bool transport_init(void);
+extern int transport_fd(void);
+/* Milliseconds until transport_process() wants to run; -1: only on events. */
+extern long transport_timeout_ms(void);
+extern void transport_process(void); /* runs callbacks */
+extern int transport_connections(void);
+extern int transport_active(void);
+
+extern Origin *origin_create(const OriginConfig *config);
+extern void origin_free(Origin *origin); /* cancels what is under way */
+
+extern Request *request_start(const RequestSpec *spec); /* NULL: no memory */
+extern void request_cancel(Request *request); /* on_done is not called */
+
+extern double monotonic_seconds(void);
+
+#endif /* MODAL_WORKER_TRANSPORT_H */
