@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Like realloc(3): ptr may be NULL; size 0 frees and returns NULL.  May return
@@ -28,7 +29,7 @@ typedef struct Buf
 {
 	uint8_t *data;
 	size_t len;
-	size_t cap;
+	size_t cap; /* one byte more is allocated, for buf_cstr */
 	size_t limit; /* most bytes it may ever hold */
 	BufRealloc grow;
 	bool failed; /* sticky: out of memory, or over the limit */
@@ -38,19 +39,63 @@ typedef struct Buf
 extern void buf_init(Buf *buf, size_t limit, BufRealloc grow);
 extern void buf_free(Buf *buf);	 /* releases; buf may be used again */
 extern void buf_reset(Buf *buf); /* empties and clears "failed"; keeps memory */
-
-/* Room for n more bytes; false (and failed) if it cannot be had. */
-extern bool buf_reserve(Buf *buf, size_t n);
-/* Reserve and account for n bytes, returning where to write them, or NULL. */
-extern uint8_t *buf_extend(Buf *buf, size_t n);
-extern void buf_put(Buf *buf, const void *bytes, size_t n);
-extern void buf_put_u8(Buf *buf, uint8_t v);
-extern void buf_put_cstr(Buf *buf, const char *s); /* without its final zero */
 extern void buf_printf(Buf *buf, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Make data a C string by writing a zero byte after len (not counted). */
+/*
+ * Data as a C string: a zero byte after len, not counted.  Never fails and
+ * never moves data, for there is always room for that byte.
+ */
 extern const char *buf_cstr(Buf *buf);
 /* Drop n bytes from the front. */
 extern void buf_consume(Buf *buf, size_t n);
+/* The slow half of buf_reserve. */
+extern bool buf_enlarge(Buf *buf, size_t n);
+/* A BufRealloc made of the C library's realloc and free. */
+extern void *buf_libc_realloc(void *ptr, size_t size);
+
+/* Room for n more bytes; false (and failed) if it cannot be had. */
+static inline bool
+buf_reserve(Buf *buf, size_t n)
+{
+	if (!buf->failed && buf->cap - buf->len >= n)
+		return true;
+	return buf_enlarge(buf, n);
+}
+
+/* Reserve and account for n > 0 bytes: where to write them, or NULL. */
+static inline uint8_t *
+buf_extend(Buf *buf, size_t n)
+{
+	uint8_t *at;
+
+	if (!buf_reserve(buf, n))
+		return NULL;
+	at = buf->data + buf->len;
+	buf->len += n;
+	return at;
+}
+
+static inline void
+buf_put(Buf *buf, const void *bytes, size_t n)
+{
+	if (n > 0 && buf_reserve(buf, n))
+	{
+		memcpy(buf->data + buf->len, bytes, n);
+		buf->len += n;
+	}
+}
+
+static inline void
+buf_put_u8(Buf *buf, uint8_t v)
+{
+	if (buf_reserve(buf, 1))
+		buf->data[buf->len++] = v;
+}
+
+static inline void
+buf_put_cstr(Buf *buf, const char *s) /* without its final zero */
+{
+	buf_put(buf, s, strlen(s));
+}
 
 #endif /* MODAL_CORE_BUF_H */

@@ -49,15 +49,16 @@ typedef enum CborKind
 	CBOR_NINT,		/* u: value is -1 - u */
 	CBOR_BYTES,		/* p, n; indefinite strings arrive joined */
 	CBOR_TEXT,		/* p, n; valid UTF-8, may hold zero bytes */
-	CBOR_ARRAY,		/* u: element count, or indefinite */
-	CBOR_MAP,		/* u: pair count, or indefinite */
+	CBOR_ARRAY,		/* u: element count, or indefinite.  A count is never more */
+	CBOR_MAP,		/* u: pair count			 than the bytes left could hold */
 	CBOR_TAG,		/* u: the tag; its content follows */
 	CBOR_BOOL,		/* u: 0 or 1 */
 	CBOR_NULL,
 	CBOR_UNDEFINED,
 	CBOR_SIMPLE,	/* u: another simple value */
 	CBOR_DOUBLE,	/* d: half, single and double alike */
-	CBOR_END		/* the end of an array or map (definite or not) */
+	CBOR_END		/* the end of an array or map (definite or not); is_key
+					 * and depth as in the token that began it */
 } CborKind;
 
 typedef enum CborError
@@ -79,7 +80,8 @@ typedef struct CborToken
 	double d;
 	const uint8_t *p; /* into the input, or into the reader's join buffer */
 	size_t n;		  /*   valid until the next call */
-	bool is_key;	  /* this item is a map's key */
+	bool is_key;	  /* this item is a map's key, or the content of a tag
+					   * that is */
 	uint32_t depth;	  /* containers (and tags) open around it */
 } CborToken;
 
@@ -103,7 +105,11 @@ struct CborReader
 extern void cbor_reader_init(CborReader *r, const void *p, size_t n,
 							 uint32_t max_depth, BufRealloc grow);
 extern void cbor_reader_free(CborReader *r);
-/* False at the end of the top-level item, or on error (then r->error is set). */
+/*
+ * False at the end of the top-level item, or on error (then r->error is set).
+ * An item is known to be good, with no bytes after it, only when false came
+ * without an error.
+ */
 extern bool cbor_next(CborReader *r, CborToken *tok);
 /* Having read the token that begins an item: skip to that item's end. */
 extern bool cbor_skip(CborReader *r, const CborToken *tok);

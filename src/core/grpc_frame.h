@@ -35,14 +35,18 @@ typedef struct GrpcReader
 
 extern void grpc_reader_init(GrpcReader *r, size_t max_message, BufRealloc grow);
 extern void grpc_reader_free(GrpcReader *r);
-/* Append what arrived; false when memory or the limit does not allow it. */
+/*
+ * Append what arrived; false when memory does not allow it, or when a message
+ * of the largest size already waits to be read: read all there is after each
+ * feed.
+ */
 extern bool grpc_reader_feed(GrpcReader *r, const void *p, size_t n);
 /* The next whole message, in place; valid until the next feed or next. */
 extern GrpcFrameResult grpc_reader_next(GrpcReader *r, const uint8_t **msg,
 										size_t *n);
 /* True when the stream ended inside a message. */
 extern bool grpc_reader_partial(const GrpcReader *r);
-/* Write the prefix of a message of n bytes. */
+/* Write the prefix of a message of n bytes (more than 32 bits: buf fails). */
 extern void grpc_put_prefix(Buf *buf, size_t n);
 
 #endif /* MODAL_CORE_GRPC_FRAME_H */
