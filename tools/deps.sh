@@ -1,0 +1,121 @@
+#!/bin/bash
+# Install the Debian packages that parts of the project need.
+#
+# usage: tools/deps.sh [--pg VERSION] GROUP...
+#
+#   run      a server, the libraries, and what modal-local runs with
+#   build    compilers' input: headers, protoc, PGXS
+#   test     what ./check needs beyond these
+#   static   linters
+#   valgrind
+#
+# What is installed already is left alone, and with nothing missing no root
+# rights are needed.  No system cluster is made or started: the servers that
+# the project's commands use are private copies.
+set -euo pipefail
+
+pg=
+if [ "${1:-}" = --pg ]; then
+	pg=$2
+	shift 2
+fi
+
+die() {
+	echo "deps: $*" >&2
+	exit 1
+}
+
+if [ $# -eq 0 ]; then
+	die "usage: deps.sh [--pg VERSION] run|build|test|static|valgrind ..."
+fi
+command -v apt-get >/dev/null ||
+	die "only Debian and its relatives are supported; install what this file lists by hand"
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "packages are missing (${missing[*]}); run as root once, or install sudo"
+	fi
+}
+
+# The version of Debian's own server package, e.g. 15.
+default_pg() {
+	apt-cache show postgresql 2>/dev/null |
+		sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p' | sort -n | tail -n 1
+}
+
+installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+updated=
+update_once() {
+	if [ -z "$updated" ]; then
+		as_root apt-get -q -o DPkg::Lock::Timeout=300 update
+		updated=yes
+	fi
+}
+
+missing=(postgresql)
+if [ -z "$pg" ]; then
+	pg=$(ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1)
+fi
+if [ -z "$pg" ]; then
+	pg=$(default_pg)
+	if [ -z "$pg" ]; then
+		update_once >&2
+		pg=$(default_pg)
+	fi
+fi
+[ -n "$pg" ] || die "no PostgreSQL package found"
+
+packages=()
+for group in "$@"; do
+	case $group in
+		run)
+			packages+=("postgresql-$pg" python3 python3-cbor2 openssl rsync)
+			;;
+		build)
+			packages+=(gcc make libc6-dev pkg-config "postgresql-server-dev-$pg"
+				libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler
+				libcbor-dev libjson-c-dev libssl-dev libnghttp2-dev)
+			;;
+		test)
+			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps)
+			# Node comes with npm from some sources and without from others.
+			command -v npm >/dev/null || packages+=(nodejs npm)
+			;;
+		static)
+			packages+=(clang clang-tidy cppcheck)
+			;;
+		valgrind)
+			packages+=(valgrind libc6-dbg)
+			;;
+		*)
+			die "unknown group \"$group\""
+			;;
+	esac
+done
+
+missing=()
+for package in "${packages[@]}"; do
+	installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "deps: installing ${missing[*]}" >&2
+{
+	update_once
+
+	# Keep the server package from making a system cluster, this once.
+	no_cluster=/etc/postgresql-common/createcluster.d/modal_batch_install.conf
+	trap 'as_root rm -f "$no_cluster"' EXIT
+	as_root mkdir -p "$(dirname "$no_cluster")"
+	echo 'create_main_cluster = false' | as_root tee "$no_cluster"
+
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+		-o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
+} >&2
