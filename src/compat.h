@@ -55,6 +55,22 @@
 #define CreateWaitEventSetCompat(n) CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
+/*
+ * From 15 on shared memory is asked for in a hook, when MaxBackends is known.
+ * In 14 that happens in _PG_init, where it must be added up from its parts.
+ */
+#if PG_VERSION_NUM >= 150000
+#define MODAL_SHMEM_REQUEST_HOOK
+#define modal_max_backends() MaxBackends
+#else
+#include "postmaster/autovacuum.h"
+#include "postmaster/bgworker.h"
+#include "replication/walsender.h"
+#define modal_max_backends() \
+	(MaxConnections + autovacuum_max_workers + 1 + max_worker_processes + \
+	 max_wal_senders)
+#endif
+
 /* A process's number in the PGPROC array, from 0. */
 #if PG_VERSION_NUM >= 170000
 #define MyProcSlot ((int) MyProcNumber)

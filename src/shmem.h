@@ -33,6 +33,13 @@
 #define MODAL_LABEL_LEN 256		 /* of a function's label, with its zero byte */
 #define MODAL_MAX_RUNNERS 64
 
+/*
+ * A channel's segment: two shm_mq side by side, session to dispatcher first.
+ */
+#define MODAL_QUEUE_TO_DISPATCHER ((Size) 256 * 1024)
+#define MODAL_QUEUE_TO_SESSION ((Size) 1024 * 1024)
+#define MODAL_CHANNEL_SIZE (MODAL_QUEUE_TO_DISPATCHER + MODAL_QUEUE_TO_SESSION)
+
 typedef enum ChannelSlotState
 {
 	SLOT_FREE,
@@ -154,6 +161,7 @@ struct HTAB;
 extern struct HTAB *modal_function_stats; /* FunctionStatKey -> entry */
 
 extern void modal_shmem_init(void); /* from _PG_init, when preloading */
+/* A process's entry in modal_slot(); MyProcSlot is always below nslots. */
 extern ChannelSlot *modal_slot(int dispatcher, int procno);
 
 /* Error 55000 with a hint, unless the library was preloaded. */
