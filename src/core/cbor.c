@@ -5,7 +5,7 @@
  *
  * libcbor's streaming functions write and read the heads of items; what it
  * leaves to its caller is here: nesting, counts, tags, joining of indefinite
- * strings, UTF-8, and simple values, which it does not know.
+ * strings, UTF-8, and the few heads that it does not know.
  *
  *-------------------------------------------------------------------------
  */
@@ -407,6 +407,13 @@ read_head(CborReader *r, CborToken *tok)
 	tok->p = NULL;
 	tok->n = 0;
 
+	/* libcbor knows no simple values, and before 0.11 not the tags 6 to 20. */
+	if (r->p[0] >= 0xc0 && r->p[0] <= 0xd7)
+	{
+		tok->kind = CBOR_TAG;
+		tok->u = *r->p++ - 0xc0;
+		return true;
+	}
 	if (r->p[0] >= 0xe0 && r->p[0] <= 0xf3)
 	{
 		tok->kind = CBOR_SIMPLE;
