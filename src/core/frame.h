@@ -26,6 +26,10 @@
  * been sent and not been reported by CONSUMED.  So neither side ever holds
  * back the queue itself, and calls do not block each other.
  *
+ * Text and bytes are Slices: an absent one and an empty one are the same, and
+ * are read as { NULL, 0 }.  An OPEN that would be larger than FRAME_MAX makes
+ * its Buf fail; the texts of NOTICE and CLOSED are cut to fit.
+ *
  * After CANCEL the session forgets the call and drops what still arrives;
  * call numbers are never used again on the same channel.
  *
@@ -219,6 +223,8 @@ extern bool frame_next_input(FrameReader *r, int64_t *ordinal, Slice *data,
 extern bool frame_next_output(FrameReader *r, FrameOutput *out, bool *bad);
 extern bool frame_get_part(FrameReader *r, uint64_t *total, uint64_t *offset,
 						   Slice *data);
+/* Read records, put together from parts, with frame_next_input or _output. */
+extern void frame_read_records(FrameReader *r, const void *p, size_t n);
 
 /* --- endpoint options: a list of name/value strings ----------------------- */
 
