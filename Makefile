@@ -16,6 +16,11 @@ PROTO_HDRS = $(PROTO_SRCS:.proto=.pb-c.h)
 SRCS = $(sort $(wildcard src/*.c src/core/*.c src/session/*.c src/worker/*.c))
 OBJS = $(SRCS:.c=.o) $(PROTO_SRCS:.proto=.pb-c.o)
 
+# `make installcheck` wants a running cluster and modal-local, as they are made
+# by tools/dev-cluster, and its environment (tools/dev-cluster env).
+REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+REGRESS_OPTS = --inputdir=.
+
 PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -std=gnu11 -Wextra -MMD -MP $(CLANG_CFLAGS) $(WERROR)
@@ -54,6 +59,8 @@ endif
 endif
 
 $(OBJS): $(BUILD_CONFIG)
+# The generated code casts between kinds of function pointers.
+$(PROTO_SRCS:.proto=.pb-c.o): override CFLAGS += -Wno-cast-function-type-strict
 # Sources include the generated header; until the compiler's own dependency
 # files exist, nothing else would say that it comes first.
 $(OBJS): | $(PROTO_HDRS)
@@ -62,6 +69,7 @@ $(shlib): src/modal_batch.map
 %.pb-c.c %.pb-c.h &: %.proto
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $(<F)
 
-.PHONY: local
-local: $(PROTO_HDRS)
+.PHONY: local proto
+proto: $(PROTO_HDRS)
+local: proto
 	$(MAKE) -C local

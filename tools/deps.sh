@@ -6,6 +6,7 @@
 #   run      a server, the libraries, and what modal-local runs with
 #   build    compilers' input: headers, protoc, PGXS
 #   test     what ./check needs beyond these
+#   js       Node, for the tests with Modal's JavaScript SDK
 #   static   linters
 #   valgrind
 #
@@ -26,7 +27,7 @@ die() {
 }
 
 if [ $# -eq 0 ]; then
-	die "usage: deps.sh [--pg VERSION] run|build|test|static|valgrind ..."
+	die "usage: deps.sh [--pg VERSION] run|build|test|js|static|valgrind ..."
 fi
 command -v apt-get >/dev/null ||
 	die "only Debian and its relatives are supported; install what this file lists by hand"
@@ -43,7 +44,7 @@ as_root() {
 
 # The version of Debian's own server package, e.g. 15.
 default_pg() {
-	apt-cache show postgresql 2>/dev/null |
+	{ apt-cache show postgresql 2>/dev/null || true; } |
 		sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p' | sort -n | tail -n 1
 }
 
@@ -51,22 +52,33 @@ installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# apt's chatter matters only when it fails.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" \
+		>"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		die "apt-get $1 failed"
+	}
+}
+
 updated=
 update_once() {
 	if [ -z "$updated" ]; then
-		as_root apt-get -q -o DPkg::Lock::Timeout=300 update
+		apt update
 		updated=yes
 	fi
 }
 
 missing=(postgresql)
 if [ -z "$pg" ]; then
-	pg=$(ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1)
+	pg=$({ ls /usr/lib/postgresql 2>/dev/null || true; } | sort -n | tail -n 1)
 fi
 if [ -z "$pg" ]; then
 	pg=$(default_pg)
 	if [ -z "$pg" ]; then
-		update_once >&2
+		update_once
 		pg=$(default_pg)
 	fi
 fi
@@ -85,6 +97,8 @@ for group in "$@"; do
 			;;
 		test)
 			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps)
+			;;
+		js)
 			# Node comes with npm from some sources and without from others.
 			command -v npm >/dev/null || packages+=(nodejs npm)
 			;;
@@ -107,15 +121,12 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 echo "deps: installing ${missing[*]}" >&2
-{
-	update_once
+update_once
 
-	# Keep the server package from making a system cluster, this once.
-	no_cluster=/etc/postgresql-common/createcluster.d/modal_batch_install.conf
-	trap 'as_root rm -f "$no_cluster"' EXIT
-	as_root mkdir -p "$(dirname "$no_cluster")"
-	echo 'create_main_cluster = false' | as_root tee "$no_cluster"
+# Keep the server package from making a system cluster, this once.
+no_cluster=/etc/postgresql-common/createcluster.d/modal_batch_install.conf
+trap 'as_root rm -f "$no_cluster"; rm -f "$log"' EXIT
+as_root mkdir -p "$(dirname "$no_cluster")"
+echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
 
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-		-o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
-} >&2
+apt install --no-install-recommends "${missing[@]}"

@@ -49,5 +49,5 @@ copy_tree() {
 
 # latest_pg: the newest server version installed.
 latest_pg() {
-	ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1
+	{ ls /usr/lib/postgresql 2>/dev/null || true; } | sort -n | tail -n 1
 }
