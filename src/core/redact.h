@@ -11,10 +11,11 @@
 #include "core/buf.h"
 
 /*
- * Append text to out with every occurrence of a given secret, every Modal
- * token (ak-…, as-…), every bearer credential and the user:password and
- * query part of URLs replaced by "***".  Secrets shorter than 4 bytes are
- * ignored.  Cuts after max bytes, at a character border.
+ * Append text to out with every secret in it replaced by "***": every
+ * occurrence of one of the given secrets (those shorter than 4 bytes are
+ * ignored), Modal's tokens (ak-…, as-…, wk-…, ws-…), JSON web tokens, what
+ * follows "Bearer" or "Basic", and of URLs the user:password and query parts.
+ * At most max bytes are appended, cut at a character's border.
  */
 extern void redact(Buf *out, const char *text, size_t n,
 				   const char *const *secrets, int nsecrets, size_t max);

@@ -8,7 +8,15 @@
  *	  server:path						(servers with protocol http)
  *
  * parameters and options are JSON objects; options are what
- * modal_with_options() was given (cpu, memory, gpu, …).
+ * modal_with_options() was given (cpu, memory, gpu, …).  Their braces and
+ * strings are matched here, the rest of JSON is left to who uses them.
+ *
+ * An app's name follows the rules of the service; names of functions may
+ * also hold letters outside ASCII, as Python identifiers do.  A path, which
+ * may be empty, is one as a URL has it: percent-encoded, without fragment and
+ * without "." and ".." steps.  Whoever joins it to the URL of a server must
+ * put exactly one "/" between them: nothing in a path may become part of the
+ * host.
  *
  *-------------------------------------------------------------------------
  */
