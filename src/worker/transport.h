@@ -5,10 +5,11 @@
  *	  file that includes curl.
  *
  * One per dispatcher process.  All sockets live in one epoll descriptor,
- * transport_fd(), which the event loop waits on together with its latch.
- * Completion callbacks run from transport_process(), outside of curl's
- * frames, so they may start and cancel other requests, but must not throw.
- * Memory is malloc'd: nothing here uses palloc.
+ * transport_fd(), which the event loop waits on together with its latch;
+ * delays are timers (timer.h).  Completion callbacks run from
+ * transport_process() and timers_run(), outside of curl's frames, so they may
+ * start and cancel other requests, but must not throw.
+ * Memory is malloc'd: nothing here uses palloc, or PostgreSQL at all.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +39,7 @@ typedef struct OriginConfig
 	bool http2;				/* TLS: offer h2; plain: prior knowledge */
 	bool http2_required;	/* gRPC: refuse HTTP/1.1 */
 	int max_streams;		/* concurrent streams per connection */
-	int keepalive_s;		/* HTTP/2 PING interval while in use; 0: none */
+	int keepalive_s;		/* TCP keepalive interval; 0: none */
 } OriginConfig;
 
 typedef struct Origin Origin;
@@ -62,7 +63,8 @@ typedef struct Response
 	TransportError error;
 	char message[256];		/* error text, no secrets, when error is set */
 	int status;				/* HTTP, 0 when none came */
-	Buf body;				/* whole body, unless on_body was given */
+	Buf body;				/* whole body, unless on_body was given; may be
+							 * taken over by leaving an empty Buf here */
 	double sent_at, finished_at; /* monotonic seconds; sent_at 0: never sent */
 	double first_byte_s, total_s;
 	bool http2;
@@ -73,7 +75,8 @@ typedef struct RequestSpec
 {
 	Origin *origin;
 	const char *method;		/* "POST", … */
-	const char *path;		/* path and query, or a whole URL (blobs) */
+	const char *path;		/* path and query, or a whole URL (blobs), which
+							 * must be https where the origin is */
 	const char *const *headers; /* "name: value", NULL-terminated; copied */
 	const void *body;		/* not copied: must stay until the end */
 	size_t body_len;
@@ -96,11 +99,15 @@ typedef struct RequestSpec
 	void *arg;
 } RequestSpec;
 
-extern bool transport_init(void);
+/*
+ * The callbacks account for descriptors; they must not throw, and may be NULL.
+ * reserve returns false when the process may not have another one.
+ */
+extern bool transport_init(bool (*reserve_fd)(void), void (*release_fd)(void));
 extern int transport_fd(void);
-/* Milliseconds until transport_process() wants to run; -1: only on events. */
-extern long transport_timeout_ms(void);
 extern void transport_process(void); /* runs callbacks */
+/* Is there work for transport_process() without any event? */
+extern bool transport_busy(void);
 extern int transport_connections(void);
 extern int transport_active(void);
 
