@@ -21,13 +21,19 @@
 typedef struct DispatchCall DispatchCall;
 typedef struct Target Target;
 
-/* An input waiting at, or held by, the driver. */
+/*
+ * An input waiting at, or held by, the driver; free with call_input_free.
+ * They come from a pool, and small ones carry their data inline, so that a
+ * stream of inputs needs no allocation.
+ */
+#define CALL_INPUT_INLINE 192
 typedef struct CallInput
 {
 	struct CallInput *next;
 	int64_t ordinal;
 	size_t len;
-	uint8_t *data;	/* belongs to this input; free with call_input_free */
+	uint8_t *data;	/* belongs to this input */
+	uint8_t small[CALL_INPUT_INLINE];
 } CallInput;
 
 typedef struct CallDriver
@@ -58,8 +64,12 @@ struct DispatchCall
 	uint64_t output_bytes_held; /* sent to the reader, not yet consumed */
 	/* for activity, statistics and CLOSED; kept by the driver */
 	uint64_t sent, done, failed, retries, bytes_out, bytes_in, requests;
+	bool is_runner;			/* the caller is a job runner */
 	/* private to channels.c follows in its own struct */
 };
+
+/* The driver has changed counters: views and statistics are to follow. */
+extern void call_touch(DispatchCall *call);
 
 /* Detach the first n (at most) pending inputs as a list. */
 extern CallInput *call_take_inputs(DispatchCall *call, uint32_t n,
@@ -71,6 +81,8 @@ extern void call_accepted(DispatchCall *call, int64_t first, uint32_t count);
 /* Hand an output to the reader (copied). */
 extern void call_output(DispatchCall *call, const FrameOutput *out);
 extern void call_notice(DispatchCall *call, const char *message);
+/* What views show of a call that runs on. */
+extern void call_set_remote_id(DispatchCall *call, const char *id);
 /* The last word; frees the call: do not touch it afterwards. */
 extern void call_close(DispatchCall *call);
 extern void call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
@@ -79,6 +91,8 @@ extern void call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
 	__attribute__((format(printf, 6, 7)));
 /* Is there room for more output bytes? (see credit in frame.h) */
 extern bool call_may_fetch(const DispatchCall *call);
+/* For drivers that end a call's interest in what is still pending. */
+extern void call_drop_pending(DispatchCall *call);
 /* Bytes of output that may still be sent before the budget is used up. */
 extern size_t call_budget_left(const DispatchCall *call);
 

@@ -7,6 +7,11 @@
  *
  * Found by the bytes of CallOpen.endpoint; freed when unused for a while.
  *
+ * Options that are read for every protocol: protocol (modal, http), url (for
+ * Modal a comma-separated list, tried in turn), ssl_ca_file, ssl_cert_file,
+ * ssl_key_file, ssl_verify (off: any certificate), allow_http (a plain-text
+ * url is meant), proxy, max_connections, connect_timeout.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef MODAL_WORKER_TARGET_H
@@ -14,6 +19,7 @@
 
 #include "core/frame.h"
 #include "worker/call.h"
+#include "worker/timer.h"
 #include "worker/transport.h"
 
 struct Target
@@ -21,16 +27,25 @@ struct Target
 	char *options;		 /* the key; holds secrets */
 	size_t options_len;
 	Origin *origin;		 /* control plane, or the HTTP service */
+	const struct Protocol *protocol;
 	const CallDriver *driver;
 	void *state;		 /* the driver's per-target state */
 	uint32_t calls;		 /* open ones */
-	double unused_since; /* monotonic */
+	Timer expiry;		 /* set while unused */
+	struct TargetOption *values; /* parsed from options */
+	int nvalues;
+	char *url;			 /* the first of option url */
 	struct Target *next;
 };
 
-/* NULL when memory or the options are bad (then *error says why). */
+/*
+ * One more call uses the target of these options, or (put) one less.  NULL
+ * when memory or the options are bad (then *error says why).
+ */
 extern Target *target_get(Slice options, const char **error);
 extern void target_put(Target *target);
+/* At exit: all of them, with their connections and secrets. */
+extern void targets_free(void);
 /* An option's value, or NULL. */
 extern const char *target_option(const Target *target, const char *name);
 extern bool target_option_bool(const Target *target, const char *name, bool dflt);
@@ -38,12 +53,20 @@ extern long target_option_int(const Target *target, const char *name, long dflt)
 extern double target_option_seconds(const Target *target, const char *name,
 									double dflt);
 /* Secrets of this target, for redact(). */
+#define TARGET_MAX_SECRETS 8
 extern int target_secrets(const Target *target, const char **secrets, int max);
+/*
+ * Another origin with the target's TLS and proxy settings.  The caller frees
+ * it.  NULL when memory is short or the URL is not one that may be used.
+ */
+extern Origin *target_create_origin(const Target *target, const char *url);
 
 /* What a protocol brings; modal.c and http.c each have one. */
 typedef struct Protocol
 {
 	const char *name; /* option protocol */
+	const char *default_url; /* NULL: option url is needed */
+	bool grpc;		  /* HTTP/2 only */
 	CallDriver driver;
 	bool (*target_init) (Target *target, const char **error);
 	void (*target_free) (Target *target);

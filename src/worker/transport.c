@@ -101,6 +101,7 @@ static int nsockets;
 static Origin *kicked;
 static int nconnections;
 static int nactive;
+static TransportStats stats;
 static bool (*fd_reserve)(void);
 static void (*fd_release)(void);
 static bool h2c_reuse_broken; /* libcurl before 8.0, curl issue 10634 */
@@ -437,6 +438,9 @@ collect_figures(Request *request)
 	response->finished_at = monotonic_seconds();
 	if (response->sent_at > 0)
 		response->total_s = response->finished_at - response->sent_at;
+	stats.requests++;
+	stats.bytes_sent += response->bytes_sent;
+	stats.bytes_received += response->bytes_received;
 }
 
 static void
@@ -627,6 +631,12 @@ bool
 transport_busy(void)
 {
 	return kicked != NULL;
+}
+
+void
+transport_stats(TransportStats *to)
+{
+	*to = stats;
 }
 
 int

@@ -111,6 +111,14 @@ extern bool transport_busy(void);
 extern int transport_connections(void);
 extern int transport_active(void);
 
+/* Since the start of the process. */
+typedef struct TransportStats
+{
+	uint64_t requests, bytes_sent, bytes_received;
+} TransportStats;
+
+extern void transport_stats(TransportStats *stats);
+
 extern Origin *origin_create(const OriginConfig *config);
 extern void origin_free(Origin *origin); /* cancels what is under way */
 
