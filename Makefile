@@ -73,3 +73,21 @@ $(shlib): src/modal_batch.map
 proto: $(PROTO_HDRS)
 local: proto
 	$(MAKE) -C local
+
+# Static analysis; `./check --static` runs all three.  Generated code is not
+# ours to judge.
+ANALYZED = $(SRCS)
+CPPCHECK_FLAGS = --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+	--enable=warning,performance,portability --suppressions-list=tools/cppcheck.supp \
+	--library=posix -Isrc -D__GNUC__ -DPGDLLEXPORT= -DMODAL_DEBUG_POINTS
+
+.PHONY: clang-tidy analyze cppcheck
+clang-tidy: proto
+	clang-tidy --quiet $(ANALYZED) -- $(filter-out -W%,$(CPPFLAGS)) -DMODAL_DEBUG_POINTS -std=gnu11
+analyze: proto
+	for file in $(ANALYZED); do \
+		clang --analyze --analyzer-output text -Xclang -analyzer-werror \
+			$(CPPFLAGS) -DMODAL_DEBUG_POINTS -std=gnu11 $$file || exit 1; \
+	done
+cppcheck: proto
+	cppcheck $(CPPCHECK_FLAGS) $(ANALYZED)

@@ -1,0 +1,22 @@
+"""Does anything wake up while there is nothing to do?"""
+
+import time
+
+from harness import voluntary_switches
+
+SECONDS = 10
+
+
+def run(bench):
+    session = bench.session()
+    session.query("SELECT count(*) FROM modal_map('local:builtin/echo', "
+                  "'SELECT g FROM generate_series(1, 1000) g')")
+    # what follows a call by design (a last acknowledgement) must be over
+    time.sleep(3)
+    processes = bench.worker_pids() + [session.pid, bench.local_pid]
+    before = {pid: voluntary_switches(pid) for pid in processes}
+    time.sleep(SECONDS)
+    woken = {pid: voluntary_switches(pid) - before[pid] for pid in processes}
+    bench.say("wake-ups by process: %s" % woken)
+    session.close()
+    bench.figure("idle.wakeups", sum(woken.values()), "per %d s" % SECONDS)
