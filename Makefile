@@ -40,7 +40,7 @@ endif
 # expressions would gain nothing, so no bitcode is made.
 override with_llvm := no
 
-EXTRA_CLEAN = $(PROTO_HDRS:.h=.[ch]) $(addsuffix /*.d,src src/*) build
+EXTRA_CLEAN = $(PROTO_HDRS:.h=.[ch]) $(addsuffix /*.d,src src/*) build/config
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
