@@ -1,0 +1,104 @@
+"""What test_host.py serves without the SDK: functions and classes of all kinds."""
+
+import asyncio
+import dataclasses
+import datetime
+import functools
+import os
+import time
+
+
+def echo(value):
+    return value
+
+
+def described(value):
+    return "%s %r" % (type(value).__name__, value)
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return "slept"
+
+
+def stubborn(seconds):
+    """Notices that it is cancelled, and cleans up."""
+    try:
+        time.sleep(seconds)
+    except BaseException as exc:
+        print("cleaning up after", type(exc).__name__)
+        raise
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+def interval():
+    return datetime.timedelta(days=1)
+
+
+def end(status):
+    os._exit(status)
+
+
+def leave(status):
+    raise SystemExit(status)
+
+
+def count(n):
+    for i in range(n):
+        yield i
+
+
+def count_and_fail(n):
+    yield from range(n)
+    raise ValueError("no more")
+
+
+async def sleep_async(seconds):
+    await asyncio.sleep(seconds)
+    return "slept"
+
+
+async def count_async(n):
+    for i in range(n):
+        yield i
+
+
+@functools.lru_cache
+def cached(value):
+    return value + 1
+
+
+def _private():
+    raise AssertionError("is not served")
+
+
+class Counter:
+    start: int = 5
+
+    def add(self, n):
+        self.start += n
+        return self.start
+
+
+@dataclasses.dataclass
+class Greeter:
+    name: str
+    loud: bool = False
+    data: bytes = b"\x00\xff"
+
+    def greet(self):
+        return ("hello " + self.name).upper() if self.loud else "hello " + self.name
+
+    def letters(self):
+        yield from self.name
+
+    def _private(self):
+        raise AssertionError("is not served")
+
+
+class Failure(Exception):
+    def reason(self):
+        raise AssertionError("exceptions are not served")

@@ -1,0 +1,33 @@
+"""A file for Modal's SDK; test_host.py serves it with the stand-in."""
+
+import modal
+
+app = modal.App("named-app")
+
+
+@app.function()
+def plain(x):
+    return f"plain {x}"
+
+
+@app.function()
+def generate(n):
+    yield from range(n)
+
+
+def not_registered():
+    raise AssertionError("is not served")
+
+
+@app.cls()
+class Multiplier:
+    factor: int = modal.parameter(default=2)
+
+    @modal.enter()
+    def prepare(self):
+        self.ready = True
+
+    @modal.method()
+    def times(self, x):
+        assert self.ready
+        return x * self.factor

@@ -1,0 +1,340 @@
+"""Tests of modal_local_host.py, over its socket; prints TAP.
+
+usage: python3 test/host/test_host.py
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+import cbor2
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HOST = os.path.join(HERE, "../../local/modal_local_host.py")
+CALL = struct.Struct("<IHBBQ")
+REPLY = struct.Struct("<IBBHQ")
+MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED = range(6)
+PICKLE, CBOR = 1, 4
+
+count = 0
+failed = 0
+
+
+def ok(condition, name, diagnostics=None):
+    global count, failed
+    count += 1
+    print("%s %d - %s" % ("ok" if condition else "not ok", count, name))
+    if not condition:
+        failed += 1
+        print("# got: %r" % (diagnostics,))
+
+
+def same(got, expected, name):
+    ok(got == expected and type(got) is type(expected), name, got)
+
+
+def varint(n):
+    out = bytearray()
+    n &= (1 << 64) - 1
+    while n >= 0x80:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def parameter_set(**values):
+    """A ClassParameterSet, as clients encode it."""
+    out = b""
+    for name, value in values.items():
+        item = b"\x0a" + varint(len(name)) + name.encode()
+        if isinstance(value, bool):
+            item += b"\x10\x09\x38" + varint(value)
+        elif isinstance(value, int):
+            item += b"\x10\x02\x20" + varint(value)
+        else:
+            number, kind = (0x32, 4) if isinstance(value, bytes) else (0x1A, 1)
+            data = value if isinstance(value, bytes) else value.encode()
+            item += b"\x10" + varint(kind) + varint(number) + varint(len(data)) + data
+        out += b"\x0a" + varint(len(item)) + item
+    return out
+
+
+class Host:
+    def __init__(self, path, concurrency=1, environment=None):
+        self.sock, theirs = socket.socketpair()
+        control, self.control = os.pipe()
+        self.sock.settimeout(20)
+        self.process = subprocess.Popen(
+            [sys.executable, HOST, str(theirs.fileno()), str(control), str(concurrency), path],
+            pass_fds=[theirs.fileno(), control],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+        theirs.close()
+        os.close(control)
+        self.last_id = 0
+        self.manifest = json.loads(self.reply()[3])
+        self.targets = {f["name"]: f["target"] for f in self.manifest.get("functions", [])}
+        for cls in self.manifest.get("classes", []):
+            for method in cls["methods"]:
+                self.targets[cls["name"] + "." + method["name"]] = method["target"]
+
+    def read(self, n):
+        data = b""
+        while len(data) < n:
+            more = self.sock.recv(n - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def reply(self):
+        """(id, type, format, body) of the next one."""
+        length, kind, data_format, _, call_id = REPLY.unpack(self.read(REPLY.size))
+        return call_id, kind, data_format, self.read(length)
+
+    def frame(self, name, args, kwargs, parameters, data_format):
+        self.last_id += 1
+        body = (pickle if data_format == PICKLE else cbor2).dumps((args, kwargs))
+        return (
+            CALL.pack(4 + len(parameters) + len(body), self.targets[name], data_format, 0, self.last_id)
+            + struct.pack("<I", len(parameters))
+            + parameters
+            + body
+        )
+
+    def send(self, name, *args, parameters=b"", data_format=CBOR, **kwargs):
+        self.sock.sendall(self.frame(name, args, kwargs, parameters, data_format))
+        return self.last_id
+
+    def call(self, name, *args, **options):
+        call_id = self.send(name, *args, **options)
+        reply = self.reply()
+        assert reply[0] == call_id, reply
+        return reply[1:]
+
+    def result(self, name, *args, **options):
+        kind, data_format, body = self.call(name, *args, **options)
+        assert kind == RESULT, (kind, body)
+        return (pickle if data_format == PICKLE else cbor2).loads(body)
+
+    def failure(self, name, *args, **options):
+        """(exception, traceback, data) of a call that fails."""
+        kind, _, body = self.call(name, *args, **options)
+        assert kind == FAILURE, (kind, body)
+        texts = []
+        for _ in range(2):
+            (n,) = struct.unpack_from("<I", body)
+            texts.append(body[4 : 4 + n].decode())
+            body = body[4 + n :]
+        return texts[0], texts[1], body
+
+    def items(self, name, *args, **options):
+        """What a generator yields, and the reply that ends it."""
+        self.send(name, *args, **options)
+        items = []
+        while True:
+            _, kind, _, body = self.reply()
+            if kind != YIELD:
+                return items, kind, body
+            items.append(cbor2.loads(body))
+
+    def cancel(self, *ids):
+        os.write(self.control, b"".join(struct.pack("<Q", i) for i in ids))
+        self.process.send_signal(signal.SIGUSR1)
+
+    def close(self):
+        self.sock.close()
+        output = self.process.communicate(timeout=20)[0].decode()
+        os.close(self.control)
+        return output
+
+
+def test_manifest(host):
+    functions = {f["name"]: f["generator"] for f in host.manifest["functions"]}
+    ok("_private" not in functions, "functions with an underscore are not served")
+    same(functions["echo"], False, "a function is served")
+    same(functions["count"], True, "a generator is served as such")
+    same(functions["count_async"], True, "an async generator too")
+    ok("cached" in functions, "a decorated function is served")
+    same({f["app"] for f in host.manifest["functions"]}, {"functions"}, "the app is named after the file")
+    classes = {c["name"]: c for c in host.manifest["classes"]}
+    same(set(classes), {"Counter", "Greeter"}, "classes are served, exceptions are not")
+    same(
+        classes["Greeter"]["parameters"],
+        [
+            {"name": "name", "type": "string"},
+            {"name": "loud", "type": "bool", "default": False},
+            {"name": "data", "type": "bytes", "default": "00ff"},
+        ],
+        "parameters of a dataclass",
+    )
+    same(
+        classes["Counter"]["parameters"],
+        [{"name": "start", "type": "int", "default": 5}],
+        "annotated attributes are parameters",
+    )
+    same(
+        {m["name"]: m["generator"] for m in classes["Greeter"]["methods"]},
+        {"greet": False, "letters": True},
+        "public methods are served",
+    )
+
+
+def test_values(host):
+    for value in (None, True, -5, 1.5, "grüß", b"\x00\xff", [1, [2]], {"a": 1}, 2**70):
+        same(host.result("echo", value), value, "%.20r there and back" % (value,))
+    same(host.result("echo", value="keyword"), "keyword", "keyword arguments")
+    same(len(host.result("echo", "x" * 3_000_000)), 3_000_000, "three megabytes there and back")
+    same(host.result("sleep_async", 0.01), "slept", "an async function")
+    same(host.result("cached", 1), 2, "a decorated function runs")
+    host.sock.sendall(b"".join(host.frame("echo", (i,), {}, b"", CBOR) for i in range(1000)))
+    got = sorted(host.reply()[3] for _ in range(1000))
+    same(got, sorted(cbor2.dumps(i) for i in range(1000)), "a thousand calls at once")
+
+
+def test_failures(host):
+    exception, trace, data = host.failure("fail", "bad")
+    same(exception, "ValueError('bad')", "an exception's repr")
+    ok("in fail" in trace and "modal_local_host" not in trace, "a traceback of the user's code only", trace)
+    same(data, b"", "no pickle for a caller that sent CBOR")
+    exception, _, data = host.failure("fail", "bad", data_format=PICKLE)
+    same(repr(pickle.loads(data)), "ValueError('bad')", "the pickled exception for one that sent pickle")
+    ok(host.failure("echo")[0].startswith("TypeError("), "missing arguments")
+    ok(host.failure("interval")[0].startswith("SerializationError("), "an unserializable result")
+    ok("cbor" in host.failure("interval")[0], "names the format")
+    same(host.result("interval", data_format=PICKLE).days, 1, "pickle can write it")
+    same(host.result("described", (1, 2), data_format=PICKLE), "tuple (1, 2)", "pickle keeps tuples")
+    same(host.failure("leave", 3)[0], "SystemExit(3)", "sys.exit() is a failure")
+    host.last_id += 1
+    host.sock.sendall(CALL.pack(5, host.targets["echo"], CBOR, 0, host.last_id) + struct.pack("<I", 0) + b"\xff")
+    same(host.reply()[1], FAILURE, "arguments that are not CBOR")
+    same(host.result("echo", "alive"), "alive", "the host lives on")
+
+
+def test_generators(host):
+    for name in "count", "count_async":
+        same(host.items(name, 3), ([0, 1, 2], DONE, struct.pack("<Q", 3)), "%s yields and ends" % name)
+    same(host.items("count", 0), ([], DONE, struct.pack("<Q", 0)), "a generator without items")
+    items, kind, _ = host.items("count_and_fail", 2)
+    same((items, kind), ([0, 1], FAILURE), "a generator that fails midway")
+
+
+def test_classes(host):
+    same(host.result("Counter.add", 3), 8, "a method of an object with defaults")
+    same(host.result("Counter.add", 3), 11, "the object is kept")
+    same(host.result("Counter.add", 1, parameters=parameter_set(start=-7)), -6, "an int parameter")
+    same(host.result("Counter.add", 1), 12, "objects with other parameters are others")
+    greet = parameter_set(loud=True, name="Ann")
+    same(host.result("Greeter.greet", parameters=greet), "HELLO ANN", "string and bool parameters")
+    same(host.items("Greeter.letters", parameters=greet)[0], ["A", "n", "n"], "a generator method")
+    ok(host.failure("Greeter.greet")[0].startswith("TypeError("), "a missing parameter")
+
+
+def test_cancel(host, interrupts_threads):
+    names = ["sleep_async"] + (["sleep"] if interrupts_threads else [])
+    for name in names:
+        call_id = host.send(name, 30)
+        time.sleep(0.2)
+        start = time.monotonic()
+        host.cancel(call_id)
+        same(host.reply()[:2], (call_id, CANCELLED), "%s is cancelled" % name)
+        ok(time.monotonic() - start < 1, "at once")
+    first = host.send("sleep_async", 0.3)
+    second = host.send("sleep_async", 30)
+    third = host.send("echo", 1)
+    time.sleep(0.1)
+    host.cancel(second)
+    replies = {host.reply()[:2] for _ in range(3)}
+    same(replies, {(first, RESULT), (second, CANCELLED), (third, RESULT)}, "one of several is cancelled")
+    host.cancel(first)
+    same(host.result("echo", 1), 1, "a late cancellation does nothing")
+
+
+def test_end(host):
+    host.send("end", 3)
+    with contextlib.suppress(EOFError, ConnectionError):
+        host.reply()
+    same(host.process.wait(20), 3, "a function can end its process")
+
+
+def test_start_errors():
+    cases = [
+        ("def f(:\n", "SyntaxError", "a syntax error"),
+        ("import no_such_module\n", "ModuleNotFoundError", "a missing module"),
+        ("def f():\n    return 1 / 0\nf()\n", "ZeroDivisionError", "an exception"),
+        ("_x = 1\n", "no public function", "an empty file"),
+        ("class C:\n    x: list\n    def f(self): pass\n", "must be annotated as", "a parameter of a wrong type"),
+    ]
+    for source, expected, name in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "bad.py")
+            with open(path, "w") as file:
+                file.write(source)
+            host = Host(path)
+            error = host.manifest.get("error", "")
+            ok(expected in error and "modal_local_host" not in error, name + " is told", error)
+            host.close()
+
+
+def test_sdk():
+    """A modal.App, with a stand-in for the SDK that has the same members."""
+    path = os.path.join(HERE, "sdk_app.py")
+    host = Host(path, environment={"PYTHONPATH": os.path.join(HERE, "stand_in")})
+    same({f["app"] for f in host.manifest["functions"]}, {"named-app"}, "a modal.App keeps its name")
+    same(sorted(f["name"] for f in host.manifest["functions"]), ["generate", "plain"], "its functions are served")
+    same(host.manifest["classes"][0]["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
+    same(host.result("plain", 1), "plain 1", "a function of the app")
+    same(host.items("generate", 2)[0], [0, 1], "a generator of the app")
+    same(host.result("Multiplier.times", 5, parameters=parameter_set(factor=3)), 15, "a method, after @enter")
+    host.close()
+
+
+def main():
+    path = os.path.join(HERE, "functions.py")
+    for concurrency in 1, 4:
+        print("# %d at a time" % concurrency)
+        host = Host(path, concurrency)
+        test_manifest(host)
+        test_values(host)
+        test_failures(host)
+        test_generators(host)
+        test_classes(host)
+        test_cancel(host, concurrency == 1)
+        if concurrency == 1:
+            call_id = host.send("stubborn", 30)
+            time.sleep(0.2)
+            host.cancel(call_id)
+            same(host.reply()[1], CANCELLED, "a function may clean up when it is cancelled")
+        else:
+            start = time.monotonic()
+            for name in ["sleep", "sleep_async"] * 2:
+                host.send(name, 0.5)
+            for _ in range(4):
+                host.reply()
+            ok(time.monotonic() - start < 1.5, "four inputs run at the same time")
+        test_end(host)
+        output = host.close()
+        if concurrency == 1:
+            ok("cleaning up after InputCancellation" in output, "what functions print comes through", output)
+    host = Host(path)
+    host.close()
+    same(host.process.returncode, 0, "the host ends when the server does")
+    test_start_errors()
+    test_sdk()
+    print("1..%d" % count)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
