@@ -74,20 +74,18 @@ proto: $(PROTO_HDRS)
 local: proto
 	$(MAKE) -C local
 
-# Static analysis; `./check --static` runs all three.  Generated code is not
-# ours to judge.
+# Static analysis, for `./check --static`: clang-tidy, which includes clang's
+# analyser, and cppcheck.  Generated code is not ours to judge.  One file at a
+# time: the analyser of clang 14 mistakes va_lists when it is given several.
 ANALYZED = $(SRCS)
-CPPCHECK_FLAGS = --quiet --error-exitcode=1 --std=c11 --inline-suppr \
-	--enable=warning,performance,portability --suppressions-list=tools/cppcheck.supp \
-	--library=posix -Isrc -D__GNUC__ -DPGDLLEXPORT= -DMODAL_DEBUG_POINTS
+CPPCHECK_FLAGS = --quiet --error-exitcode=1 --std=c11 --inline-suppr -j2 \
+	--enable=warning,performance,portability \
+	--library=posix -Isrc -DMODAL_DEBUG_POINTS -DPG_VERSION_NUM=150000 \
+	-DLIBCURL_VERSION_NUM=0x075800
 
-.PHONY: clang-tidy analyze cppcheck
+.PHONY: clang-tidy cppcheck
 clang-tidy: proto
-	clang-tidy --quiet $(ANALYZED) -- $(filter-out -W%,$(CPPFLAGS)) -DMODAL_DEBUG_POINTS -std=gnu11
-analyze: proto
-	for file in $(ANALYZED); do \
-		clang --analyze --analyzer-output text -Xclang -analyzer-werror \
-			$(CPPFLAGS) -DMODAL_DEBUG_POINTS -std=gnu11 $$file || exit 1; \
-	done
+	printf '%s\n' $(ANALYZED) | xargs -P 2 -I FILE \
+		clang-tidy --quiet FILE -- $(CPPFLAGS) -DMODAL_DEBUG_POINTS -std=gnu11
 cppcheck: proto
 	cppcheck $(CPPCHECK_FLAGS) $(ANALYZED)
