@@ -52,14 +52,15 @@ typedef struct Endpoint
 
 /*
  * Look up the server that a reference names (or modal_batch.server), check
- * USAGE as the effective user, and find the user's mapping.  The result lives
- * until released; *rest is set to the reference without "server:" and its
- * options are not looked at here.  Errors: 42704 no such server, 42501 no
+ * USAGE as the effective user, and find the user's mapping.  *rest is set to
+ * the reference without "server:", a pointer into reference; what it says is
+ * not looked at here.  Errors: 42704 no such server, 42501 no
  * USAGE, 28000 no mapping or no token in it, 22023 malformed reference.
  */
 extern Endpoint *endpoint_get(const char *reference, Oid userid,
 							  const char **rest);
 extern Endpoint *endpoint_get_by_server(Oid serverid, Oid userid);
+/* Free the copy now, secrets wiped; resetting its context does as well. */
 extern void endpoint_release(Endpoint *endpoint);
 
 /* What views and errors call a function: "server:reference". */
