@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * climb.c
+ *	  Find by trying how large a number should be; see climb.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/climb.h"
+
+#include <string.h>
+
+void
+climb_init(Climb *c, uint32_t start, uint32_t max, double gain)
+{
+	memset(c, 0, sizeof(*c));
+	c->max = max > 0 ? max : 1;
+	c->value = start < c->max ? start : c->max;
+	if (c->value == 0)
+		c->value = 1;
+	c->gain = gain;
+	c->hold = CLIMB_FIRST_HOLD;
+}
+
+static void
+begin_window(Climb *c, double now)
+{
+	c->started = now;
+	c->work = 0;
+	c->events = 0;
+	c->rejected = 0;
+}
+
+static void
+move_to(Climb *c, uint32_t value, double rate, double now)
+{
+	c->before = c->value;
+	c->rate_before = rate;
+	c->value = value < 1 ? 1 : value > c->max ? c->max : value;
+	begin_window(c, now);
+}
+
+/* The trial brought nothing: back to the old value, and wait longer. */
+static void
+go_back(Climb *c, double now)
+{
+	c->value = c->before;
+	c->before = 0;
+	c->hold_until = now + c->hold;
+	c->hold = c->hold * 2 < CLIMB_MAX_HOLD ? c->hold * 2 : CLIMB_MAX_HOLD;
+	begin_window(c, now);
+}
+
+/* A window has been measured: judge the trial that it ends, or begin one. */
+static void
+decide(Climb *c, double now, double rate)
+{
+	bool overloaded = c->rejected * 4 > c->events;
+
+	if (c->before != 0 && c->value > c->before &&
+		rate < c->rate_before * c->gain)
+	{
+		go_back(c, now);
+		return;
+	}
+	if (c->before != 0 && c->value < c->before && rate < c->rate_before * 0.95)
+	{
+		/* The rejections were not our doing. */
+		go_back(c, now);
+		return;
+	}
+
+	if (overloaded && c->value > 1 && now >= c->hold_until)
+		move_to(c, c->value * 3 / 4, rate, now);
+	else if (!overloaded && c->value < c->max && now >= c->hold_until)
+	{
+		if (c->before != 0)
+			c->hold = CLIMB_FIRST_HOLD; /* the last trial helped */
+		move_to(c, c->value * 2, rate, now);
+	}
+	else
+	{
+		c->before = 0;
+		begin_window(c, now);
+	}
+}
+
+void
+climb_report(Climb *c, double now, uint64_t work, double seconds, bool rejected,
+			 bool limited)
+{
+	double elapsed;
+
+	/* Without demand, a larger value could not show what it is worth. */
+	if (!limited)
+	{
+		if (c->before == 0)
+			c->started = 0;
+		return;
+	}
+	if (c->started == 0)
+		begin_window(c, now);
+
+	/* What began before the value changed says nothing about it. */
+	if (now - seconds < c->started && c->before != 0)
+		return;
+
+	c->work += work;
+	c->events++;
+	c->rejected += rejected;
+
+	elapsed = now - c->started;
+	if (c->events >= c->value && elapsed >= CLIMB_MIN_WINDOW &&
+		elapsed >= 2 * seconds)
+		decide(c, now, (double) c->work / elapsed);
+}

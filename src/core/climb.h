@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * climb.h
+ *	  Find by trying how large a number should be: how many requests to have
+ *	  in flight, how many rows to put into one.
+ *
+ * The owner reports work that went well; a Climb compares the throughput at
+ * the present value with that at the value before, and goes on in the
+ * direction that helped.  So it grows while growing helps, gives way when a
+ * smaller value does as well (after rejections), and ignores failures that
+ * have nothing to do with the value.  Pure: time is passed in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_CORE_CLIMB_H
+#define MODAL_CORE_CLIMB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Climb
+{
+	uint32_t value;		/* the present one */
+	uint32_t max;
+	uint32_t before;	/* the one it is being compared with; 0: none */
+	double rate_before; /* work per second there */
+	double gain;		/* least gain that justifies a larger value: 1.05 */
+	/* the measurement under way */
+	double started;		/* 0: not yet */
+	uint64_t work;
+	uint32_t events;
+	uint32_t rejected;
+	double hold_until;	/* no trial before */
+	double hold;		/* seconds; doubles while trials bring nothing */
+} Climb;
+
+#define CLIMB_FIRST_HOLD 0.25 /* seconds between trials, at first */
+#define CLIMB_MAX_HOLD 8.0
+#define CLIMB_MIN_WINDOW 0.02 /* shortest measurement, seconds */
+
+extern void climb_init(Climb *c, uint32_t start, uint32_t max, double gain);
+/*
+ * Something ended at time now.  work: what it achieved (rows; 0 for a
+ * rejection by an overloaded peer, then rejected is set); seconds: how long
+ * it took; limited: was the value what kept more from being under way?
+ */
+extern void climb_report(Climb *c, double now, uint64_t work, double seconds,
+						 bool rejected, bool limited);
+
+#endif /* MODAL_CORE_CLIMB_H */
