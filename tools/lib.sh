@@ -1,6 +1,9 @@
 # Shell functions shared by ./check, ./quickstart, bench/run and tools/*.
 # Sourced by bash; the caller has set -euo pipefail.
 
+# What tools/deps.sh installed is used, and not what else this machine has.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+
 die() {
 	echo "${0##*/}: $*" >&2
 	exit 1
