@@ -230,23 +230,49 @@ def survey_class(manifest, app, name, cls):
 
 def survey_app(manifest, app, default_name):
     """The functions and classes that a modal.App of the SDK has registered."""
-    from modal.cls import _get_class_constructor_signature
-
     app_name = app.name or default_name
     web = set(app.registered_web_endpoints)
     for tag, function in app.registered_functions.items():
         if tag not in web and "*" not in tag:
             manifest.targets.append(Target(app_name, tag, function.get_raw_f()))
     for tag, cls in app.registered_classes.items():
-        user_class = cls._get_user_cls()
-        hints = typing.get_type_hints(user_class)
-        signature = [
-            p.replace(annotation=hints.get(n, p.annotation))
-            for n, p in _get_class_constructor_signature(user_class).parameters.items()
-        ]
-        methods = [(n, p.raw_f) for n, p in cls._get_partial_functions().items() if "%s.%s" % (tag, n) not in web]
-        owner = Owner(app_name, tag, cls, signature, lambda instance, name: getattr(instance, name).local)
-        manifest.add_class(owner, methods)
+        survey_app_class(manifest, app_name, tag, cls)
+
+
+def survey_app_class(manifest, app, tag, cls):
+    from modal._partial_function import _find_callables_for_obj, _PartialFunctionFlags
+    from modal.cls import _get_class_constructor_signature
+
+    user_class = cls._get_user_cls()
+    hints = typing.get_type_hints(user_class)
+    signature = [
+        p.replace(annotation=hints.get(n, p.annotation))
+        for n, p in _get_class_constructor_signature(user_class).parameters.items()
+    ]
+    partial = cls._get_partial_functions()
+    methods = {n: partial[n]._get_raw_f() for n in cls._get_method_names() if not partial[n]._is_web_endpoint()}
+
+    def make(**parameters):
+        instance = cls(**parameters)._cached_user_cls_instance()
+        for flag in _PartialFunctionFlags.ENTER_PRE_SNAPSHOT, _PartialFunctionFlags.ENTER_POST_SNAPSHOT:
+            for enter in _find_callables_for_obj(instance, flag).values():
+                result = enter()
+                if inspect.isawaitable(result):
+                    run_aside(result)
+        return instance
+
+    owner = Owner(app, tag, make, signature, lambda instance, name: methods[name].__get__(instance))
+    manifest.add_class(owner, methods.items())
+
+
+def run_aside(awaitable):
+    """Wait for something async, wherever we are called: in a loop of its own."""
+
+    async def wait():
+        return await awaitable
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, wait()).result()
 
 
 # ---------------------------------------------------------------- encoding
@@ -314,9 +340,11 @@ def encode(value, data_format):
 
 
 def encode_failure(exc, data_format):
-    frames = exc.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
+    frames = at = exc.__traceback__
+    while at is not None:  # the user's frames are those below ours
+        if at.tb_frame.f_code.co_filename == __file__:
+            frames = at.tb_next
+        at = at.tb_next
     text = repr(exc).encode(errors="replace")[:MAX_TEXT]
     trace = "".join(traceback.format_exception(type(exc), exc, frames)).encode(errors="replace")[:MAX_TEXT]
     data = b""

@@ -61,6 +61,10 @@ async def sleep_async(seconds):
     return "slept"
 
 
+async def fail_async(message):
+    raise ValueError(message)
+
+
 async def count_async(n):
     for i in range(n):
         yield i

@@ -27,7 +27,16 @@ class Multiplier:
     def prepare(self):
         self.ready = True
 
+    @modal.enter()
+    async def prepare_more(self):
+        self.really_ready = self.ready
+
     @modal.method()
     def times(self, x):
-        assert self.ready
+        assert self.really_ready
+        return x * self.factor
+
+    @modal.method()
+    async def times_async(self, x):
+        assert self.really_ready
         return x * self.factor

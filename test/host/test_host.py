@@ -1,6 +1,9 @@
 """Tests of modal_local_host.py, over its socket; prints TAP.
 
 usage: python3 test/host/test_host.py
+
+With MODAL_SDK_PATH=FOLDER the tests of files for Modal's SDK use the one that
+is installed there, not the stand-in.
 """
 
 import contextlib
@@ -207,6 +210,8 @@ def test_failures(host):
     exception, trace, data = host.failure("fail", "bad")
     same(exception, "ValueError('bad')", "an exception's repr")
     ok("in fail" in trace and "modal_local_host" not in trace, "a traceback of the user's code only", trace)
+    trace = host.failure("fail_async", "bad")[1]
+    ok("in fail_async" in trace and "asyncio" not in trace, "of async functions too", trace)
     same(data, b"", "no pickle for a caller that sent CBOR")
     exception, _, data = host.failure("fail", "bad", data_format=PICKLE)
     same(repr(pickle.loads(data)), "ValueError('bad')", "the pickled exception for one that sent pickle")
@@ -290,13 +295,15 @@ def test_start_errors():
 def test_sdk():
     """A modal.App, with a stand-in for the SDK that has the same members."""
     path = os.path.join(HERE, "sdk_app.py")
-    host = Host(path, environment={"PYTHONPATH": os.path.join(HERE, "stand_in")})
+    sdk = os.environ.get("MODAL_SDK_PATH", os.path.join(HERE, "stand_in"))
+    host = Host(path, environment={"PYTHONPATH": sdk})
     same({f["app"] for f in host.manifest["functions"]}, {"named-app"}, "a modal.App keeps its name")
     same(sorted(f["name"] for f in host.manifest["functions"]), ["generate", "plain"], "its functions are served")
     same(host.manifest["classes"][0]["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
     same(host.result("plain", 1), "plain 1", "a function of the app")
     same(host.items("generate", 2)[0], [0, 1], "a generator of the app")
-    same(host.result("Multiplier.times", 5, parameters=parameter_set(factor=3)), 15, "a method, after @enter")
+    for name in "times", "times_async":
+        same(host.result("Multiplier." + name, 5, parameters=parameter_set(factor=3)), 15, name + ", after @enter")
     host.close()
 
 
