@@ -1,0 +1,140 @@
+/* Tests of core/redact: what must not be seen, and what must stay. */
+#include "tap.h"
+
+#include <time.h>
+
+#include "core/redact.h"
+
+static const char *const secrets[] = {
+	"hunter2!", "abc", NULL, "overlap-one", "one-two-three", "",
+};
+
+static void
+check(const char *text, const char *want)
+{
+	Buf out;
+
+	buf_init(&out, 0, NULL);
+	buf_put_cstr(&out, "<");
+	redact(&out, text, strlen(text), secrets, 6, 1000);
+	buf_put_cstr(&out, ">");
+	buf_consume(&out, 1);
+	out.len--;
+	is_text(buf_cstr(&out), want, text);
+	buf_free(&out);
+}
+
+static void
+test_given(void)
+{
+	check("", "");
+	check("nothing to hide", "nothing to hide");
+	check("password hunter2! refused", "password *** refused");
+	check("hunter2!hunter2!", "******");
+	check("xhunter2!x", "x***x");
+	check("abc is too short to be one", "abc is too short to be one");
+	check("overlap-one-two-three.", "***.");
+}
+
+static void
+test_tokens(void)
+{
+	check("token ak-Abc123Def456 and as-zyxWVUT98765.",
+		  "token *** and ***.");
+	check("wk-0123456789ab/ws-0123456789ab", "***/***");
+	check("was-something-longer", "was-something-longer");
+	check("a task-force: as-is", "a task-force: as-is");
+	check("x-modal-auth-token: eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln ok",
+		  "x-modal-auth-token: *** ok");
+	check("eyJ", "eyJ");
+	check("Authorization: Bearer s3cr3t", "Authorization: Bearer ***");
+	check("authorization:bearer   secretword, then",
+		  "authorization:bearer   ***, then");
+	check("Basic dXNlcjpwdw==", "Basic ***");
+	check("basic authentication", "basic authentication");
+	check("forbearer x", "forbearer x");
+	check("Bearer", "Bearer");
+	check("Bearer ", "Bearer ");
+}
+
+static void
+test_urls(void)
+{
+	check("https://user:pw@host:8443/a", "https://***@host:8443/a");
+	check("at http://host/a?key=1&b=2 now", "at http://host/a?*** now");
+	check("http://host/a#frag", "http://host/a#***");
+	check("http://host?q", "http://host?***");
+	check("http://host?", "http://host?");
+	check("(http://a@b@c/d@e)", "(http://***@c/d@e)");
+	check("\"https://h/p?X-Sig=1\" and 2?", "\"https://h/p?***\" and 2?");
+	check("http://a/http://u:p@b/c?d=http://e?f g",
+		  "http://a/http://***@b/c?*** g");
+	check("really? yes@no", "really? yes@no");
+	check("://", "://");
+}
+
+static void
+test_cut(void)
+{
+	Buf out;
+	const char *text = "\u00e4\u00f6\u00fc hunter2! \u20ac";
+	size_t full = strlen("\u00e4\u00f6\u00fc *** \u20ac");
+	int bad = 0;
+
+	buf_init(&out, 0, NULL);
+	for (size_t max = 0; max <= full + 1; max++)
+	{
+		buf_reset(&out);
+		redact(&out, text, strlen(text), secrets, 6, max);
+		bad += out.len > max || strstr(buf_cstr(&out), "hun") != NULL ||
+			strncmp(buf_cstr(&out), "\u00e4\u00f6\u00fc *** \u20ac", out.len) != 0 ||
+			(out.len + 2 < max && out.len < full);
+		if (max == 3)
+			is_text(buf_cstr(&out), "\u00e4", "cut at a character's border");
+	}
+	is_int(bad, 0, "cut at every place");
+	buf_free(&out);
+
+	buf_init(&out, 0, NULL);
+	redact(&out, "a\0hunter2!", 10, secrets, 6, 100);
+	is_bytes(out.data, out.len, "a\0***", 5, "zero bytes are bytes");
+	buf_free(&out);
+}
+
+/* Text made to be slow must not be: each takes minutes if work is quadratic. */
+static void
+test_hostile(void)
+{
+	static const char *const pieces[] = {
+		"://", "eyJ-", "http://a@", "bearer ", "ak-", "hunter2", "?", " ",
+	};
+	const size_t size = 1 << 20;
+	char *text = malloc(size);
+	clock_t start = clock();
+	Buf out;
+
+	buf_init(&out, 0, NULL);
+	for (size_t k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++)
+	{
+		size_t n = strlen(pieces[k]);
+
+		for (size_t i = 0; i < size; i++)
+			text[i] = pieces[k][i % n];
+		buf_reset(&out);
+		redact(&out, text, size, secrets, 6, SIZE_MAX);
+	}
+	ok(clock() - start < 20 * CLOCKS_PER_SEC, "time grows with the length only");
+	buf_free(&out);
+	free(text);
+}
+
+int
+main(void)
+{
+	test_given();
+	test_tokens();
+	test_urls();
+	test_cut();
+	test_hostile();
+	return done_testing();
+}

@@ -1,0 +1,204 @@
+/* Tests of core/reference: good and bad function references. */
+#include "tap.h"
+
+#include "core/reference.h"
+
+static void
+put_slice(Buf *out, const char *name, Slice s)
+{
+	if (s.p != NULL)
+		buf_printf(out, "%s=%.*s ", name, (int) s.n, s.p);
+}
+
+static void
+check(bool http, const char *text, const char *want)
+{
+	Reference ref;
+	const char *error = reference_parse(text, strlen(text), http, &ref);
+	Buf out;
+
+	buf_init(&out, 0, NULL);
+	put_slice(&out, "server", ref.server);
+	put_slice(&out, "target", ref.target);
+	put_slice(&out, "app", ref.app);
+	put_slice(&out, "class", ref.class_name);
+	put_slice(&out, "parameters", ref.parameters);
+	put_slice(&out, "function", ref.function);
+	if (ref.version != 0)
+		buf_printf(&out, "version=%d ", ref.version);
+	put_slice(&out, "options", ref.options);
+	if (out.len > 0)
+		out.len--;
+	is_text(error ? error : buf_cstr(&out), want, text);
+	buf_free(&out);
+}
+
+static void
+test_modal(void)
+{
+	check(false, "app/f", "target=app/f app=app function=f");
+	check(false, "video-app.v2_x/embed_video",
+		  "target=video-app.v2_x/embed_video app=video-app.v2_x "
+		  "function=embed_video");
+	check(false, "local:app/f",
+		  "server=local target=app/f app=app function=f");
+	check(false, "My Server:app/f",
+		  "server=My Server target=app/f app=app function=f");
+	check(false, "app/f@7", "target=app/f@7 app=app function=f version=7");
+	check(false, "app/f@2147483647",
+		  "target=app/f@2147483647 app=app function=f version=2147483647");
+	check(false, "app/Model.predict",
+		  "target=app/Model.predict app=app class=Model function=predict");
+	check(false, "s:app/Model{\"size\": \"a}b.c\\\"}\", \"l\": [{}]}.predict@3",
+		  "server=s target=app/Model{\"size\": \"a}b.c\\\"}\", \"l\": [{}]}"
+		  ".predict@3 app=app class=Model "
+		  "parameters={\"size\": \"a}b.c\\\"}\", \"l\": [{}]} "
+		  "function=predict version=3");
+	check(false, "app/M{\"t\": \"#{@:/\"}.m#{\"gpu\": \"H100\"}",
+		  "target=app/M{\"t\": \"#{@:/\"}.m app=app class=M "
+		  "parameters={\"t\": \"#{@:/\"} function=m "
+		  "options={\"gpu\": \"H100\"}");
+	check(false, "app/f@2#{\"cpu\": 2}",
+		  "target=app/f@2 app=app function=f version=2 options={\"cpu\": 2}");
+	check(false, "app/f\u00fc\u4e2d",
+		  "target=app/f\u00fc\u4e2d app=app function=f\u00fc\u4e2d");
+	check(false,
+		  "a234567890123456789012345678901234567890123456789012345678901234/f",
+		  "target=a234567890123456789012345678901234567890123456789012345678901234/f "
+		  "app=a234567890123456789012345678901234567890123456789012345678901234 "
+		  "function=f");
+}
+
+static void
+test_modal_bad(void)
+{
+	const char *form = "function reference must have the form \"app/function\"";
+	const char *app =
+		"app name in function reference may only contain letters, digits, "
+		"dashes, periods and underscores";
+	const char *version =
+		"version in function reference must be a number from 1 to 2147483647";
+	const char *other = "function reference contains an unexpected character";
+
+	check(false, "", form);
+	check(false, "app", form);
+	check(false, "server:", form);
+	check(false, "server:app", form);
+	check(false, ":app/f", "function reference has an empty server name");
+	check(false, "/f", "function reference has no app name");
+	check(false, "app/", "function reference has no function name");
+	check(false, "app/.f", "function reference has no function name");
+	check(false, "app/{}.f", "function reference has no function name");
+	check(false, "my app/f", app);
+	check(false, " app/f", app);
+	check(false, "s:t:app/f", app);
+	check(false, "\u00e4pp/f", app);
+	check(false,
+		  "a2345678901234567890123456789012345678901234567890123456789012345/f",
+		  "app name in function reference is longer than 64 characters");
+	check(false, "app/f ", other);
+	check(false, "app/f/g", other);
+	check(false, "app/f()", other);
+	check(false, "app/a.b.c", other);
+	check(false, "app/f@1.m", other);
+	check(false, "app/f@1x", other);
+	check(false, "app/f\n", other);
+	check(false, "app/C.", "function reference has no method name");
+	check(false, "app/C{}.", "function reference has no method name");
+	check(false, "app/C{}",
+		  "class parameters in function reference must be followed by \".\" "
+		  "and a method name");
+	check(false, "app/C{\"a\": \"}.m",
+		  "class parameters in function reference have no closing brace");
+	check(false, "app/C{\"a\": \"\\",
+		  "class parameters in function reference have no closing brace");
+	check(false, "app/C{[}.m",
+		  "class parameters in function reference have no closing brace");
+	check(false, "app/f@", version);
+	check(false, "app/f@0", version);
+	check(false, "app/f@-1", version);
+	check(false, "app/f@latest", version);
+	check(false, "app/f@2147483648", version);
+	check(false, "app/f@99999999999999999999999", version);
+	check(false, "app/f#",
+		  "options after \"#\" in a function reference must be a JSON object");
+	check(false, "app/f#[]",
+		  "options after \"#\" in a function reference must be a JSON object");
+	check(false, "app/f#{",
+		  "options in function reference have no closing brace");
+	check(false, "app/f#{}x",
+		  "nothing may follow the options in a function reference");
+}
+
+static void
+test_http(void)
+{
+	const char *encode = "special characters in the path of a function "
+						 "reference must be percent-encoded";
+	const char *dots = "path in function reference must not contain \".\" or "
+					   "\"..\" steps";
+	const char *percent = "\"%\" in the path of a function reference must be "
+						  "followed by two hexadecimal digits";
+
+	check(true, "scorer:v1/score", "server=scorer target=v1/score");
+	check(true, "scorer:/v1/score?mode=a&b=%C3%BC",
+		  "server=scorer target=/v1/score?mode=a&b=%C3%BC");
+	check(true, "scorer:", "server=scorer target=");
+	check(true, "v1/models:predict", "target=v1/models:predict");
+	check(true, "scorer:a/b#{\"x\": \"#\"}",
+		  "server=scorer target=a/b options={\"x\": \"#\"}");
+	check(true, "scorer:f?q=../..", "server=scorer target=f?q=../..");
+	check(true, "scorer:a...b/.../c.", "server=scorer target=a...b/.../c.");
+
+	check(true, "https://host/a",
+		  "function reference must name a server, not a URL");
+	check(true, "//host/a", "function reference must name a server, not a URL");
+	check(true, "scorer:../admin", dots);
+	check(true, "scorer:a/./b", dots);
+	check(true, "scorer:a/..", dots);
+	check(true, "scorer:..?x", dots);
+	check(true, "scorer:a/%2e%2E/b", dots);
+	check(true, "scorer:a/.%2e", dots);
+	check(true, "scorer:a b", encode);
+	check(true, "scorer:a\\b", encode);
+	check(true, "scorer:a\r\nX-Header: 1", encode);
+	check(true, "scorer:\u00fc", encode);
+	check(true, "scorer:a{b}", encode);
+	check(true, "scorer:a%", percent);
+	check(true, "scorer:a%2", percent);
+	check(true, "scorer:a%zz", percent);
+	check(true, "scorer:a#b",
+		  "options after \"#\" in a function reference must be a JSON object");
+	check(true, ":a", "function reference has an empty server name");
+}
+
+static void
+test_server(void)
+{
+	static const char *const cases[][2] = {
+		{"s:app/f", "s"}, {"app/f", NULL}, {"app/a:b", NULL}, {"s:", "s"},
+		{"a b:c", "a b"}, {"f{\"a\":1}", NULL}, {"", NULL}, {":x", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		Slice s = reference_server(cases[i][0], strlen(cases[i][0]));
+		const char *want = cases[i][1];
+
+		ok(want == NULL ? s.p == NULL :
+						  s.p != NULL && s.n == strlen(want) &&
+				memcmp(s.p, want, s.n) == 0,
+		   "server of %s", cases[i][0]);
+	}
+	ok(reference_server("a\0b:c", 5).p == NULL, "no server beyond a zero byte");
+}
+
+int
+main(void)
+{
+	test_modal();
+	test_modal_bad();
+	test_http();
+	test_server();
+	return done_testing();
+}
