@@ -123,6 +123,8 @@ struct Execution
 	size_t args_len;
 	const uint8_t *params; /* of the object: a ClassParameterSet; may be empty */
 	size_t params_len;
+	char *const *environment; /* secrets as "NAME=value", or NULL: none; the
+							   * same pointer for the same ones, for ever */
 	int32_t idx; /* of the input in its call */
 
 	/* For the executor's use, zero at start. */

@@ -10,7 +10,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE
 #include "host.h"
 
 #include <errno.h>
@@ -26,25 +25,31 @@
 #include "host_pool.h"
 #include "util.h"
 
+/* Processes with certain variables in their environment. */
+typedef struct Variant
+{
+	struct Variant *next;
+	char *const *environment; /* NULL: none beyond ours */
+	Pool *pool;
+} Variant;
+
 typedef struct File
 {
-	const char *path;
-	char *label; /* its base name */
-	Pool *pool;
-	json_object *manifest; /* owner of all names in it */
-	bool served;
+	HostSpawn spawn; /* path, label, interpreter, concurrency */
+	int workers;
+	Variant *variants;     /* the first one is without variables */
+	const char *json;      /* its manifest; NULL: not imported yet */
+	json_object *manifest; /* the same; owner of all names in it */
 	bool failed;
 	Executor executor;
 } File;
 
 typedef struct Input
 {
-	PoolInput pool;       /* first: the pool knows only this */
+	PoolInput pool; /* first: the pool knows only this */
+	Pool *home;
 	Execution *execution; /* NULL: cancelled, nobody wants the answer */
 } Input;
-
-static File *files;
-static int n_files;
 
 /* ------------------------------------------------------- what is offered */
 
@@ -165,7 +170,7 @@ announce(File *file, json_object *entry, bool is_class)
 	}
 	if (!function_add(&function))
 	{
-		complain("%s: %s/%s is defined already", file->path, function.app,
+		complain("%s: %s/%s is defined already", file->spawn.file, function.app,
 				 function.name);
 		file->failed = true;
 	}
@@ -177,6 +182,7 @@ take_manifest(void *arg, const char *json)
 	static const char *const keys[] = {"functions", "classes"};
 	File *file = arg;
 
+	file->json = json;
 	file->manifest = json_tokener_parse(json);
 	for (int k = 0; k < 2; k++)
 	{
@@ -185,7 +191,6 @@ take_manifest(void *arg, const char *json)
 		for (size_t i = 0; i < json_object_array_length(entries); i++)
 			announce(file, json_object_array_get_idx(entries, i), k == 1);
 	}
-	file->served = true;
 	loop_stop();
 }
 
@@ -320,11 +325,34 @@ file_of(Executor *executor)
 	return (File *) ((char *) executor - offsetof(File, executor));
 }
 
+/* The processes that have these variables; started when there is work. */
+static Variant *
+get_variant(File *file, char *const *environment)
+{
+	Variant **link = &file->variants;
+	HostSpawn spawn = file->spawn;
+	Variant *variant;
+
+	while (*link != NULL && (*link)->environment != environment)
+		link = &(*link)->next;
+	if (*link != NULL)
+		return *link;
+
+	spawn.environment = environment;
+	variant = xcalloc(sizeof(Variant));
+	variant->environment = environment;
+	variant->pool =
+		pool_create(&spawn, file->workers, file->json, &events, file);
+	*link = variant;
+	return variant;
+}
+
 static void
 host_start(Executor *executor, Execution *execution)
 {
 	Input *input = xcalloc(sizeof(Input));
 
+	input->home = get_variant(file_of(executor), execution->environment)->pool;
 	input->execution = execution;
 	input->pool.group = execution->function;
 	input->pool.call = (HostCall){
@@ -336,7 +364,7 @@ host_start(Executor *executor, Execution *execution)
 		.arguments_len = execution->args_len,
 	};
 	execution->executor_data = input;
-	pool_submit(file_of(executor)->pool, &input->pool);
+	pool_submit(input->home, &input->pool);
 }
 
 static void
@@ -344,8 +372,9 @@ host_cancel(Executor *executor, Execution *execution, bool terminate)
 {
 	Input *input = execution->executor_data;
 
+	(void) executor;
 	input->execution = NULL;
-	pool_cancel(file_of(executor)->pool, &input->pool, terminate);
+	pool_cancel(input->home, &input->pool, terminate);
 }
 
 static void
@@ -357,8 +386,8 @@ host_get_stats(Executor *executor, const Function *function,
 	int waiting = 0;
 	int headroom = 0;
 
-	pool_counts(file_of(executor)->pool, function, &ready, &running, &waiting,
-				&headroom);
+	for (Variant *v = file_of(executor)->variants; v != NULL; v = v->next)
+		pool_counts(v->pool, function, &ready, &running, &waiting, &headroom);
 	stats->tasks = ready;
 	stats->running = running;
 	stats->backlog = waiting;
@@ -368,7 +397,8 @@ host_get_stats(Executor *executor, const Function *function,
 static void
 host_shutdown(Executor *executor)
 {
-	pool_destroy(file_of(executor)->pool);
+	for (Variant *v = file_of(executor)->variants; v != NULL; v = v->next)
+		pool_destroy(v->pool);
 }
 
 /* --------------------------------------------------------------- starting */
@@ -425,31 +455,43 @@ static bool
 start_file(File *file, const char *path, const char *python,
 		   const HostOptions *options)
 {
-	HostSpawn spawn = {.python = python, .file = path};
-
-	file->path = path;
-	file->label = label_of(path);
-	file->executor.start = host_start;
-	file->executor.cancel = host_cancel;
-	file->executor.get_stats = host_get_stats;
-	file->executor.shutdown = host_shutdown;
 	if (access(path, R_OK) < 0)
 	{
 		complain("%s: %s", path, strerror(errno));
 		return false;
 	}
-	spawn.label = file->label;
-	spawn.concurrency = options->concurrency;
-	file->pool = pool_create(&spawn, options->workers, &events, file);
+	file->spawn.python = python;
+	file->spawn.file = path;
+	file->spawn.label = label_of(path);
+	file->spawn.concurrency = options->concurrency;
+	file->workers = options->workers;
+	file->executor.start = host_start;
+	file->executor.cancel = host_cancel;
+	file->executor.get_stats = host_get_stats;
+	file->executor.shutdown = host_shutdown;
 	executor_register(&file->executor);
-	pool_start(file->pool);
+	pool_start(get_variant(file, NULL)->pool);
 	return true;
+}
+
+/* Run the loop until the file has been imported; false if it cannot be. */
+static bool
+await_file(File *file)
+{
+	const Pool *pool = file->variants->pool;
+
+	while (file->json == NULL && pool_error(pool) == NULL)
+		loop_run();
+	if (file->json == NULL)
+		complain("cannot serve %s:\n%s", file->spawn.file, pool_error(pool));
+	return file->json != NULL && !file->failed;
 }
 
 bool
 host_init(const HostOptions *options)
 {
 	const char *python;
+	File *files; /* stay for ever */
 
 	if (options->n_files == 0)
 		return true;
@@ -467,16 +509,10 @@ host_init(const HostOptions *options)
 	{
 		if (!start_file(&files[i], options->files[i], python, options))
 			return false;
-		n_files++;
 	}
-	for (int i = 0; i < n_files; i++)
+	for (int i = 0; i < options->n_files; i++)
 	{
-		while (!files[i].served && pool_error(files[i].pool) == NULL)
-			loop_run();
-		if (!files[i].served)
-			complain("cannot serve %s:\n%s", files[i].path,
-					 pool_error(files[i].pool));
-		if (!files[i].served || files[i].failed)
+		if (!await_file(&files[i]))
 			return false;
 	}
 	return true;

@@ -8,7 +8,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE
 #include "host_pool.h"
 
 #include <errno.h>
@@ -62,7 +61,7 @@ struct Pool
 	int size;
 	uint64_t last_id;
 	PoolList waiting;
-	char *manifest; /* of the first process */
+	char *manifest; /* as known before, or from the first process */
 	char *error;    /* why no process can be started */
 	LoopDeferred run;
 	Worker workers[];
@@ -77,8 +76,8 @@ wake(Pool *pool)
 }
 
 Pool *
-pool_create(const HostSpawn *spawn, int workers, const PoolEvents *events,
-			void *arg)
+pool_create(const HostSpawn *spawn, int workers, const char *manifest,
+			const PoolEvents *events, void *arg)
 {
 	Pool *pool = xcalloc(sizeof(Pool) + workers * sizeof(Worker));
 
@@ -86,6 +85,7 @@ pool_create(const HostSpawn *spawn, int workers, const PoolEvents *events,
 	pool->events = events;
 	pool->arg = arg;
 	pool->size = workers;
+	pool->manifest = manifest != NULL ? xstrdup(manifest) : NULL;
 	for (int i = 0; i < workers; i++)
 		pool->workers[i].pool = pool;
 	return pool;

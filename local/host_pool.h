@@ -42,7 +42,7 @@ typedef struct PoolInput
  */
 typedef struct PoolEvents
 {
-	/* What the file offers, once. */
+	/* What the file offers, once; the text stays as long as the pool. */
 	void (*manifest)(void *arg, const char *json);
 	void (*started)(PoolInput *input); /* it runs now */
 	void (*yield)(PoolInput *input, const HostReply *item);
@@ -56,10 +56,12 @@ typedef struct PoolEvents
 
 /*
  * spawn's strings, events and arg stay the owner's and must outlive the pool.
- * No process is started before the first input or pool_start.
+ * manifest: what the file is known to offer, or NULL.  No process is started
+ * before the first input or pool_start.
  */
 extern Pool *pool_create(const HostSpawn *spawn, int workers,
-						 const PoolEvents *events, void *arg);
+						 const char *manifest, const PoolEvents *events,
+						 void *arg);
 extern void pool_destroy(Pool *pool); /* its inputs are forgotten */
 extern void pool_start(Pool *pool);
 /* Why the file cannot be served, as far as known now; else NULL. */

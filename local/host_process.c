@@ -5,7 +5,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE
 #include "host_process.h"
 
 #include <errno.h>
