@@ -381,6 +381,10 @@ static bool
 pop(CborReader *r, CborToken *tok)
 {
 	tok->kind = CBOR_END;
+	tok->indefinite = false;
+	tok->u = 0;
+	tok->p = NULL;
+	tok->n = 0;
 	tok->is_key = innermost(r)->is_key;
 	tok->depth = --r->depth;
 	complete(r);

@@ -1,0 +1,109 @@
+"""Writes a few good inputs for each fuzz target: seeds.py directory
+
+They go to directory/TARGET/NUMBER; the fuzzer finds the rest from there.
+"""
+
+import collections
+import datetime
+import decimal
+import os
+import pickle
+import struct
+import sys
+import uuid
+
+CBOR = """
+00 1818 1bffffffffffffffff 3bffffffffffffffff f97e00 fa47c35000
+fb3ff199999999999a f4 f6 f7 f0 f8ff c249010000000000000000
+c074323031332d30332d32315432303a30343a30305a c1fb41d452d9ec200000
+c4822118641903e8 d82550000102030405060708090a0b0c0d0e0f d90102820102
+d903ec6a323032342d30322d3239 d9d9f783010203 5f42010243030405ff
+7f657374726561646d696e67ff 8301820203820405 9f018202039f0405ffff
+a26161016162820203 bf61610161629f0203ffff a1820102f6 63e6b0b4
+8280a0 82816568656c6c6fa1616b02 82816568656c6c6fb9000161736178
+8282c074323031332d30332d32315432303a30343a30305ad82550000102030405060708090a0b0c0d0e0fa0
+8283d901028101c48220190100c1fb41d452d9ec200000a16161f6
+""".split()
+
+REFERENCES = """
+app/f server:app/f@12 app/Class.method app/Class{"size":"a}"}.method@3#{"gpu":"H100"}
+s:app/C{"a":[1,{}]}.m scorer:/v1/score?x=%20&y scorer:a/b#{"k":1} scorer: v1:x
+scorer:a/../b https://host/x
+""".split()
+
+REDACT = [
+    b"\xfftoken ak-Abc123Def456 s3cretin aaaa",
+    b"\xffhttps://user:pw@host/a?key=1 Bearer abcdef Basic dXNlcjpwdw==",
+    b"\x10eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln \xe2\x82\xac",
+]
+
+VALUES = [
+    None, [True, 1, -1, 300, 70000, 1 << 70, -1 << 70], 1.5, "text \u20ac",
+    b"bytes", bytearray(b"array"), (1, 2, 3, 4), {"a": [1], "b": {2, 3}},
+    frozenset((1,)), ["same"] * 3, collections.OrderedDict(a=1),
+    datetime.datetime(2024, 2, 29, 23, 59, 58, 7),
+    datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone(
+        datetime.timedelta(hours=-5, seconds=1))),
+    datetime.date(2024, 2, 29), decimal.Decimal("-1.50E+7"),
+    uuid.UUID(int=1 << 127 | 1), ValueError("bad", 1), len,
+]
+
+
+def text(data):
+    return struct.pack("=I", len(data)) + data
+
+
+def frames():
+    def frame(kind, body):
+        return struct.pack("=HHI", kind, 0, 1) + body
+
+    options = text(b"url") + text(b"https://localhost") + text(b"empty") + text(b"")
+    yield frame(1, struct.pack("=BBBIIQIqqq16s", 2, 0, 1, 1, 10, 1000, 0, 0, -1,
+                               -1, b"0123456789abcdef") +
+                text(options) + text(b"app/f") + text(b"s:app/f") + text(b"") +
+                text(b"{}"))
+    yield frame(2, struct.pack("=q", 0) + text(b"one") + struct.pack("=q", 1) +
+                text(b""))
+    yield frame(3, struct.pack("=QQ", 10, 7) + text(b"end"))
+    yield frame(4, b"")
+    yield frame(5, struct.pack("=IQ", 3, 1000))
+    yield frame(65, text(b"fu-1") + text(b"fc-1") + struct.pack("=IIBB", 1, 100, 1, 0))
+    yield frame(66, struct.pack("=qI", 0, 49))
+    yield frame(67, struct.pack("=qBBHdd", 0, 1, 1, 1, 1.5, 2.5) + text(b"\xf6") +
+                struct.pack("=qBBHddB5s", 1, 0, 1, 3, 0, 0, 1, b"38000") +
+                text(b"ValueError") + text(b"bad") + text(b""))
+    yield frame(69, text(b"careful"))
+    yield frame(70, struct.pack("=BB5s", 0, 1, b"08006") + text(b"lost") +
+                text(b"") + text(b"try") + struct.pack("=6Q", 1, 2, 3, 4, 5, 6))
+    yield options
+
+
+def grpc():
+    stream = b"".join(struct.pack(">BI", 0, size) + b"x" * size
+                      for size in (5, 0, 1000, 17))
+    yield b"\0\0" + stream
+    yield b"\x10\0" + stream[:-3]
+    yield b"\xff\xff" + stream + struct.pack(">BI", 0, 1001)
+    yield b"\xff\xff" + struct.pack(">BI", 1, 0)
+
+
+def main():
+    calls = [bytes.fromhex(item) for item in CBOR]
+    targets = {
+        "cbor": calls,
+        "frame": list(frames()),
+        "grpc_frame": list(grpc()),
+        "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
+                           for protocol in (2, 4, 5)],
+        "redact": REDACT,
+        "reference": [reference.encode() for reference in REFERENCES],
+    }
+    for target, seeds in targets.items():
+        directory = os.path.join(sys.argv[1], target)
+        os.makedirs(directory, exist_ok=True)
+        for number, seed in enumerate(seeds):
+            with open(os.path.join(directory, str(number)), "wb") as file:
+                file.write(seed)
+
+
+main()
