@@ -25,8 +25,9 @@ typedef struct Channel Channel;
 
 /*
  * What the channel tells the owner of a call.  Called from channel_poll and
- * channel_wait, outside of any foreign callback; may ereport.  frame is valid
- * only during the call.  reader NULL: the link is lost.
+ * channel_wait; must not throw (it may be somebody else who waits) but for want
+ * of memory, nor register or unregister calls.  frame is valid only during the
+ * call.  reader NULL: the link is lost.
  */
 typedef void (*ChannelDeliver) (void *owner, FrameReader *reader,
 								const void *frame, Size len);
@@ -49,5 +50,9 @@ extern void channel_poll(Channel *ch);
 extern void channel_wait(long timeout_ms, uint32 wait_event);
 /* Is the link still up? */
 extern bool channel_alive(const Channel *ch);
+/* Has a dispatcher ever taken it?  Tells why a lost link was lost. */
+extern bool channel_was_attached(const Channel *ch);
+/* Move queued frames into shared memory as far as they fit. */
+extern void channel_push(Channel *ch);
 
 #endif /* MODAL_SESSION_CHANNEL_H */

@@ -74,6 +74,12 @@ extern void result_decode_row(ResultDecoder *dec, PayloadFormat format,
 							  const void *p, Size n, int scalar_column,
 							  Datum *values, bool *isnull, bool *found);
 
+/*
+ * Text from outside, in the database's encoding; what is not valid is replaced
+ * by "?".  Never an error: for messages.
+ */
+extern char *remote_text(Slice text);
+
 /* The jsonb shape of a failed input, the same everywhere (DESIGN §5). */
 extern Jsonb *error_to_jsonb(const FrameOutput *out);
 /* Raise a failed input as an error; function label and ordinal in CONTEXT. */

@@ -19,8 +19,8 @@
  * Text from outside, whatever it holds, as text of the database's encoding:
  * zero bytes and invalid characters become question marks.
  */
-static char *
-safe_text(Slice s)
+char *
+remote_text(Slice s)
 {
 	int n = (int) Min(s.n, MAX_ERROR_TEXT);
 	char *copy;
@@ -85,10 +85,10 @@ error_to_jsonb(const FrameOutput *out)
 	attempts.val.numeric = int64_to_numeric(out->attempts);
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "code", out->sqlstate);
-	push_text(&state, "type", out->type.n > 0 ? safe_text(out->type) : NULL);
-	push_text(&state, "message", safe_text(out->message));
+	push_text(&state, "type", out->type.n > 0 ? remote_text(out->type) : NULL);
+	push_text(&state, "message", remote_text(out->message));
 	push_text(&state, "traceback",
-			  out->traceback.n > 0 ? safe_text(out->traceback) : NULL);
+			  out->traceback.n > 0 ? remote_text(out->traceback) : NULL);
 	push_scalar(&state, "retryable", &retryable);
 	push_scalar(&state, "attempts", &attempts);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
@@ -97,14 +97,14 @@ error_to_jsonb(const FrameOutput *out)
 void
 error_raise(const FrameOutput *out, const char *label)
 {
-	char *message = safe_text(out->message);
+	char *message = remote_text(out->message);
 
 	ereport(ERROR,
 			(errcode(modal_sqlstate(out->sqlstate)),
 			 message[0] != '\0' ? errmsg("%s", message)
 								: errmsg("remote function failed"),
 			 out->traceback.n > 0
-				 ? errdetail("Remote traceback:\n%s", safe_text(out->traceback))
+				 ? errdetail("Remote traceback:\n%s", remote_text(out->traceback))
 				 : 0,
 			 errcontext("remote function \"%s\", input " INT64_FORMAT, label,
 						out->ordinal)));

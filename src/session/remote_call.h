@@ -86,6 +86,11 @@ typedef enum RemoteCallResult
 
 /* Without waiting.  Raises the error of a failed call, not of failed inputs. */
 extern RemoteCallResult remote_call_poll(RemoteCall *call, FrameOutput *out);
+/*
+ * Send what is collected, then sleep until something has happened on any
+ * channel, or timeout_ms (-1: none) has passed.
+ */
+extern void remote_call_wait(RemoteCall *call, long timeout_ms);
 /* Waits until there is an output or the end (never PENDING). */
 extern RemoteCallResult remote_call_next(RemoteCall *call, FrameOutput *out);
 /*
@@ -107,6 +112,8 @@ extern const CallOpened *remote_call_wait_opened(RemoteCall *call);
  */
 extern bool remote_call_accepted(RemoteCall *call, int64 *first, uint32 *count);
 extern const RemoteCallCounters *remote_call_counters(RemoteCall *call);
+/* "server:reference", for messages. */
+extern const char *remote_call_label(const RemoteCall *call);
 
 /* Cancel if still open (flags: FRAME_FLAG_*), and free. */
 extern void remote_call_close(RemoteCall *call, int flags);
