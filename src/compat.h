@@ -26,13 +26,12 @@
 
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
-#include "utils/wait_classes.h"
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
 #else
-#include "utils/wait_event.h"
 #include "commands/explain.h"
 #endif
+#include "utils/wait_event.h"
 
 /* Extensions' wait events have names from 17 on. */
 #if PG_VERSION_NUM >= 170000
@@ -80,6 +79,7 @@
 
 #if PG_VERSION_NUM < 180000
 #define ProcessMainLoopInterrupts() HandleMainLoopInterrupts()
+#define pg_noreturn __attribute__((noreturn))
 #endif
 
 #if PG_VERSION_NUM < 160000

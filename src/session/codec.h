@@ -83,7 +83,6 @@ extern char *remote_text(Slice text);
 /* The jsonb shape of a failed input, the same everywhere (DESIGN §5). */
 extern Jsonb *error_to_jsonb(const FrameOutput *out);
 /* Raise a failed input as an error; function label and ordinal in CONTEXT. */
-extern void error_raise(const FrameOutput *out, const char *label)
-	pg_attribute_noreturn();
+pg_noreturn extern void error_raise(const FrameOutput *out, const char *label);
 
 #endif /* MODAL_SESSION_CODEC_H */

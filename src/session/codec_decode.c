@@ -153,7 +153,7 @@ describe(const CborToken *tok)
 	}
 }
 
-static void
+pg_noreturn static void
 does_not_fit(const ResultDecoder *dec, const CborToken *tok, int code)
 {
 	ereport(ERROR,
@@ -163,7 +163,7 @@ does_not_fit(const ResultDecoder *dec, const CborToken *tok, int code)
 			 errdetail("The result is %s.", describe(tok))));
 }
 
-static void
+pg_noreturn static void
 wrong_kind(const ResultDecoder *dec, const CborToken *tok)
 {
 	does_not_fit(dec, tok, ERRCODE_DATATYPE_MISMATCH);
@@ -340,7 +340,7 @@ decode_bytea(ResultDecoder *dec, const CborToken *tok)
 		int len;
 
 		result = palloc(VARHDRSZ + size);
-		len = pg_b64_decode((const char *) tok->p, (int) tok->n,
+		len = pg_b64_decode((const void *) tok->p, (int) tok->n,
 							(void *) VARDATA(result), size);
 		if (len < 0)
 			ereport(ERROR,

@@ -221,7 +221,7 @@ write_bytes(Writer *w, const void *p, Size n)
 	}
 	size = pg_b64_enc_len(n);
 	text = palloc(size);
-	len = pg_b64_encode(p, n, text, size);
+	len = pg_b64_encode((const void *) p, n, text, size);
 	buf_put_u8(w->buf, '"');
 	buf_put(w->buf, text, len);
 	buf_put_u8(w->buf, '"');

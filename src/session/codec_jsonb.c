@@ -229,7 +229,7 @@ set_base64(JsonbValue *v, const uint8 *p, Size n)
 	int size = pg_b64_enc_len((int) n);
 	char *text = palloc(size + 1);
 
-	set_text(v, text, pg_b64_encode((const char *) p, (int) n, text, size));
+	set_text(v, text, pg_b64_encode((const void *) p, (int) n, text, size));
 }
 
 /* Text survives a later token only as a copy when its string was joined. */

@@ -81,7 +81,7 @@ extern Datum cbor_numeric(CborReader *r, const CborToken *tag);
 extern Jsonb *cbor_to_jsonb(CborReader *r, const CborToken *tok);
 /* Next token; raises what is wrong with the bytes. */
 extern void codec_next(CborReader *r, CborToken *tok);
-extern void codec_bad_bytes(CborReader *r) pg_attribute_noreturn();
+pg_noreturn extern void codec_bad_bytes(CborReader *r);
 /* UTF-8 text from outside in the database's encoding; error 22P05 for \0. */
 extern char *codec_text(const uint8_t *p, Size n, Size *len);
 

@@ -67,7 +67,7 @@ input_format(const Endpoint *endpoint)
 }
 
 static Jsonb *
-call_once(const Endpoint *endpoint, const char *rest, const Buf *payload)
+call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload)
 {
 	RemoteCallSpec spec = {.kind = CALL_REMOTE,
 						   .reference = rest,
@@ -76,7 +76,7 @@ call_once(const Endpoint *endpoint, const char *rest, const Buf *payload)
 						   .total_inputs = 1};
 	FrameOutput out;
 
-	remote_call_once(CurrentMemoryContext, endpoint, &spec, payload->data,
+	remote_call_and_wait(CurrentMemoryContext, endpoint, &spec, payload->data,
 					 payload->len, &out);
 	return result_to_jsonb(out.format, out.data.p, out.data.n);
 }
@@ -161,7 +161,7 @@ modal_remote(PG_FUNCTION_ARGS)
 
 	buf_init(&payload, (Size) modal_max_payload_kb * 1024, buf_palloc);
 	encode_variadic(fcinfo, endpoint, &payload);
-	PG_RETURN_JSONB_P(call_once(endpoint, rest, &payload));
+	PG_RETURN_JSONB_P(call_and_wait(endpoint, rest, &payload));
 }
 
 Datum
@@ -175,7 +175,7 @@ modal_call(PG_FUNCTION_ARGS)
 	buf_init(&payload, (Size) modal_max_payload_kb * 1024, buf_palloc);
 	arg_encode_jsonb(endpoint, &payload, PG_GETARG_JSONB_P(1),
 					 PG_GETARG_JSONB_P(2));
-	PG_RETURN_JSONB_P(call_once(endpoint, rest, &payload));
+	PG_RETURN_JSONB_P(call_and_wait(endpoint, rest, &payload));
 }
 
 /*
