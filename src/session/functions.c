@@ -76,7 +76,7 @@ call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload)
 						   .total_inputs = 1};
 	FrameOutput out;
 
-	remote_call_and_wait(CurrentMemoryContext, endpoint, &spec, payload->data,
+	remote_call_once(CurrentMemoryContext, endpoint, &spec, payload->data,
 					 payload->len, &out);
 	return result_to_jsonb(out.format, out.data.p, out.data.n);
 }
