@@ -89,3 +89,24 @@ CREATE FUNCTION modal_web_url(function text)
 	AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION modal_web_url(text) IS
 	'the URL of a web function, NULL when the function is not one';
+
+-- ---------------------------------------------------------------------------
+-- Typed functions (docs/typed-functions.md)
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION modal_language_handler() RETURNS language_handler
+	LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_language_handler() IS
+	'calls functions of LANGUAGE modal';
+
+CREATE FUNCTION modal_language_validator(oid) RETURNS void
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_language_validator(oid) IS
+	'checks functions of LANGUAGE modal when they are created';
+
+-- Its functions reach the network, so nobody may use it by default; TRUSTED
+-- is what makes it possible to grant USAGE at all.
+CREATE TRUSTED LANGUAGE modal
+	HANDLER modal_language_handler VALIDATOR modal_language_validator;
+REVOKE ALL ON LANGUAGE modal FROM PUBLIC;
+COMMENT ON LANGUAGE modal IS 'functions that run remotely';

@@ -96,4 +96,28 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 }
 #endif
 
+/* The ExecutorRun hook lost execute_once in 18. */
+#if PG_VERSION_NUM >= 180000
+#define EXECUTOR_RUN_PARAMS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define EXECUTOR_RUN_ARGS queryDesc, direction, count
+#define EXECUTOR_RUN_ONCE (!queryDesc->already_executed)
+#else
+#define EXECUTOR_RUN_PARAMS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count, \
+		bool execute_once
+#define EXECUTOR_RUN_ARGS queryDesc, direction, count, execute_once
+#define EXECUTOR_RUN_ONCE execute_once
+#endif
+
+#if PG_VERSION_NUM >= 150000
+#define window_agg_run_condition(plan) (((WindowAgg *) (plan))->runCondition)
+#define GenerationContextCreateCompat(parent, name) \
+	GenerationContextCreate(parent, name, ALLOCSET_DEFAULT_SIZES)
+#else
+#define window_agg_run_condition(plan) NIL
+#define GenerationContextCreateCompat(parent, name) \
+	GenerationContextCreate(parent, name, ALLOCSET_DEFAULT_MAXSIZE)
+#endif
+
 #endif /* MODAL_COMPAT_H */

@@ -20,11 +20,23 @@ int modal_runner_idle_ms = 10 * 1000;
 char *modal_default_server = NULL;
 int modal_window = 1000;
 int modal_window_bytes_kb = 64 * 1024;
+#ifdef MODAL_DEBUG_POINTS
+char *modal_debug_remote_language = NULL;
+#endif
 
 void
 modal_guc_init(void)
 {
 	/* Kept in order of name. */
+#ifdef MODAL_DEBUG_POINTS
+	DefineCustomStringVariable(
+		"modal_batch.debug_remote_language",
+		"Language whose functions are planned as if they were remote.",
+		"For tests; \"*\" stands for every language.",
+		&modal_debug_remote_language, "", PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL,
+		NULL, NULL);
+#endif
+
 	DefineCustomIntVariable(
 		"modal_batch.dispatchers",
 		"Number of background workers that talk to remote services.",

@@ -17,6 +17,14 @@ extern char *modal_default_server;		  /* .server */
 extern int modal_window;				  /* .window: inputs in flight per call */
 extern int modal_window_bytes_kb;		  /* .window_bytes: results held per call */
 
+#ifdef MODAL_DEBUG_POINTS
+/*
+ * For tests: functions of this language ("*": of any) are rewritten as if
+ * they were LANGUAGE modal, and called as usual by the apply node.
+ */
+extern char *modal_debug_remote_language; /* .debug_remote_language */
+#endif
+
 extern void modal_guc_init(void);
 
 #endif /* MODAL_GUC_H */

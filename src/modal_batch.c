@@ -14,6 +14,7 @@
 
 #include "guc.h"
 #include "postmaster/bgworker.h"
+#include "session/async.h"
 #include "shmem.h"
 
 PG_MODULE_MAGIC;
@@ -48,6 +49,7 @@ _PG_init(void)
 		return;
 
 	modal_shmem_init();
+	modal_async_init();
 
 	/* pg_upgrade runs the server to move catalogs, not to do the work. */
 	if (IsBinaryUpgrade)

@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ *
+ * async_exec_explain.c
+ *	  What EXPLAIN says about an apply node.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "session/async_exec.h"
+#include "session/async_plan.h"
+#include "session/language.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+/* A line of indented text. */
+static void
+text_line(ExplainState *es, const char *line)
+{
+	appendStringInfoSpaces(es->str, es->indent * 2);
+	appendStringInfo(es->str, "%s\n", line);
+}
+
+static void
+explain_stats(const ApplyCall *call, ExplainState *es)
+{
+	ApplyCallStats stats;
+
+	apply_call_stats(call, &stats);
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyUInteger("Calls", NULL, stats.due, es);
+		ExplainPropertyUInteger("Inputs Sent", NULL, stats.inputs, es);
+		ExplainPropertyUInteger("Inputs Shared", NULL, stats.due - stats.inputs,
+								es);
+		ExplainPropertyInteger("Most In Flight", NULL, stats.max_in_flight, es);
+		ExplainPropertyUInteger("Batches", NULL, stats.batches, es);
+		ExplainPropertyUInteger("Bytes Sent", NULL, stats.bytes_sent, es);
+		ExplainPropertyUInteger("Bytes Received", NULL, stats.bytes_received,
+								es);
+		ExplainPropertyFloat("Time Waiting", "ms", stats.wait_us / 1000.0, 3,
+							 es);
+		ExplainPropertyFloat("Remote Time p50", "ms",
+							 stats.remote_p50_us / 1000.0, 3, es);
+		ExplainPropertyFloat("Remote Time Max", "ms",
+							 stats.remote_max_us / 1000.0, 3, es);
+		return;
+	}
+
+	text_line(es, psprintf("Calls: %llu  Inputs: %llu sent, %llu shared",
+						   (unsigned long long) stats.due,
+						   (unsigned long long) stats.inputs,
+						   (unsigned long long) (stats.due - stats.inputs)));
+	text_line(es, psprintf("Most In Flight: %d  Batches: %llu  Bytes: %llu "
+						   "sent, %llu received",
+						   stats.max_in_flight,
+						   (unsigned long long) stats.batches,
+						   (unsigned long long) stats.bytes_sent,
+						   (unsigned long long) stats.bytes_received));
+	if (es->timing)
+		text_line(es, psprintf("Time: %.3f ms waiting, remote p50 %.3f ms, "
+							   "max %.3f ms",
+							   stats.wait_us / 1000.0,
+							   stats.remote_p50_us / 1000.0,
+							   stats.remote_max_us / 1000.0));
+}
+
+static void
+explain_call(const ApplyCall *call, List *context, ExplainState *es)
+{
+	FuncExpr *expr = apply_call_expr(call);
+	List *guards = apply_call_guards(call);
+	bool prefix = es->verbose || list_length(es->rtable) > 1;
+	char *shown;
+
+	if (es->verbose)
+		shown = deparse_expression((Node *) expr, context, prefix, false);
+	else
+		shown = get_func_name(expr->funcid);
+
+	ExplainOpenGroup("Remote Call", NULL, true, es);
+	ExplainPropertyText("Remote Call", shown, es);
+	es->indent += es->format == EXPLAIN_FORMAT_TEXT;
+	if (!typed_function_is_simulated(expr->funcid))
+		ExplainPropertyText("Function", typed_function_label(expr->funcid), es);
+	if (guards != NIL)
+		ExplainPropertyText(
+			"Condition",
+			deparse_expression((Node *) make_ands_explicit(guards), context,
+							   prefix, false),
+			es);
+	if (es->analyze)
+		explain_stats(call, es);
+	es->indent -= es->format == EXPLAIN_FORMAT_TEXT;
+	ExplainCloseGroup("Remote Call", NULL, true, es);
+}
+
+void
+apply_explain(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	ApplyState *state = (ApplyState *) node;
+	List *context = set_deparse_context_plan(es->deparse_cxt,
+											 node->ss.ps.plan, ancestors);
+
+	ExplainOpenGroup("Remote Calls", "Remote Calls", false, es);
+	for (int i = 0; i < state->ncalls; i++)
+		explain_call(state->calls[i], context, es);
+	ExplainCloseGroup("Remote Calls", "Remote Calls", false, es);
+
+	ExplainPropertyInteger("Window", NULL, apply_window(state), es);
+	if (state->flags & APPLY_LIMITED)
+		ExplainPropertyText("Prefetch", "limited", es);
+	else if (!(state->flags & APPLY_DRAIN))
+		ExplainPropertyText("Prefetch", "slow start", es);
+}
