@@ -38,6 +38,7 @@ typedef Modal__Client__DataFormat DataFormat;
 
 typedef Modal__Client__GenericResult__GenericStatus ResultStatus;
 #define RESULT_(s) MODAL__CLIENT__GENERIC_RESULT__GENERIC_STATUS__GENERIC_STATUS_##s
+#define RESULT_UNSPECIFIED RESULT_(UNSPECIFIED)
 #define RESULT_SUCCESS RESULT_(SUCCESS)
 #define RESULT_FAILURE RESULT_(FAILURE)
 #define RESULT_TERMINATED RESULT_(TERMINATED)

@@ -5,8 +5,8 @@
  *
  * Single-threaded, on epoll.  Callbacks run one at a time and must not block.
  * Work that other callbacks only announce (a reply to a poll, a write to a
- * connection) is done by "idle" callbacks once all ready descriptors and due
- * timers of a round have been served, so that it is done for many at a time.
+ * connection) is deferred until all ready descriptors and due timers of a
+ * round have been served, so that it is done for many at a time.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,12 +42,13 @@ struct LoopDeferred
 {
 	LoopDeferred *next;
 	bool queued;
+	bool late;
 	LoopCallback cb;
 	void *arg;
 };
 
 extern void loop_init(void);
-/* Runs until loop_stop. */
+/* Runs until loop_stop; may be run again. */
 extern void loop_run(void);
 extern void loop_stop(void);
 
@@ -65,6 +66,9 @@ extern void loop_set_timer(LoopTimer *timer, double seconds, LoopCallback cb,
 extern void loop_clear_timer(LoopTimer *timer);
 
 extern void loop_defer(LoopDeferred *deferred, LoopCallback cb, void *arg);
+/* The same, after all that are not late: for writes to connections. */
+extern void loop_defer_late(LoopDeferred *deferred, LoopCallback cb,
+							void *arg);
 extern void loop_cancel_deferred(LoopDeferred *deferred);
 
 /* cb(arg) runs in the loop after the signal (SIGCHLD, SIGHUP, SIGTERM, ...). */

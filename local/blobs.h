@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * blobs.h
+ *	  Payloads that are too large to travel inline: one file each.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_LOCAL_BLOBS_H
+#define MODAL_LOCAL_BLOBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util.h"
+
+#define BLOB_ID_SIZE 28
+#define BLOB_PART_SIZE (8 * 1024 * 1024) /* of a multipart upload */
+#define MAX_BLOB_SIZE ((int64_t) 4 * 1024 * 1024 * 1024)
+#define MAX_BLOB_PARTS (MAX_BLOB_SIZE / BLOB_PART_SIZE)
+
+extern void blobs_init(const char *state_dir);
+extern void blob_new_id(char *out);
+/* Is it the id of a blob (that may not be there)? */
+extern bool blob_id_valid(const char *id, size_t len);
+/* Is it there, whole? */
+extern bool blob_exists(const char *id);
+/* Keep data under a new id. */
+extern void blob_write(char *id, const void *data, size_t len);
+/* The content, to be freed; NULL: there is no such blob. */
+extern uint8_t *blob_read(const char *id, size_t *len);
+
+/*
+ * An upload: part 0 is the whole blob, 1 and more are parts of it.  The file
+ * counts from blob_finish on.
+ */
+extern int blob_open_part(const char *id, int part);
+extern bool blob_finish_part(const char *id, int part);
+/*
+ * Join n parts; false when one is missing.  etag: the MD5 of their MD5s, in
+ * hexadecimal, a hyphen and n, as S3 has it.
+ */
+#define BLOB_ETAG_SIZE 48
+extern bool blob_join(const char *id, int n, char *etag);
+extern int blob_open(const char *id, int64_t *size);
+
+#endif /* MODAL_LOCAL_BLOBS_H */

@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * faults.h
+ *	  Misbehaviour on demand, for the tests of clients.
+ *
+ * Rules come from a script (--faults FILE, read again on SIGHUP) or, for one
+ * request, from its header x-modal-local-fault.  docs/modal-local.md has the
+ * language.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_LOCAL_FAULTS_H
+#define MODAL_LOCAL_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What happens to one RPC; all zero: nothing. */
+typedef struct Fault
+{
+	bool active;
+	double delay_before; /* seconds before the request is applied */
+	double delay_after;	 /* seconds between that and the reply */
+	bool after;			 /* status, reset, drop, goaway: once it is applied */
+	int status;			 /* gRPC status instead of the reply, 0: none */
+	double retry_after;	 /* with status: an RPCRetryPolicy; < 0: none */
+	int http_status;	 /* instead of a gRPC reply */
+	bool reset;			 /* the stream */
+	bool drop;			 /* the connection */
+	bool goaway;
+	bool no_trailers;
+	bool truncate; /* the message, in its middle */
+} Fault;
+
+/* What happens to one input (at its execution) or to its output. */
+typedef struct InputFault
+{
+	bool internal_failure; /* instead of an execution */
+	bool lost;			   /* never executed, no output */
+	bool duplicate;		   /* output is given twice */
+	bool reorder;		   /* output is given after the next one */
+} InputFault;
+
+/* Read the script now and on SIGHUP; NULL: there is none. */
+extern void faults_init(const char *path);
+/* The fault for this call of the RPC, counting it. */
+extern Fault faults_for_rpc(const char *name, const char *header);
+/* The fault for this attempt of an input.  Quick when no rule is for inputs. */
+extern InputFault faults_for_input(int32_t idx, uint32_t attempt);
+
+#endif /* MODAL_LOCAL_FAULTS_H */

@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * idempotency.h
+ *	  Replies by idempotency key, so that a repeated request is applied once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_LOCAL_IDEMPOTENCY_H
+#define MODAL_LOCAL_IDEMPOTENCY_H
+
+#include "rpc.h"
+
+/*
+ * The reply to an earlier request of the same method and key; NULL: none.
+ * Valid until the next idempotency_put.
+ */
+extern const Buf *idempotency_get(const Rpc *rpc);
+/* Remember the reply of rpc, which must have a key, and not be known yet. */
+extern void idempotency_put(const Rpc *rpc);
+
+#endif /* MODAL_LOCAL_IDEMPOTENCY_H */

@@ -1,0 +1,281 @@
+/*-------------------------------------------------------------------------
+ *
+ * main.c
+ *	  modal-local: a server of Modal's API on this machine.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "blobs.h"
+#include "builtin.h"
+#include "calls.h"
+#include "conn.h"
+#include "faults.h"
+#include "host.h"
+#include "loop.h"
+#include "options.h"
+#include "registry.h"
+#include "rpc.h"
+#include "util.h"
+
+#define DEFAULT_PORT 9443
+#define DEFAULT_TOKEN_ID "ak-local"
+#define DEFAULT_TOKEN_SECRET "as-local"
+#define IDLE_CHECKS 10 /* in the time allowed */
+
+Options options = {
+	.host = "127.0.0.1",
+	.port = DEFAULT_PORT,
+	.workers = 2,
+	.concurrency = 1,
+};
+
+static LoopTimer idle_timer;
+static double last_busy;
+
+static const char usage[] =
+	"modal-local serves Modal's API on this machine.\n"
+	"\n"
+	"Usage: modal-local [OPTION]... [FILE.py]...\n"
+	"\n"
+	"Serves app \"builtin\" and, for each FILE.py, its public functions and\n"
+	"classes as an app of the file's name.\n"
+	"\n"
+	"  --port PORT         port to listen on, 0 for any free one (9443)\n"
+	"  --host HOST         address to listen on (127.0.0.1)\n"
+	"  --dir DIR           where certificate, blobs and calls are kept\n"
+	"                      (~/.local/state/modal-local)\n"
+	"  --workers N         Python processes per file (2)\n"
+	"  --concurrency N     inputs at a time in each of them (1)\n"
+	"  --log FILE          append a line per request to FILE\n"
+	"  --faults FILE       misbehave as FILE says; read again on SIGHUP\n"
+	"  --exit-with-parent  exit when the process that started it does\n"
+	"  --idle-limit SECS   exit after so long without a connection\n"
+	"  --help              show this and exit\n"
+	"\n"
+	"The token is that of MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or else\n"
+	DEFAULT_TOKEN_ID " and " DEFAULT_TOKEN_SECRET
+	".  docs/modal-local.md says more.\n";
+
+enum
+{
+	OPT_PORT = 256,
+	OPT_HOST,
+	OPT_DIR,
+	OPT_WORKERS,
+	OPT_CONCURRENCY,
+	OPT_LOG,
+	OPT_FAULTS,
+	OPT_PARENT,
+	OPT_IDLE,
+	OPT_HELP
+};
+
+static const struct option long_options[] = {
+	{"port", required_argument, NULL, OPT_PORT},
+	{"host", required_argument, NULL, OPT_HOST},
+	{"dir", required_argument, NULL, OPT_DIR},
+	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"concurrency", required_argument, NULL, OPT_CONCURRENCY},
+	{"log", required_argument, NULL, OPT_LOG},
+	{"faults", required_argument, NULL, OPT_FAULTS},
+	{"exit-with-parent", no_argument, NULL, OPT_PARENT},
+	{"idle-limit", required_argument, NULL, OPT_IDLE},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static int
+integer_option(const char *name, int min, int max)
+{
+	char *end;
+	long value = strtol(optarg, &end, 10);
+
+	if (end == optarg || *end != '\0' || value < min || value > max)
+		die("--%s must be a number from %d to %d", name, min, max);
+	return (int) value;
+}
+
+static void
+parse_options(int argc, char **argv)
+{
+	int c;
+	int which;
+
+	while ((c = getopt_long(argc, argv, "", long_options, &which)) != -1)
+	{
+		switch (c)
+		{
+			case OPT_PORT:
+				options.port = integer_option("port", 0, 65535);
+				break;
+			case OPT_HOST:
+				options.host = optarg;
+				break;
+			case OPT_DIR:
+				options.state_dir = optarg;
+				break;
+			case OPT_WORKERS:
+				options.workers = integer_option("workers", 1, 256);
+				break;
+			case OPT_CONCURRENCY:
+				options.concurrency = integer_option("concurrency", 1, 1000);
+				break;
+			case OPT_LOG:
+				options.log_path = optarg;
+				break;
+			case OPT_FAULTS:
+				options.faults_path = optarg;
+				break;
+			case OPT_PARENT:
+				options.exit_with_parent = true;
+				break;
+			case OPT_IDLE:
+				options.idle_limit = integer_option("idle-limit", 1, 86400);
+				break;
+			case OPT_HELP:
+				fputs(usage, stdout);
+				exit(0);
+			default:
+				die("try --help");
+		}
+	}
+	options.files = argv + optind;
+	options.n_files = argc - optind;
+}
+
+/* mkdir -p */
+static void
+make_directory(const char *path)
+{
+	char *copy = xstrdup(path);
+
+	for (char *p = copy + 1;; p++)
+	{
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0755) != 0 && errno != EEXIST)
+			die_errno("cannot create directory \"%s\"", copy);
+		*p = c;
+		if (c == '\0')
+			break;
+	}
+	free(copy);
+}
+
+static void
+prepare_state_directory(void)
+{
+	const char *base = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	char *absolute;
+
+	if (options.state_dir == NULL && base != NULL && base[0] == '/')
+		options.state_dir = xasprintf("%s/modal-local", base);
+	else if (options.state_dir == NULL)
+		options.state_dir = xasprintf("%s/.local/state/modal-local",
+									  home != NULL ? home : "/tmp");
+	make_directory(options.state_dir);
+	absolute = realpath(options.state_dir, NULL);
+	if (absolute == NULL)
+		die_errno("cannot use directory \"%s\"", options.state_dir);
+	options.state_dir = absolute;
+}
+
+static void
+stop(void *arg)
+{
+	(void) arg;
+	loop_stop();
+}
+
+static void
+check_idle(void *arg)
+{
+	(void) arg;
+	if (conn_count() > 0)
+		last_busy = loop_now();
+	if (loop_now() - last_busy >= options.idle_limit)
+		loop_stop();
+	else
+		loop_set_timer(&idle_timer, options.idle_limit / IDLE_CHECKS,
+					   check_idle, NULL);
+}
+
+/* For people, but for the first line: for programs that start us. */
+static void
+announce(const char *token_id, const char *token_secret)
+{
+	printf("ready\t%d\t%s/ca.pem\t%s\t%s\n", options.port, options.state_dir,
+		   token_id, token_secret);
+	printf("\nServing %d functions on https://localhost:%d (and http, for tests).\n",
+		   registry_count(), options.port);
+	printf("\n"
+		   "CREATE SERVER local FOREIGN DATA WRAPPER modal_batch\n"
+		   "  OPTIONS (url 'https://localhost:%d', ssl_ca_file '%s/ca.pem');\n"
+		   "CREATE USER MAPPING FOR CURRENT_USER SERVER local\n"
+		   "  OPTIONS (token_id '%s', token_secret '%s');\n",
+		   options.port, options.state_dir, token_id, token_secret);
+	fflush(stdout);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *token_id = getenv("MODAL_TOKEN_ID");
+	const char *token_secret = getenv("MODAL_TOKEN_SECRET");
+	pid_t parent = getppid();
+	HostOptions host = {0};
+
+	parse_options(argc, argv);
+	if (token_id == NULL || token_secret == NULL)
+	{
+		token_id = DEFAULT_TOKEN_ID;
+		token_secret = DEFAULT_TOKEN_SECRET;
+	}
+	prepare_state_directory();
+	loop_init();
+	if (options.exit_with_parent)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != parent)
+			return 0;
+	}
+	loop_on_signal(SIGTERM, stop, NULL);
+	loop_on_signal(SIGINT, stop, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	blobs_init(options.state_dir);
+	faults_init(options.faults_path);
+	rpc_init(token_id, token_secret, options.log_path);
+	calls_init();
+	builtin_init();
+	host.files = options.files;
+	host.n_files = options.n_files;
+	host.workers = options.workers;
+	host.concurrency = options.concurrency;
+	if (options.n_files > 0 && !host_init(&host))
+		return 1;
+	options.port = conn_listen(options.host, options.port, options.state_dir);
+	announce(token_id, token_secret);
+	if (options.idle_limit > 0)
+	{
+		last_busy = loop_now();
+		check_idle(NULL);
+	}
+	loop_run();
+	conn_stop_listening();
+	executors_shutdown();
+	return 0;
+}

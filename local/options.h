@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.h
+ *	  What the command line said; set once by main.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_LOCAL_OPTIONS_H
+#define MODAL_LOCAL_OPTIONS_H
+
+#include <stdbool.h>
+
+typedef struct Options
+{
+	const char *host;
+	int port; /* the one in use */
+	const char *state_dir;
+	const char *log_path;	 /* NULL: no request log */
+	const char *faults_path; /* NULL: no faults */
+	int workers;			 /* Python processes per file */
+	int concurrency;		 /* inputs at a time in each of them */
+	bool exit_with_parent;
+	double idle_limit; /* seconds without a connection, then exit; 0: none */
+	char **files;	   /* Python files to serve */
+	int n_files;
+} Options;
+
+extern Options options;
+
+#endif /* MODAL_LOCAL_OPTIONS_H */
