@@ -110,3 +110,199 @@ CREATE TRUSTED LANGUAGE modal
 	HANDLER modal_language_handler VALIDATOR modal_language_validator;
 REVOKE ALL ON LANGUAGE modal FROM PUBLIC;
 COMMENT ON LANGUAGE modal IS 'functions that run remotely';
+
+-- ---------------------------------------------------------------------------
+-- Durable jobs (docs/jobs.md)
+-- ---------------------------------------------------------------------------
+
+CREATE SEQUENCE modal_batch.job_id_seq;
+
+-- Counters are updated with every batch of results: leave room for it in the
+-- page, and no index on what changes.
+CREATE TABLE modal_batch.job (
+	id bigint PRIMARY KEY DEFAULT nextval('modal_batch.job_id_seq'),
+	owner regrole NOT NULL,
+	function text NOT NULL,
+	version int,
+	state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running',
+		'paused', 'cancelling', 'completed', 'failed', 'cancelled')),
+	priority int NOT NULL DEFAULT 0,
+	kwargs jsonb,
+	format text NOT NULL CHECK (format IN ('cbor', 'json')),
+	seed uuid NOT NULL DEFAULT gen_random_uuid(),
+	remote_call_id text,
+	terminate boolean NOT NULL DEFAULT false,
+	inputs bigint NOT NULL,
+	run_offset bigint NOT NULL DEFAULT 0,
+	submitted bigint NOT NULL DEFAULT 0,
+	succeeded bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	stale bigint NOT NULL DEFAULT 0,
+	mode text NOT NULL CHECK (mode IN ('result', 'insert', 'upsert', 'update', 'discard')),
+	into_table regclass,
+	key_columns text[] NOT NULL DEFAULT '{}',
+	check_columns text[] NOT NULL DEFAULT '{}',
+	result_column text,
+	error_column text,
+	on_complete text,
+	on_complete_done boolean NOT NULL DEFAULT false,
+	search_path text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	started_at timestamptz,
+	finished_at timestamptz,
+	last_error jsonb
+) WITH (fillfactor = 50);
+ALTER SEQUENCE modal_batch.job_id_seq OWNED BY modal_batch.job.id;
+CREATE INDEX job_unfinished ON modal_batch.job (priority DESC, id) WHERE finished_at IS NULL;
+
+-- A run of inputs: "first" is the index of the first one in the present run,
+-- "done" a bit for each that has an outcome.  "ordinals" says where inputs
+-- stood in the job, when that is not their index.
+CREATE TABLE modal_batch.chunk (
+	job bigint NOT NULL,
+	first bigint NOT NULL,
+	count int NOT NULL,
+	inputs bytea NOT NULL,
+	done bytea,
+	ordinals bigint[],
+	PRIMARY KEY (job, first)
+) WITH (autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0.1,
+	toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_scale_factor = 0.1);
+
+-- Results of jobs without a table, and the failures of every job.  "payload"
+-- is the failed input itself, for modal_retry.
+CREATE TABLE modal_batch.result (
+	job bigint NOT NULL,
+	ordinal bigint NOT NULL,
+	input jsonb,
+	result jsonb,
+	error jsonb,
+	attempts int,
+	started_at timestamptz,
+	finished_at timestamptz,
+	payload bytea,
+	PRIMARY KEY (job, ordinal)
+);
+
+-- Everybody may look; rows are for the job's owner and members of that role.
+ALTER TABLE modal_batch.job ENABLE ROW LEVEL SECURITY;
+ALTER TABLE modal_batch.chunk ENABLE ROW LEVEL SECURITY;
+ALTER TABLE modal_batch.result ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_jobs ON modal_batch.job FOR SELECT
+	USING (pg_has_role(owner, 'USAGE'));
+CREATE POLICY own_jobs ON modal_batch.result FOR SELECT
+	USING (job IN (SELECT id FROM modal_batch.job WHERE pg_has_role(owner, 'USAGE')));
+GRANT SELECT ON modal_batch.job, modal_batch.result TO PUBLIC;
+
+SELECT pg_extension_config_dump('modal_batch.job', '');
+SELECT pg_extension_config_dump('modal_batch.job_id_seq', '');
+SELECT pg_extension_config_dump('modal_batch.chunk', '');
+SELECT pg_extension_config_dump('modal_batch.result', '');
+
+CREATE VIEW modal_batch.jobs WITH (security_barrier) AS
+SELECT j.id AS job, j.owner, j.function, j.version, j.state, j.priority,
+	j.inputs,
+	j.inputs - d.done - f.in_flight AS waiting,
+	f.in_flight, j.succeeded, j.failed, j.stale,
+	CASE WHEN j.inputs > 0 THEN round(100.0 * d.done / j.inputs, 1) ELSE 100 END AS percent,
+	r.rate,
+	CASE WHEN j.finished_at IS NULL AND r.rate > 0
+		THEN make_interval(secs => (j.inputs - d.done) / r.rate) END AS eta,
+	CASE WHEN j.state = 'pending' THEN clock_timestamp() - j.created_at END AS waited,
+	j.mode, j.into_table, j.remote_call_id,
+	j.created_at, j.started_at, j.finished_at, j.last_error
+FROM modal_batch.job j
+	CROSS JOIN LATERAL (SELECT j.succeeded + j.failed + j.stale) AS d(done)
+	CROSS JOIN LATERAL (SELECT CASE WHEN j.finished_at IS NULL
+		THEN greatest(j.submitted - (d.done - j.run_offset), 0) ELSE 0 END) AS f(in_flight)
+	CROSS JOIN LATERAL (SELECT round((d.done / nullif(extract(epoch FROM
+		coalesce(j.finished_at, clock_timestamp()) - j.started_at), 0))::numeric, 1)) AS r(rate)
+WHERE pg_has_role(j.owner, 'USAGE');
+COMMENT ON VIEW modal_batch.jobs IS 'own background jobs and how far they are';
+GRANT SELECT ON modal_batch.jobs TO PUBLIC;
+
+CREATE FUNCTION modal_spawn(function text, VARIADIC args "any") RETURNS bigint
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+CREATE FUNCTION modal_spawn(function text) RETURNS bigint
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_spawn(text, "any") IS
+	'calls a remote function in the background, once this transaction has committed';
+
+CREATE FUNCTION modal_spawn_map(function text, query text, kwargs jsonb DEFAULT '{}',
+		key text[] DEFAULT '{}', into_table regclass DEFAULT NULL,
+		result_column name DEFAULT 'result', error_column name DEFAULT NULL,
+		mode text DEFAULT 'insert', on_complete text DEFAULT NULL, priority int DEFAULT 0)
+	RETURNS bigint LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_spawn_map(text, text, jsonb, text[], regclass, name, name, text, text, int) IS
+	'calls a remote function in the background for every row of a query and stores the results';
+
+CREATE FUNCTION modal_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_wait(bigint, interval) IS
+	'waits for the end of a job and returns its state';
+
+CREATE FUNCTION modal_batch.check_job(job bigint) RETURNS bigint
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'modal_check_job';
+COMMENT ON FUNCTION modal_batch.check_job(bigint) IS
+	'its argument, or an error when there is no such job of yours';
+
+CREATE FUNCTION modal_results(job bigint)
+	RETURNS TABLE (ordinal bigint, input jsonb, result jsonb, error jsonb, attempts int,
+		started_at timestamptz, finished_at timestamptz)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT r.ordinal, r.input, r.result, r.error, r.attempts, r.started_at, r.finished_at
+	FROM modal_batch.result r
+	WHERE r.job = (SELECT modal_batch.check_job(modal_results.job)) ORDER BY r.ordinal;
+END;
+COMMENT ON FUNCTION modal_results(bigint) IS
+	'results of a job that has no table for them, and the failures of any job';
+
+-- Two statements: the second one's snapshot is taken after the wait.
+CREATE FUNCTION modal_gather(VARIADIC jobs bigint[])
+	RETURNS TABLE (job bigint, ordinal bigint, result jsonb, error jsonb)
+	LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT modal_wait(j.job) FROM unnest(modal_gather.jobs) AS j(job);
+	SELECT j.job, r.ordinal, r.result, r.error
+	FROM unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
+		CROSS JOIN LATERAL modal_results(j.job) AS r
+	ORDER BY j.n, r.ordinal;
+END;
+COMMENT ON FUNCTION modal_gather(bigint[]) IS
+	'waits for the end of jobs and returns their results';
+
+CREATE FUNCTION modal_cancel(job bigint, terminate_containers boolean DEFAULT false)
+	RETURNS boolean LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_cancel(bigint, boolean) IS
+	'stops a job here and at the remote side; false when it had ended already';
+CREATE FUNCTION modal_pause(job bigint) RETURNS boolean
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_pause(bigint) IS
+	'sends no more inputs of a job and applies no results until modal_resume';
+CREATE FUNCTION modal_resume(job bigint) RETURNS boolean
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_resume(bigint) IS 'goes on with a paused job';
+CREATE FUNCTION modal_retry(job bigint) RETURNS bigint
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_retry(bigint) IS
+	'runs the failed inputs of a job again, or goes on with a failed job; returns how many inputs';
+CREATE FUNCTION modal_forget(job bigint) RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_forget(bigint) IS
+	'deletes an ended job and its stored results';
+
+CREATE FUNCTION modal_trigger() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_trigger() IS
+	'calls a remote function for each row changed and writes its result to the row; arguments: function, argument columns, result column';
+
+CREATE FUNCTION modal_batch.fingerprint(VARIADIC args "any") RETURNS bigint
+	LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'modal_fingerprint';
+COMMENT ON FUNCTION modal_batch.fingerprint("any") IS
+	'hash of values as they would be sent, to tell whether a row has changed since';
+
+CREATE FUNCTION modal_batch.start_runner() RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'modal_start_runner';
+COMMENT ON FUNCTION modal_batch.start_runner() IS
+	'goes on with the unfinished jobs of a database that has just been restored';

@@ -16,6 +16,7 @@
 #include "postmaster/bgworker.h"
 #include "session/async.h"
 #include "shmem.h"
+#include "worker/utility_hook.h"
 
 PG_MODULE_MAGIC;
 
@@ -55,6 +56,8 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 
+	modal_utility_hook_init();
 	for (int i = 0; i < modal_dispatchers; i++)
 		register_worker("modal_batch dispatcher", "modal_dispatcher_main", i);
+	register_worker("modal_batch launcher", "modal_launcher_main", 0);
 }

@@ -56,6 +56,8 @@ init_control_block(ModalShared *shared)
 	shared->stat_lock = &locks[1].lock;
 	shared->nslots = modal_max_backends();
 	shared->ndispatchers = modal_dispatchers;
+	ConditionVariableInit(&shared->runner_gone);
+	ConditionVariableInit(&shared->job_changed);
 
 	for (int i = 0; i < MODAL_MAX_DISPATCHERS; i++)
 	{

@@ -24,6 +24,7 @@
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/dsm_impl.h"
 #include "storage/lwlock.h"
 
@@ -127,18 +128,18 @@ typedef struct FunctionStatEntry
 	TimestampTz first_call, last_call;
 } FunctionStatEntry;
 
-/* Databases with work for a runner; see worker/launcher.c. */
+/* Databases with work for a runner; see runner_state.h. */
 typedef struct RunnerShared
 {
 	Oid dbid;			/* InvalidOid: free */
 	uint32 generation;
 	int pid;			/* 0: not running (yet) */
 	Latch *latch;
-	bool wanted;		/* there is work; set at commit */
-	bool stop;			/* asked to leave: DROP DATABASE and friends */
-	int failures;		/* starts in a row that failed, for the backoff */
+	bool wanted;		/* there is work; set at commit, taken by the runner */
+	int stops;			/* commands that need it gone: DROP DATABASE, … */
+	bool starting;		/* registered, not yet running */
+	int failures;		/* ends in a row that were failures, for the backoff */
 	TimestampTz not_before;
-	TimestampTz last_wanted;
 } RunnerShared;
 
 typedef struct ModalShared
@@ -150,7 +151,10 @@ typedef struct ModalShared
 	/* launcher; under lock */
 	int launcher_pid;
 	Latch *launcher_latch;
+	bool look_everywhere; /* a wish was lost for want of a runner entry */
 	RunnerShared runners[MODAL_MAX_RUNNERS];
+	ConditionVariable runner_gone; /* a runner has left its database */
+	ConditionVariable job_changed; /* a job has ended, or was paused */
 	DispatcherShared dispatchers[MODAL_MAX_DISPATCHERS];
 	ActivityEntry activity[MODAL_ACTIVITY_ENTRIES];
 	ChannelSlot slots[FLEXIBLE_ARRAY_MEMBER];

@@ -1,0 +1,348 @@
+/*-------------------------------------------------------------------------
+ *
+ * runner.c
+ *	  Runs the jobs of one database.
+ *
+ * A dynamic background worker, started by the launcher when there is work and
+ * gone when there has been none for modal_batch.runner_idle_timeout.  It
+ * takes the jobs in turn, each for a small step (run_job.c), and sleeps when
+ * none has anything to do: until the dispatcher has news, a commit brings new
+ * work, or something becomes due.
+ *
+ * There is one runner per database (runner_state.h), and so one executor per
+ * job.  It is connected as superuser; what belongs to a job's owner is done
+ * as that owner (job_owner.h).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "guc.h"
+#include "lib/ilist.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "runner_state.h"
+#include "session/channel.h"
+#include "session/job_store.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/run_job.h"
+
+#define MAX_ACTIVE_JOBS 256
+
+PGDLLEXPORT void modal_runner_main(Datum main_arg) pg_attribute_noreturn();
+
+typedef struct ActiveJob
+{
+	dlist_node node;
+	RunJob *run;
+} ActiveJob;
+
+static dlist_head active_jobs = DLIST_STATIC_INIT(active_jobs);
+static int nactive = 0;
+static bool more_waiting = false; /* jobs for which there was no place */
+static bool had_work = false;
+static MemoryContext jobs_cxt;
+static MemoryContext loop_cxt; /* reset at every turn */
+
+/* --- the list of active jobs ---------------------------------------------- */
+
+/* Higher priority first; among equals, older first. */
+static void
+insert_job(ActiveJob *new)
+{
+	dlist_iter iter;
+
+	nactive++;
+	dlist_foreach(iter, &active_jobs)
+	{
+		ActiveJob *aj = dlist_container(ActiveJob, node, iter.cur);
+
+		if (run_job_priority(aj->run) < run_job_priority(new->run))
+		{
+			dlist_insert_before(&aj->node, &new->node);
+			return;
+		}
+	}
+	dlist_push_tail(&active_jobs, &new->node);
+}
+
+static void
+remove_job(ActiveJob *aj)
+{
+	dlist_delete(&aj->node);
+	nactive--;
+	run_job_release(aj->run);
+	pfree(aj);
+}
+
+static void
+remove_all_jobs(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &active_jobs)
+		remove_job(dlist_container(ActiveJob, node, iter.cur));
+}
+
+static int64 *
+active_ids(void)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(nactive, 1));
+	int n = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &active_jobs)
+		ids[n++] = run_job_id(dlist_container(ActiveJob, node, iter.cur)->run);
+	return ids;
+}
+
+/* --- looking for work ----------------------------------------------------- */
+
+/* Tell the active jobs what users have done to their rows. */
+static void
+check_states(const int64 *ids)
+{
+	JobState *states = palloc(sizeof(JobState) * Max(nactive, 1));
+	int n = 0;
+	dlist_iter iter;
+
+	if (nactive == 0)
+		return;
+	job_store_states(ids, nactive, states);
+	dlist_foreach(iter, &active_jobs)
+		run_job_state_changed(dlist_container(ActiveJob, node, iter.cur)->run,
+							  states[n++]);
+}
+
+static void
+take_job(int64 id)
+{
+	MemoryContext cxt = AllocSetContextCreate(jobs_cxt, "modal_batch job",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	Job *job = job_store_load(id);
+	ActiveJob *aj;
+
+	MemoryContextSwitchTo(old);
+	if (job == NULL)
+	{
+		MemoryContextDelete(cxt);
+		return;
+	}
+	aj = MemoryContextAlloc(jobs_cxt, sizeof(ActiveJob));
+	aj->run = run_job_create(cxt, job);
+	insert_job(aj);
+	had_work = true;
+}
+
+/* Read the tables; false when the extension is no longer there. */
+static bool
+look_for_jobs(void)
+{
+	bool exists;
+
+	runner_begin();
+	exists = job_store_exists();
+	if (exists)
+	{
+		int64 *ids = active_ids();
+		List *candidates;
+		ListCell *lc;
+
+		check_states(ids);
+		candidates = job_store_candidates(ids, nactive,
+										  MAX_ACTIVE_JOBS - nactive + 1);
+		more_waiting = false;
+		foreach (lc, candidates)
+		{
+			if (nactive == MAX_ACTIVE_JOBS)
+				more_waiting = true;
+			else
+				take_job(*(int64 *) lfirst(lc));
+		}
+	}
+	runner_commit();
+	return exists;
+}
+
+/* --- one turn ------------------------------------------------------------- */
+
+/* An error of one job is that job's affair. */
+static bool
+step_safely(RunJob *run, long *wait_ms)
+{
+	volatile bool more = true;
+	ErrorData *volatile edata = NULL;
+
+	PG_TRY();
+	{
+		more = run_job_step(run, wait_ms);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(loop_cxt);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(loop_cxt);
+	}
+	PG_END_TRY();
+	if (edata != NULL)
+		run_job_error(run, edata);
+	return more;
+}
+
+/* Move every job on; *wait_ms is when the earliest wants to be again. */
+static bool
+step_all(long *wait_ms)
+{
+	dlist_mutable_iter iter;
+	bool more = false;
+
+	*wait_ms = -1;
+	dlist_foreach_modify(iter, &active_jobs)
+	{
+		ActiveJob *aj = dlist_container(ActiveJob, node, iter.cur);
+		long ms;
+
+		CHECK_FOR_INTERRUPTS();
+		if (step_safely(aj->run, &ms))
+			more = true;
+		else if (ms >= 0)
+			*wait_ms = *wait_ms < 0 ? ms : Min(*wait_ms, ms);
+		if (run_job_done(aj->run))
+			remove_job(aj);
+	}
+	return more;
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+/* What a database's or a role's settings could make of our transactions. */
+static void
+set_options(void)
+{
+	static const char *const options[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"session_replication_role", "origin"},
+		{"synchronous_commit", "on"},
+		{"row_security", "on"},
+	};
+
+	for (size_t i = 0; i < lengthof(options); i++)
+		SetConfigOption(options[i][0], options[i][1], PGC_SUSET,
+						PGC_S_OVERRIDE);
+}
+
+static void
+expire_results(void)
+{
+	int64 n;
+
+	if (modal_result_retention_s < 0)
+		return;
+	runner_begin();
+	n = job_store_exists() ? job_store_expire(modal_result_retention_s) : 0;
+	runner_commit();
+	if (n > 0)
+		ereport(LOG, (errmsg("removed " INT64_FORMAT " jobs that ended longer ago than modal_batch.result_retention", n)));
+}
+
+/*
+ * With nothing to do: leave, or say how long to stay.  A runner that never
+ * had work was only to look, and leaves at once.
+ */
+static long
+leave_or_stay(TimestampTz idle_since)
+{
+	long ms = had_work ? modal_runner_idle_ms : 0;
+
+	ms -= TimestampDifferenceMilliseconds(idle_since, GetCurrentTimestamp());
+	if (ms > 0)
+		return ms;
+	expire_results();
+	if (runner_leave())
+		proc_exit(0);
+	return 0;
+}
+
+static void
+reload_configuration(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+}
+
+static void
+run_jobs(void)
+{
+	TimestampTz idle_since = GetCurrentTimestamp();
+
+	for (;;)
+	{
+		long wait_ms;
+		bool stop;
+		bool wish;
+		bool more;
+
+		CHECK_FOR_INTERRUPTS();
+		reload_configuration();
+		MemoryContextSwitchTo(loop_cxt);
+		MemoryContextReset(loop_cxt);
+
+		wish = runner_take_wish(&stop);
+		if (stop)
+			break;
+		if ((wish || (more_waiting && nactive < MAX_ACTIVE_JOBS)) &&
+			!look_for_jobs())
+			break;
+		more = step_all(&wait_ms);
+		if (nactive > 0)
+			idle_since = GetCurrentTimestamp();
+		if (more)
+			wait_ms = 0; /* only let frames move */
+		else if (nactive == 0)
+		{
+			pgstat_report_activity(STATE_IDLE, NULL);
+			wait_ms = leave_or_stay(idle_since);
+		}
+		channel_wait(wait_ms, PG_WAIT_EXTENSION);
+	}
+	remove_all_jobs();
+	(void) runner_leave();
+}
+
+void
+modal_runner_main(Datum main_arg)
+{
+	Oid dbid = DatumGetObjectId(main_arg);
+
+	/* before signals and the database: see runner_state.h */
+	if (!runner_enter(dbid))
+		proc_exit(0);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	set_options();
+	pgstat_report_appname("modal_batch runner");
+	jobs_cxt = AllocSetContextCreate(TopMemoryContext, "modal_batch jobs",
+									 ALLOCSET_DEFAULT_SIZES);
+	loop_cxt = AllocSetContextCreate(TopMemoryContext, "modal_batch runner turn",
+									 ALLOCSET_DEFAULT_SIZES);
+	run_jobs();
+	proc_exit(0);
+}
