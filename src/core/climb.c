@@ -30,24 +30,31 @@ begin_window(Climb *c, double now)
 	c->rejected = 0;
 }
 
+/* Measuring begins once all that ends was begun with the new value. */
+static void
+change_value(Climb *c, uint32_t value, double now)
+{
+	c->value = value;
+	c->changed = now;
+	c->started = 0;
+}
+
 static void
 move_to(Climb *c, uint32_t value, double rate, double now)
 {
 	c->before = c->value;
 	c->rate_before = rate;
-	c->value = value < 1 ? 1 : value > c->max ? c->max : value;
-	begin_window(c, now);
+	change_value(c, value < 1 ? 1 : value > c->max ? c->max : value, now);
 }
 
 /* The trial brought nothing: back to the old value, and wait longer. */
 static void
 go_back(Climb *c, double now)
 {
-	c->value = c->before;
+	change_value(c, c->before, now);
 	c->before = 0;
 	c->hold_until = now + c->hold;
 	c->hold = c->hold * 2 < CLIMB_MAX_HOLD ? c->hold * 2 : CLIMB_MAX_HOLD;
-	begin_window(c, now);
 }
 
 /* A window has been measured: judge the trial that it ends, or begin one. */
@@ -97,12 +104,18 @@ climb_report(Climb *c, double now, uint64_t work, double seconds, bool rejected,
 			c->started = 0;
 		return;
 	}
-	if (c->started == 0)
-		begin_window(c, now);
 
-	/* What began before the value changed says nothing about it. */
-	if (now - seconds < c->started && c->before != 0)
+	/*
+	 * What began before the value changed says nothing about it; and the
+	 * time it took must not count either, or the new rate would seem too low.
+	 */
+	if (now - seconds < c->changed)
 		return;
+	if (c->started == 0)
+	{
+		begin_window(c, now);
+		return;
+	}
 
 	c->work += work;
 	c->events++;

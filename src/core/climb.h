@@ -26,6 +26,7 @@ typedef struct Climb
 	double rate_before; /* work per second there */
 	double gain;		/* least gain that justifies a larger value: 1.05 */
 	/* the measurement under way */
+	double changed;		/* when the value took effect */
 	double started;		/* 0: not yet */
 	uint64_t work;
 	uint32_t events;
