@@ -468,7 +468,8 @@ join_chunks(CborReader *r, CborToken *tok)
 		if (r->joined.failed)
 			return fail(r, CBOR_NO_MEMORY);
 	}
-	tok->p = r->joined.data;
+	/* An empty string has an address, too. */
+	tok->p = (const uint8_t *) buf_cstr(&r->joined);
 	tok->n = r->joined.len;
 	return true;
 }

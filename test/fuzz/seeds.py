@@ -31,6 +31,12 @@ s:app/C{"a":[1,{}]}.m scorer:/v1/score?x=%20&y scorer:a/b#{"k":1} scorer: v1:x
 scorer:a/../b https://host/x
 """.split()
 
+JSON = [
+    '[1, -0.50, 1e400, 123456789012345678901234567890]',
+    '{"data": [[0, "a\\"\\u00fc\\n"], [1, null]], "x": {"y": [true, {}]}}',
+    '"\u20ac \\ud83d\\ude00 \\u0000"', ' [ ] ', '[NaN, Infinity]', '{"a":1} {"a":2}',
+]
+
 REDACT = [
     b"\xfftoken ak-Abc123Def456 s3cretin aaaa",
     b"\xffhttps://user:pw@host/a?key=1 Bearer abcdef Basic dXNlcjpwdw==",
@@ -93,6 +99,7 @@ def main():
         "cbor": calls,
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
+        "json_split": [text.encode() for text in JSON],
         "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
                            for protocol in (2, 4, 5)],
         "redact": REDACT,
