@@ -50,6 +50,31 @@ CREATE FUNCTION modal_call(function text, args jsonb DEFAULT '[]', kwargs jsonb 
 COMMENT ON FUNCTION modal_call(text, jsonb, jsonb) IS
 	'calls a remote function with positional and keyword arguments and returns its result';
 
+CREATE FUNCTION modal_map(
+	function text, query text, kwargs jsonb DEFAULT '{}', key text[] DEFAULT '{}',
+	ordered boolean DEFAULT true, on_error text DEFAULT 'raise',
+	OUT ordinal bigint, OUT input jsonb, OUT result jsonb, OUT error jsonb)
+	RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 1000
+	AS 'MODULE_PATHNAME', 'modal_map_query';
+COMMENT ON FUNCTION modal_map(text, text, jsonb, text[], boolean, text) IS
+	'calls a remote function for every row of a query; columns are positional arguments, but for those in key, which are returned as input';
+
+CREATE FUNCTION modal_map(
+	function text, inputs anyarray, kwargs jsonb DEFAULT '{}',
+	ordered boolean DEFAULT true, on_error text DEFAULT 'raise',
+	OUT ordinal bigint, OUT input jsonb, OUT result jsonb, OUT error jsonb)
+	RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 1000
+	AS 'MODULE_PATHNAME', 'modal_map_array';
+COMMENT ON FUNCTION modal_map(text, anyarray, jsonb, boolean, text) IS
+	'calls a remote function for every element of an array';
+
+CREATE FUNCTION modal_for_each(
+	function text, query text, kwargs jsonb DEFAULT '{}', on_error text DEFAULT 'raise')
+	RETURNS bigint LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000
+	AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_for_each(text, text, jsonb, text) IS
+	'calls a remote function for every row of a query, drops the results, and returns how many there were';
+
 CREATE FUNCTION modal_remote_gen(function text)
 	RETURNS SETOF jsonb LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 100
 	AS 'MODULE_PATHNAME';
