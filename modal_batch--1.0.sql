@@ -116,6 +116,74 @@ COMMENT ON FUNCTION modal_web_url(text) IS
 	'the URL of a web function, NULL when the function is not one';
 
 -- ---------------------------------------------------------------------------
+-- Seeing (docs/functions.md)
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION modal_batch.activity(
+	OUT pid int, OUT datid oid, OUT usesysid oid, OUT dispatcher int, OUT kind text,
+	OUT function text, OUT remote_call_id text, OUT started_at timestamptz,
+	OUT inputs bigint, OUT sent bigint, OUT done bigint, OUT failed bigint,
+	OUT retries bigint, OUT bytes_sent bigint, OUT bytes_received bigint,
+	OUT rate double precision)
+	RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'modal_activity';
+COMMENT ON FUNCTION modal_batch.activity() IS 'for view modal_batch.activity';
+
+CREATE VIEW modal_batch.activity AS
+	SELECT a.pid, a.datid, d.datname, a.usesysid, r.rolname AS usename,
+		a.dispatcher, a.kind, a.function, a.remote_call_id, a.started_at,
+		a.inputs, a.sent, a.done, a.failed, a.retries, a.bytes_sent,
+		a.bytes_received, a.rate
+	FROM modal_batch.activity() a
+		LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) a.datid
+		LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.usesysid;
+COMMENT ON VIEW modal_batch.activity IS
+	'calls in progress: inputs received from the caller, sent, done and failed; rate in inputs per second';
+
+CREATE FUNCTION modal_batch.stat_functions(
+	OUT datid oid, OUT usesysid oid, OUT function text, OUT calls bigint,
+	OUT inputs bigint, OUT errors bigint, OUT retries bigint,
+	OUT bytes_sent bigint, OUT bytes_received bigint,
+	OUT total_ms double precision, OUT remote_ms double precision,
+	OUT first_call timestamptz, OUT last_call timestamptz)
+	RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'modal_stat_functions';
+COMMENT ON FUNCTION modal_batch.stat_functions() IS 'for view modal_batch.stat_functions';
+
+CREATE VIEW modal_batch.stat_functions AS
+	SELECT d.datname, r.rolname AS usename, s.function, s.calls, s.inputs,
+		s.errors, s.retries, s.bytes_sent, s.bytes_received, s.total_ms,
+		s.remote_ms, s.first_call, s.last_call
+	FROM modal_batch.stat_functions() s
+		LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.datid
+		LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.usesysid;
+COMMENT ON VIEW modal_batch.stat_functions IS
+	'remote functions called since the server was started or modal_stat_reset(): calls, inputs, times in milliseconds';
+
+CREATE FUNCTION modal_stat_reset()
+	RETURNS void LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME';
+REVOKE ALL ON FUNCTION modal_stat_reset() FROM PUBLIC;
+COMMENT ON FUNCTION modal_stat_reset() IS 'empties modal_batch.stat_functions';
+
+CREATE FUNCTION modal_batch.stat_dispatcher(
+	OUT dispatcher int, OUT pid int, OUT state text, OUT started_at timestamptz,
+	OUT heartbeat timestamptz, OUT channels int, OUT calls int,
+	OUT connections int, OUT requests_active int, OUT inputs_queued bigint,
+	OUT inputs_in_flight bigint, OUT requests bigint, OUT retries bigint,
+	OUT bytes_sent bigint, OUT bytes_received bigint)
+	RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'modal_stat_dispatcher';
+COMMENT ON FUNCTION modal_batch.stat_dispatcher() IS 'for view modal_batch.stat_dispatcher';
+
+CREATE VIEW modal_batch.stat_dispatcher AS SELECT * FROM modal_batch.stat_dispatcher();
+COMMENT ON VIEW modal_batch.stat_dispatcher IS
+	'the background workers that talk to remote services: what they wait for, connections, queues, totals';
+
+GRANT SELECT ON modal_batch.activity, modal_batch.stat_functions,
+	modal_batch.stat_dispatcher TO PUBLIC;
+
+-- ---------------------------------------------------------------------------
 -- Typed functions (docs/typed-functions.md)
 -- ---------------------------------------------------------------------------
 
