@@ -1,0 +1,295 @@
+// The official JavaScript SDK against modal-local: every use of functions,
+// classes, function calls, options and statistics that the SDK's README and
+// its examples show, and the errors that go with them.
+//
+// test/js/run starts modal-local with sdk_support.py and sets MODAL_SERVER_URL,
+// the token and the certificate authority; nothing here says where it runs.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { ModalClient, NotFoundError, RemoteError, TimeoutError } from "modal";
+
+const APP = "sdk_support";
+const BUILTIN = "builtin";
+
+let modal;
+
+before(() => {
+  modal = new ModalClient();
+});
+after(() => modal.close());
+
+const fn = (name, params) => modal.functions.fromName(APP, name, params);
+
+// What a rejected promise was rejected with.
+async function failure(promise) {
+  try {
+    await promise;
+  } catch (err) {
+    return err;
+  }
+  assert.fail("the call has succeeded");
+}
+
+function assertError(err, type, pattern) {
+  assert.ok(err instanceof type, `${err?.name}: ${err?.message}`);
+  assert.match(err.message, pattern);
+}
+
+describe("lookup", () => {
+  test("a function has an id", async () => {
+    assert.match((await fn("echo_string")).functionId, /^fu-/);
+  });
+
+  test("the same function has the same id", async () => {
+    assert.equal((await fn("echo_string")).functionId, (await fn("echo_string")).functionId);
+  });
+
+  test("unknown function", async () => {
+    assertError(await failure(fn("not_a_real_function")), NotFoundError, /not_a_real_function/);
+  });
+
+  test("unknown app", async () => {
+    assertError(await failure(modal.functions.fromName("no-such-app", "f")), NotFoundError, /no-such-app/);
+  });
+
+  test("unknown class", async () => {
+    assertError(await failure(modal.cls.fromName(APP, "NotRealClassName")), NotFoundError, /NotRealClassName/);
+  });
+
+  test("a dotted name is refused", async () => {
+    assert.match((await failure(fn("EchoCls.echo_string"))).message, /client\.cls\.fromName/);
+  });
+
+  test("no web URL", async () => {
+    assert.equal(await (await fn("echo_string")).getWebUrl(), undefined);
+  });
+});
+
+describe("remote", () => {
+  test("positional arguments", async () => {
+    assert.equal(await (await fn("echo_string")).remote(["hello"]), "output: hello");
+  });
+
+  test("keyword arguments", async () => {
+    assert.equal(await (await fn("echo_string")).remote([], { s: "hello" }), "output: hello");
+  });
+
+  test("async function", async () => {
+    assert.equal(await (await fn("echo_async")).remote(["hello"]), "output: hello");
+  });
+
+  test("a built-in function, in C", async () => {
+    assert.equal(await (await modal.functions.fromName(BUILTIN, "square")).remote([12]), 144);
+  });
+
+  test("values there and back", async () => {
+    const identity = await fn("identity_with_repr");
+    const values = [
+      [null, null, "None"],
+      [true, true, "True"],
+      [-1, -1, "-1"],
+      [1.5, 1.5, "1.5"],
+      ["grüß 🐘", "grüß 🐘", "'grüß 🐘'"],
+      [[1, [2, "x"]], [1, [2, "x"]], "[1, [2, 'x']]"],
+      [new Map([["a", "b"]]), { a: "b" }, "{'a': 'b'}"],
+      [12345678901234567890n, 12345678901234567890n, "12345678901234567890"],
+      [123456789012345678901234567890n, 123456789012345678901234567890n, "123456789012345678901234567890"],
+    ];
+    for (const [value, result, repr] of values) {
+      assert.deepEqual(await identity.remote([value]), [result, repr]);
+    }
+  });
+
+  test("dates keep their milliseconds", async () => {
+    const date = new Date("2024-01-15T10:30:45.123Z");
+    const [result, repr] = await (await fn("identity_with_repr")).remote([date]);
+    assert.equal(result.getTime(), date.getTime());
+    assert.match(repr, /datetime\.datetime\(2024, 1, 15, 10, 30, 45, 123000/);
+  });
+
+  test("bytes", async () => {
+    const [result] = await (await fn("identity_with_repr")).remote([new Uint8Array([0, 255, 7])]);
+    assert.deepEqual([...result], [0, 255, 7]);
+  });
+
+  test("100 calls at once", async () => {
+    const square = await modal.functions.fromName(BUILTIN, "square");
+    const results = await Promise.all(Array.from({ length: 100 }, (_, i) => square.remote([i])));
+    assert.deepEqual(results, Array.from({ length: 100 }, (_, i) => i * i));
+  });
+});
+
+describe("payloads over 2 MiB", () => {
+  const size = 3_000_000;
+
+  test("argument", async () => {
+    assert.equal(await (await fn("byte_length")).remote([new Uint8Array(size)]), size);
+  });
+
+  test("result", async () => {
+    const result = await (await fn("make_bytes")).remote([size]);
+    const expected = Uint8Array.from({ length: size }, (_, i) => i % 251);
+    assert.equal(result.length, size);
+    assert.equal(createHash("md5").update(result).digest("hex"), createHash("md5").update(expected).digest("hex"));
+  });
+
+  test("both, of a built-in function", async () => {
+    const text = "x".repeat(size);
+    assert.equal(await (await modal.functions.fromName(BUILTIN, "echo")).remote([text]), text);
+  });
+
+  test("spawned", async () => {
+    const call = await (await fn("make_bytes")).spawn([size]);
+    assert.equal((await call.get()).length, size);
+  });
+});
+
+describe("errors of functions", () => {
+  test("an exception comes as its repr", async () => {
+    const err = await failure((await fn("raise_value_error")).remote(["bad \"value\""]));
+    assertError(err, RemoteError, /ValueError\('bad "value"'\)/);
+  });
+
+  test("wrong arguments", async () => {
+    assertError(await failure((await fn("echo_string")).remote([1, 2, 3])), RemoteError, /TypeError/);
+  });
+
+  test("a result that CBOR does not have", async () => {
+    assertError(await failure((await fn("unserializable")).remote()), RemoteError, /SerializationError\(.*cbor/);
+  });
+
+  test("a crash fails its input", async () => {
+    const err = await failure((await fn("crash")).remote([3]));
+    assertError(err, RemoteError, /exited with status 3/);
+  });
+
+  test("a crash fails nobody else's input", async () => {
+    const echo = await fn("echo_string");
+    const crash = await fn("crash");
+    const others = Array.from({ length: 50 }, (_, i) => echo.remote([String(i)]));
+    const crashes = Array.from({ length: 3 }, () => failure(crash.remote([1])));
+    const more = Array.from({ length: 50 }, (_, i) => echo.remote([String(50 + i)]));
+    const results = await Promise.all([...others, ...more]);
+    assert.deepEqual(results, Array.from({ length: 100 }, (_, i) => `output: ${i}`));
+    for (const err of await Promise.all(crashes)) assertError(err, RemoteError, /exited with status 1/);
+  });
+
+  test("a crashed process is replaced", async () => {
+    const crashOnce = await fn("crash_once");
+    const path = join(mkdtempSync(join(tmpdir(), "modal-js-")), "crashed");
+    await failure(crashOnce.remote([path]));
+    assert.equal(await crashOnce.remote([path]), "second try");
+  });
+
+  test("wrong token", async () => {
+    const stranger = new ModalClient({ tokenId: "ak-wrong", tokenSecret: "as-wrong" });
+    const err = await failure(stranger.functions.fromName(APP, "echo_string"));
+    assert.match(err.message, /UNAUTHENTICATED/);
+    stranger.close();
+  });
+});
+
+describe("spawn, get, cancel", () => {
+  test("spawn and get, repeatedly", async () => {
+    const call = await (await fn("echo_string")).spawn([], { s: "hello" });
+    assert.match(call.functionCallId, /^fc-/);
+    assert.equal(await call.get(), "output: hello");
+    assert.equal(await call.get(), "output: hello");
+  });
+
+  test("get by the id of the call", async () => {
+    const { functionCallId } = await (await fn("echo_string")).spawn(["again"]);
+    const call = await modal.functionCalls.fromId(functionCallId);
+    assert.equal(await call.get(), "output: again");
+  });
+
+  test("unknown call", async () => {
+    const err = await failure(modal.functionCalls.fromId("fc-doesnotexist").then((call) => call.get()));
+    assert.match(err.message, /NOT_FOUND|not found/i);
+  });
+
+  test("timeout 0 polls", async () => {
+    const call = await (await fn("sleep")).spawn([0.5]);
+    assertError(await failure(call.get({ timeoutMs: 0 })), TimeoutError, /./);
+    assert.equal(await call.get(), null);
+    assert.equal(await call.get({ timeoutMs: 0 }), null);
+  });
+
+  test("timeout while it runs", async () => {
+    const call = await (await fn("sleep")).spawn([], { t: 30 });
+    assertError(await failure(call.get({ timeoutMs: 300 })), TimeoutError, /./);
+    await call.cancel();
+  });
+
+  test("cancel ends a running call", async () => {
+    const call = await (await fn("sleep")).spawn([60]);
+    const outcome = failure(call.get());
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const start = Date.now();
+    await call.cancel();
+    assert.ok((await outcome) instanceof RemoteError);
+    assert.ok(Date.now() - start < 5000);
+  });
+
+  test("cancel with termination of the containers", async () => {
+    const call = await (await fn("sleep")).spawn([60]);
+    const outcome = failure(call.get());
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await call.cancel({ terminateContainers: true });
+    assert.ok((await outcome) instanceof RemoteError);
+    assert.equal(await (await fn("echo_string")).remote(["alive"]), "output: alive");
+  });
+
+  test("an exception of a spawned call", async () => {
+    const call = await (await fn("raise_value_error")).spawn(["later"]);
+    assertError(await failure(call.get()), RemoteError, /ValueError\('later'\)/);
+  });
+});
+
+describe("classes", () => {
+  const cls = (name) => modal.cls.fromName(APP, name);
+
+  test("method of a class without parameters", async () => {
+    const instance = await (await cls("EchoCls")).instance();
+    assert.equal(await instance.method("echo_string").remote([], { s: "hello" }), "output: hello");
+  });
+
+  test("unknown method", async () => {
+    const instance = await (await cls("EchoCls")).instance();
+    assert.throws(() => instance.method("nonexistent"), NotFoundError);
+  });
+});
+
+describe("statistics and autoscaler", () => {
+  test("current statistics", async () => {
+    const stats = await (await fn("echo_string")).getCurrentStats();
+    assert.equal(stats.backlog, 0);
+    assert.ok(stats.numTotalRunners >= 1);
+  });
+});
+
+describe("middleware", () => {
+  test("sees every call, with its status", async () => {
+    const seen = [];
+    const traced = new ModalClient({
+      grpcMiddleware: [
+        async function* (call, options) {
+          seen.push(call.method.path);
+          return yield* call.next(call.request, options);
+        },
+      ],
+    });
+    const echo = await traced.functions.fromName(APP, "echo_string");
+    assert.equal(await echo.remote([], { s: "traced" }), "output: traced");
+    for (const name of ["FunctionGet", "FunctionMap", "FunctionGetOutputs"]) {
+      assert.ok(seen.includes(`/modal.client.ModalClient/${name}`), name);
+    }
+    traced.close();
+  });
+});
