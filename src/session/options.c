@@ -13,13 +13,12 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "access/reloptions.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
+#include "core/option_value.h"
 #include "session/options.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
@@ -188,131 +187,48 @@ unknown_option(const char *name, Oid catalog)
 /* --- values -------------------------------------------------------------- */
 
 static void
-invalid_value(const OptionDef *def, const char *hint)
-{
-	/* The value may be a secret, so it is not shown. */
-	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-					errmsg("invalid value for option \"%s\"", def->name),
-					errhint("%s", hint)));
-}
-
-/* Printable ASCII and more than nothing: it may become part of a header. */
-static void
-check_text(const OptionDef *def, const char *value)
-{
-	if (value[0] == '\0')
-		invalid_value(def, "The value must not be empty.");
-	for (const char *p = value; *p != '\0'; p++)
-		if ((unsigned char) *p < 0x20 || (unsigned char) *p > 0x7e)
-			invalid_value(def, "The value must consist of printable ASCII characters.");
-}
-
-static void
-check_number(const OptionDef *def, const char *value)
-{
-	char *end;
-	double number;
-
-	errno = 0;
-	number = strtod(value, &end);
-	if (end == value || *end != '\0' || errno != 0 || isnan(number) ||
-		number < def->min || number > def->max ||
-		(def->type == OPTION_INTEGER && number != floor(number)))
-		invalid_value(def,
-					  psprintf("The value must be %s from %g to %g.",
-							   def->type == OPTION_INTEGER ? "a whole number"
-														   : "a number",
-							   def->min, def->max));
-}
-
-static void
-check_choice(const OptionDef *def, const char *value)
-{
-	Size n = strlen(value);
-
-	for (const char *p = def->choices; p != NULL; p = strchr(p, '|'))
-	{
-		p += *p == '|';
-		if (n > 0 && strncmp(p, value, n) == 0 && (p[n] == '|' || p[n] == '\0'))
-			return;
-	}
-	invalid_value(def, psprintf("Valid values are: %s.", def->choices));
-}
-
-static void
-check_url(const OptionDef *def, const char *value)
-{
-	check_text(def, value);
-	for (const char *p = value; p != NULL; p = strchr(p, ','))
-	{
-		Size host;
-
-		p += *p == ',';
-		if (strncmp(p, "https://", 8) == 0)
-			p += 8;
-		else if (strncmp(p, "http://", 7) == 0)
-			p += 7;
-		else
-			invalid_value(def, "A URL begins with \"https://\" (or \"http://\", with option allow_http).");
-		host = strcspn(p, "/?#,");
-		if (host == 0 || memchr(p, '@', host) != NULL)
-			invalid_value(def, "A URL has a host, and no user name or password.");
-	}
-}
-
-static void
-check_headers(const OptionDef *def, const char *value)
-{
-	for (const char *p = value; *p != '\0';)
-	{
-		Size line = strcspn(p, "\n");
-		Size name = strcspn(p, ":");
-
-		if (name == 0 || name >= line)
-			invalid_value(def, "Give one header a line, as \"Name: value\".");
-		for (Size i = 0; i < line; i++)
-			if ((unsigned char) p[i] < 0x20 || (unsigned char) p[i] > 0x7e ||
-				(i < name && p[i] == ' '))
-				invalid_value(def, "Give one header a line, as \"Name: value\", in printable ASCII characters.");
-		if (pg_strncasecmp(p, "authorization:", 14) == 0)
-			invalid_value(def, "Secrets belong into the user mapping: see options bearer_token and basic_credentials.");
-		p += line;
-		p += *p == '\n';
-	}
-}
-
-static void
 check_value(const OptionDef *def, DefElem *elem)
 {
 	const char *value = defGetString(elem);
+	const char *error = NULL;
+	bool ignored;
 
 	switch (def->type)
 	{
 		case OPTION_STRING:
-			check_text(def, value);
+			error = option_text_error(value);
 			break;
 		case OPTION_BOOL:
-			{
-				bool ignored;
-
-				if (!parse_bool(value, &ignored))
-					invalid_value(def, "The value must be on or off.");
-			}
+			if (!parse_bool(value, &ignored))
+				error = "The value must be on or off.";
 			break;
 		case OPTION_INTEGER:
+			if (!option_number(value, true, def->min, def->max))
+				error = psprintf("The value must be a whole number from %g to %g.",
+								 def->min, def->max);
+			break;
 		case OPTION_SECONDS:
-			check_number(def, value);
+			if (!option_number(value, false, def->min, def->max))
+				error = psprintf("The value must be a number from %g to %g.",
+								 def->min, def->max);
 			break;
 		case OPTION_CHOICE:
-			check_choice(def, value);
+			if (!option_choice(value, def->choices))
+				error = psprintf("Valid values are: %s.", def->choices);
 			break;
 		case OPTION_URL:
-			check_url(def, value);
+			error = option_url_error(value);
 			break;
 		case OPTION_HEADERS:
-			check_headers(def, value);
+			error = option_headers_error(value);
 			break;
 	}
+
+	/* The value may be a secret, so it is not shown. */
+	if (error != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+						errmsg("invalid value for option \"%s\"", def->name),
+						errhint("%s", error)));
 }
 
 /* Options that mean nothing without, or against, another one. */

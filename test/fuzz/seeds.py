@@ -37,6 +37,12 @@ JSON = [
     '"\u20ac \\ud83d\\ude00 \\u0000"', ' [ ] ', '[NaN, Infinity]', '{"a":1} {"a":2}',
 ]
 
+OPTIONS = [
+    "https://api.modal.com,https://api.modal2.com", "http://[::1]:9443/x?y#z",
+    "A: b\nX-Custom: c: d\n", "Authorization: x", "Content-Length: 5", "-12.5e1",
+    "json-lines", "https://user:pw@host",
+]
+
 REDACT = [
     b"\xfftoken ak-Abc123Def456 s3cretin aaaa",
     b"\xffhttps://user:pw@host/a?key=1 Bearer abcdef Basic dXNlcjpwdw==",
@@ -100,6 +106,7 @@ def main():
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
         "json_split": [text.encode() for text in JSON],
+        "option_value": [text.encode() for text in OPTIONS],
         "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
                            for protocol in (2, 4, 5)],
         "redact": REDACT,
