@@ -55,6 +55,7 @@ static const char usage[] =
 	"                      (~/.local/state/modal-local)\n"
 	"  --workers N         Python processes per file (2)\n"
 	"  --concurrency N     inputs at a time in each of them (1)\n"
+	"  --python PROGRAM    interpreter (the first python3 with cbor2)\n"
 	"  --log FILE          append a line per request to FILE\n"
 	"  --faults FILE       misbehave as FILE says; read again on SIGHUP\n"
 	"  --exit-with-parent  exit when the process that started it does\n"
@@ -72,6 +73,7 @@ enum
 	OPT_DIR,
 	OPT_WORKERS,
 	OPT_CONCURRENCY,
+	OPT_PYTHON,
 	OPT_LOG,
 	OPT_FAULTS,
 	OPT_PARENT,
@@ -85,6 +87,7 @@ static const struct option long_options[] = {
 	{"dir", required_argument, NULL, OPT_DIR},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"concurrency", required_argument, NULL, OPT_CONCURRENCY},
+	{"python", required_argument, NULL, OPT_PYTHON},
 	{"log", required_argument, NULL, OPT_LOG},
 	{"faults", required_argument, NULL, OPT_FAULTS},
 	{"exit-with-parent", no_argument, NULL, OPT_PARENT},
@@ -128,6 +131,9 @@ parse_options(int argc, char **argv)
 				break;
 			case OPT_CONCURRENCY:
 				options.concurrency = integer_option("concurrency", 1, 1000);
+				break;
+			case OPT_PYTHON:
+				options.python = optarg;
 				break;
 			case OPT_LOG:
 				options.log_path = optarg;
@@ -265,6 +271,7 @@ main(int argc, char **argv)
 	host.n_files = options.n_files;
 	host.workers = options.workers;
 	host.concurrency = options.concurrency;
+	host.python = options.python;
 	if (options.n_files > 0 && !host_init(&host))
 		return 1;
 	options.port = conn_listen(options.host, options.port, options.state_dir);

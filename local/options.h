@@ -19,6 +19,7 @@ typedef struct Options
 	const char *faults_path; /* NULL: no faults */
 	int workers;			 /* Python processes per file */
 	int concurrency;		 /* inputs at a time in each of them */
+	const char *python;		 /* their interpreter, NULL: any */
 	bool exit_with_parent;
 	double idle_limit; /* seconds without a connection, then exit; 0: none */
 	char **files;	   /* Python files to serve */

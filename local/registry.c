@@ -17,7 +17,7 @@
 
 #define ID_DIGITS 22
 #define MAX_HANDLES 10000 /* clients can make variants at will */
-#define MAX_EXECUTORS 8
+#define MAX_EXECUTORS 64
 
 static struct
 {
