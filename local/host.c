@@ -182,6 +182,9 @@ take_manifest(void *arg, const char *json)
 	static const char *const keys[] = {"functions", "classes"};
 	File *file = arg;
 
+	loop_stop(); /* await_file waits for us */
+	if (json == NULL)
+		return;
 	file->json = json;
 	file->manifest = json_tokener_parse(json);
 	for (int k = 0; k < 2; k++)
@@ -191,7 +194,6 @@ take_manifest(void *arg, const char *json)
 		for (size_t i = 0; i < json_object_array_length(entries); i++)
 			announce(file, json_object_array_get_idx(entries, i), k == 1);
 	}
-	loop_stop();
 }
 
 /* --------------------------------------------------------- what happens */
@@ -498,10 +500,12 @@ host_init(const HostOptions *options)
 	python = find_python(options->python);
 	if (python == NULL)
 	{
-		complain("%s is a Python 3.9 or later with the module cbor2 "
-				 "(Debian: python3-cbor2)",
-				 options->python != NULL ? options->python
-										 : "no python3 found here");
+		if (options->python != NULL)
+			complain("%s is not a Python 3.9 or later with the module cbor2",
+					 options->python);
+		else
+			complain("there is no Python 3.9 or later with the module cbor2; "
+					 "install python3-cbor2");
 		return false;
 	}
 	files = xcalloc(options->n_files * sizeof(File));

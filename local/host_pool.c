@@ -527,6 +527,8 @@ run_pool(void *arg)
 		fail_waiting(pool);
 		if (pool->manifest != NULL)
 			set_error(pool, NULL);
+		else
+			pool->events->manifest(pool->arg, NULL);
 	}
 	else if (down && pool->error == NULL)
 		pool_start(pool);

@@ -42,7 +42,10 @@ typedef struct PoolInput
  */
 typedef struct PoolEvents
 {
-	/* What the file offers, once; the text stays as long as the pool. */
+	/*
+	 * What the file offers, once; the text stays as long as the pool.  NULL:
+	 * the file cannot be run, see pool_error.
+	 */
 	void (*manifest)(void *arg, const char *json);
 	void (*started)(PoolInput *input); /* it runs now */
 	void (*yield)(PoolInput *input, const HostReply *item);
