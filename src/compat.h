@@ -106,12 +106,15 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 }
 #endif
 
-/* The ExecutorRun hook lost execute_once in 18. */
+/*
+ * The ExecutorRun hook lost execute_once in 18: there only a run for all rows
+ * is known not to be continued.
+ */
 #if PG_VERSION_NUM >= 180000
 #define EXECUTOR_RUN_PARAMS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count
 #define EXECUTOR_RUN_ARGS queryDesc, direction, count
-#define EXECUTOR_RUN_ONCE (!queryDesc->already_executed)
+#define EXECUTOR_RUN_ONCE (count == 0)
 #else
 #define EXECUTOR_RUN_PARAMS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count, \
