@@ -42,9 +42,13 @@ EXPLAIN (COSTS OFF) WITH c AS MATERIALIZED (SELECT vol(x) r FROM item) SELECT * 
 BEGIN;
 EXPLAIN (COSTS OFF) DECLARE c SCROLL CURSOR FOR SELECT vol(x) FROM item;
 COMMIT;
--- left where they are: one row; a function in FROM; a volatile condition
+-- functions in FROM; keys of hash joins
+EXPLAIN (COSTS OFF, VERBOSE) SELECT id, r, r + 1 FROM item, vol(item.x) r WHERE r > 5;
+SET enable_mergejoin = off;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT item.id FROM item JOIN part ON stab(item.x) = part.x;
+RESET enable_mergejoin;
+-- left where they are: one row; a volatile condition
 EXPLAIN (COSTS OFF) SELECT vol(1);
-EXPLAIN (COSTS OFF) SELECT * FROM item, vol(item.x);
 EXPLAIN (COSTS OFF) SELECT CASE WHEN random() < 2 THEN vol(x) END FROM item;
 
 -- a plan that was made with the setting on

@@ -300,6 +300,15 @@ rewrite_plan(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 		return NULL;
 	check_stack_depth();
 
+	if (is_lateral_call(plan))
+	{
+		left = *prefetch;
+		left.mark = false;
+		if (lateral_call_has_filter(plan))
+			left.flags &= ~APPLY_EXACT;
+		plan->lefttree = rewrite_plan(rw, plan->lefttree, &left);
+		return hoist_lateral_call(rw, plan, prefetch);
+	}
 	children_prefetch(plan, prefetch, &left, &right);
 
 	/* the child of a ForeignScan is there to recheck a row, not to scan */
@@ -318,6 +327,9 @@ rewrite_plan(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 		case T_MergeAppend:
 			rewrite_children(rw, ((MergeAppend *) plan)->mergeplans, &left);
 			return plan;
+		case T_HashJoin:
+			hoist_hash_keys(rw, (HashJoin *) plan, &left);
+			break;
 		case T_Agg:
 			hoist_below(rw, plan, &left);
 			break;

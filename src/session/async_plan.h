@@ -60,7 +60,7 @@ typedef struct Rewrite
 } Rewrite;
 
 /* async_plan_expr.c */
-extern bool typed_call_is_hoistable(Oid funcid);
+extern bool is_hoistable_call(Node *node);
 extern List *hoist_calls(Node *node);
 extern List *hoist_calls_in_quals(List *quals);
 extern bool contains_hoistable(Node *node);
@@ -79,5 +79,17 @@ extern void take_initplans(Plan *plan, Plan *child);
 extern void clear_async_capable(Plan *plan);
 extern void hoist_below(Rewrite *rw, Plan *host, const Prefetch *prefetch);
 extern Plan *hoist_above(Rewrite *rw, Plan *host, const Prefetch *prefetch);
+extern Plan *stack_filter(Rewrite *rw, Plan *top, List *filter,
+						  const Prefetch *prefetch);
+extern Plan *stack_tlist(Rewrite *rw, Plan *top, List *exprs, List *original,
+						 const Prefetch *prefetch);
+
+/* async_plan_join.c */
+extern bool is_lateral_call(Plan *plan);
+extern bool lateral_call_has_filter(Plan *plan);
+extern Plan *hoist_lateral_call(Rewrite *rw, Plan *plan,
+								const Prefetch *prefetch);
+extern void hoist_hash_keys(Rewrite *rw, HashJoin *join,
+							const Prefetch *outer);
 
 #endif /* MODAL_SESSION_ASYNC_PLAN_H */

@@ -47,8 +47,8 @@ static bool collect(Node *node, List *guards, Collector *cx);
  * type is known.  What fmgr would wrap around the handler (SECURITY DEFINER,
  * SET, security labels) cannot be left out, so those stay direct.
  */
-bool
-typed_call_is_hoistable(Oid funcid)
+static bool
+is_hoistable_function(Oid funcid)
 {
 	HeapTuple tuple;
 	Form_pg_proc proc;
@@ -69,11 +69,11 @@ typed_call_is_hoistable(Oid funcid)
 	return result;
 }
 
-static bool
+bool
 is_hoistable_call(Node *node)
 {
 	return IsA(node, FuncExpr) && !((FuncExpr *) node)->funcretset &&
-		   typed_call_is_hoistable(((FuncExpr *) node)->funcid);
+		   is_hoistable_function(((FuncExpr *) node)->funcid);
 }
 
 static bool

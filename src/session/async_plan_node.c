@@ -541,7 +541,7 @@ lift_tlist(Plan *host, bool lift_all, List **delivered)
 }
 
 /* Stack apply nodes until the filter holds no call any more; it goes on top. */
-static Plan *
+Plan *
 stack_filter(Rewrite *rw, Plan *top, List *filter, const Prefetch *prefetch)
 {
 	List *calls;
@@ -557,6 +557,39 @@ stack_filter(Rewrite *rw, Plan *top, List *filter, const Prefetch *prefetch)
 	return top;
 }
 
+/*
+ * The same for expressions over top's columns, which become its target list in
+ * the place of the original one.
+ */
+Plan *
+stack_tlist(Rewrite *rw, Plan *top, List *exprs, List *original,
+			const Prefetch *prefetch)
+{
+	List *tlist = NIL;
+	List *calls;
+	ListCell *lt;
+	ListCell *le;
+
+	while ((calls = hoist_calls((Node *) exprs)) != NIL)
+	{
+		int columns = list_length(top->targetlist);
+
+		top = (Plan *) apply_node_create(rw, top, calls, prefetch);
+		exprs = (List *) replace_calls((Node *) exprs, calls, columns);
+	}
+	forboth(lt, original, le, exprs)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lt);
+		TargetEntry *copy =
+			makeTargetEntry(lfirst(le), tle->resno, NULL, false);
+
+		copy_tle_properties(copy, tle);
+		tlist = lappend(tlist, copy);
+	}
+	top->targetlist = tlist;
+	return top;
+}
+
 /* Hoist the calls in the host's own target list and filter above it. */
 Plan *
 hoist_above(Rewrite *rw, Plan *host, const Prefetch *prefetch)
@@ -566,11 +599,8 @@ hoist_above(Rewrite *rw, Plan *host, const Prefetch *prefetch)
 	List *delivered = NIL;
 	List *moved = NIL;
 	List *exprs;
-	List *calls;
 	List **filter;
 	Plan *top = host;
-	ListCell *lt;
-	ListCell *le;
 
 	if (!host_is_known(host, &filter))
 		return host;
@@ -593,23 +623,6 @@ hoist_above(Rewrite *rw, Plan *host, const Prefetch *prefetch)
 	filtered.flags &= ~APPLY_EXACT;
 	if (moved != NIL)
 		top = stack_filter(rw, top, moved, &filtered);
-	while ((calls = hoist_calls((Node *) exprs)) != NIL)
-	{
-		int columns = list_length(top->targetlist);
-
-		top = (Plan *) apply_node_create(rw, top, calls, prefetch);
-		exprs = (List *) replace_calls((Node *) exprs, calls, columns);
-	}
-
-	top->targetlist = NIL;
-	forboth(lt, original, le, exprs)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lt);
-		TargetEntry *copy =
-			makeTargetEntry(lfirst(le), tle->resno, NULL, false);
-
-		copy_tle_properties(copy, tle);
-		top->targetlist = lappend(top->targetlist, copy);
-	}
+	top = stack_tlist(rw, top, exprs, original, prefetch);
 	return prefetch->mark ? materialize(rw, top) : top;
 }

@@ -246,7 +246,7 @@ SELECT item.id, vol(other.y) FROM item LEFT JOIN other USING (id);
 --- join on result volatile: hoisted, calls 1900
 SELECT item.id, other.id FROM item JOIN other ON vol(item.x) = other.y WHERE item.id < 20;
 
---- join on result stable hash: direct, sorted
+--- join on result stable hash: hoisted, calls 294, sorted
 SELECT item.id, other.id FROM item JOIN other ON stab(item.x) = other.y;
 
 --- join on result stable merge: hoisted, sorted
@@ -394,7 +394,7 @@ SELECT * FROM twice(5);
 --- lateral remote srf: direct
 SELECT item.id, r FROM item, LATERAL twice(item.x) r WHERE id < 20;
 
---- function in from lateral: direct
+--- function in from lateral: hoisted, calls 19
 SELECT item.id, r FROM item, vol(item.x) r WHERE id < 20;
 
 --- lateral subselect volatile: direct
@@ -952,3 +952,87 @@ SELECT id, vol(vol(x)), shout(s) FROM item;
 --- small byte window: hoisted
 SET LOCAL modal_batch.window_bytes = '64kB';
 SELECT id, length(shout(repeat(s, 1000))) FROM item;
+
+--- function in from, used twice and filtered: hoisted, calls 294
+SELECT item.id, r, r + 1 FROM item, vol(item.x) r WHERE r > 100 AND r < 900;
+
+--- function in from, outer join: hoisted
+SELECT item.id, r FROM item LEFT JOIN LATERAL vol(item.x) r ON true WHERE id < 60;
+
+--- function in from, outer join with a condition: direct
+SELECT item.id, r FROM item LEFT JOIN LATERAL vol(item.x) r ON r > 100 WHERE id < 60;
+
+--- function in from, composite: hoisted, calls 59
+SELECT item.id, p.a, p.b + 1 FROM item, pair_vol(item.id) p WHERE id < 60;
+
+--- function in from, composite that is null: hoisted
+SELECT item.id, p.a, p.b FROM item, pair_vol(item.x) p WHERE id BETWEEN 48 AND 52;
+
+--- function in from, whole row: direct
+SELECT item.id, p FROM item, pair_vol(item.x) p WHERE id BETWEEN 48 AND 52;
+
+--- function in from, out parameters: hoisted
+SELECT item.id, o.b FROM item, out2(item.id) o WHERE id < 60;
+
+--- function in from, with ordinality: direct
+SELECT item.id, r, n FROM item, vol(item.x) WITH ORDINALITY f(r, n) WHERE id < 60;
+
+--- function in from that does not depend on the row: direct, calls 1
+SELECT item.id, r FROM item, vol(7) r WHERE id < 60;
+
+--- function in from, limit: hoisted, calls 9
+SELECT item.id, r FROM item, vol(item.id) r LIMIT 9;
+
+--- function in from, another call on its result: hoisted, sorted
+SELECT item.id, shout(r::text) FROM item, vol(item.id) r WHERE odd(item.g) ORDER BY r;
+
+--- functions in from, one of the other: hoisted
+SELECT item.id, r, q FROM item, vol(item.id) r, add2(r, item.g) q WHERE id < 60;
+
+--- function in from, of two tables: hoisted, sorted
+SELECT item.id, r FROM item JOIN other USING (id), add2(item.x, other.y) r;
+
+--- function in from, in a sub-query per row: hoisted
+SELECT id, (SELECT sum(r) FROM other, add2(other.y, item.id) r WHERE other.id < item.g) FROM item WHERE id < 30;
+
+--- function in from of an update, which keeps whole rows: direct
+UPDATE target SET w = r FROM item, vol(item.x) r WHERE item.id = target.id;
+SELECT sum(w) FROM target;
+
+--- hash key, nested: hoisted, sorted
+SELECT item.id, other.id FROM item JOIN other ON stab(stab(item.x)) = other.y;
+
+--- hash key on both sides: hoisted, sorted
+SELECT item.id, other.id FROM item JOIN other ON stab(item.x) = stab(other.y) + 0;
+
+--- hash key, call also in the list: hoisted, sorted
+SELECT item.id, stab(item.x) FROM item JOIN other ON stab(item.x) = other.y;
+
+--- hash key of a left join: hoisted, sorted
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+SELECT item.id, other.id FROM item LEFT JOIN other ON stab(item.x) = other.y;
+
+--- hash key of a full join: hoisted, sorted
+SET LOCAL enable_mergejoin = off;
+SELECT item.id, other.id FROM item FULL JOIN other ON stab(item.x) = stab(other.y);
+
+--- hash key of a semi join: hoisted, sorted
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+SELECT id FROM item WHERE EXISTS (SELECT 1 FROM other WHERE stab(item.x) = other.y);
+
+--- hash key of an anti join: hoisted, sorted
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+SELECT id FROM item WHERE NOT EXISTS (SELECT 1 FROM other WHERE stab(item.x) = stab(other.y));
+
+--- hash keys, two of them: direct, sorted
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+SELECT item.id, other.id FROM item JOIN other ON stab(item.x) = other.y AND item.g = other.id;
+
+--- hash key in a condition: direct, sorted
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+SELECT item.id, other.id FROM item JOIN other ON CASE WHEN item.g > 3 THEN stab(item.x) END = other.y;
