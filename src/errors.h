@@ -26,6 +26,7 @@
 #define MODAL_SQLSTATE_NO_DISPATCHER "55000"
 #define MODAL_SQLSTATE_UNSUPPORTED "0A000"
 #define MODAL_SQLSTATE_RESOURCES "53000"  /* the service refuses for want of resources */
+#define MODAL_SQLSTATE_MEMORY "53200"	  /* the dispatcher has no memory left */
 #define MODAL_SQLSTATE_INTERNAL "XX000"
 
 /* The text form of an SQLSTATE as ereport's errcode() wants it. */

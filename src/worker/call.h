@@ -33,6 +33,7 @@ typedef struct CallInput
 	int64_t ordinal;
 	size_t len;
 	uint8_t *data;	/* belongs to this input */
+	char *blob_id;	/* the driver's: where it was uploaded to; malloc'd */
 	uint8_t small[CALL_INPUT_INLINE];
 } CallInput;
 

@@ -26,7 +26,7 @@ struct Target
 {
 	char *options;		 /* the key; holds secrets */
 	size_t options_len;
-	Origin *origin;		 /* control plane, or the HTTP service */
+	Origin *origin;		 /* the HTTP service; for Modal, blobs */
 	const struct Protocol *protocol;
 	const CallDriver *driver;
 	void *state;		 /* the driver's per-target state */
@@ -59,14 +59,14 @@ extern int target_secrets(const Target *target, const char **secrets, int max);
  * Another origin with the target's TLS and proxy settings.  The caller frees
  * it.  NULL when memory is short or the URL is not one that may be used.
  */
-extern Origin *target_create_origin(const Target *target, const char *url);
+extern Origin *target_create_origin(const Target *target, const char *url,
+									bool grpc);
 
 /* What a protocol brings; modal.c and http.c each have one. */
 typedef struct Protocol
 {
 	const char *name; /* option protocol */
 	const char *default_url; /* NULL: option url is needed */
-	bool grpc;		  /* HTTP/2 only */
 	CallDriver driver;
 	bool (*target_init) (Target *target, const char **error);
 	void (*target_free) (Target *target);

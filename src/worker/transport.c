@@ -79,6 +79,7 @@ struct Origin
 	char *url, *ca_file, *client_cert, *client_key, *proxy;
 	OriginConfig config; /* numbers and flags; strings are above */
 	bool plain;			 /* http:// */
+	bool loopback;		 /* on this machine */
 	CURLM *multi;
 	Timer timer;		 /* what curl asked for */
 	bool kicked;		 /* curl wants to run at once */
@@ -663,6 +664,25 @@ copy_string(char **to, const char *from)
 	return *to != NULL;
 }
 
+static bool
+is_loopback(const char *url)
+{
+	const char *host = strstr(url, "://");
+	size_t n;
+
+	if (host == NULL)
+		return false;
+	host += 3;
+	n = strcspn(host, "/?#");
+	if (memchr(host, '@', n) != NULL)
+		return false;
+	if (host[0] == '[')
+		return strncmp(host, "[::1]", 5) == 0;
+	n = strcspn(host, ":/?#");
+	return (n == 9 && memcmp(host, "localhost", 9) == 0) ||
+		(n == 9 && memcmp(host, "127.0.0.1", 9) == 0);
+}
+
 Origin *
 origin_create(const OriginConfig *config)
 {
@@ -674,6 +694,7 @@ origin_create(const OriginConfig *config)
 	timer_init(&origin->timer, on_origin_timer, origin);
 	origin->config = *config;
 	origin->plain = strncmp(config->url, "http://", 7) == 0;
+	origin->loopback = is_loopback(config->url);
 	origin->multi = curl_multi_init();
 	if (!copy_string(&origin->url, config->url) ||
 		!copy_string(&origin->ca_file, config->ca_file) ||
@@ -750,7 +771,8 @@ set_fixed_options(Request *request)
 	Origin *origin = request->origin;
 	CURL *easy = request->easy;
 	CURLcode rc = CURLE_OK;
-	const char *protocols = origin->plain ? "http,https" : "https";
+	bool may_be_plain = origin->plain || origin->loopback;
+	const char *protocols = may_be_plain ? "http,https" : "https";
 
 #define SET(option, value) \
 	(rc = rc == CURLE_OK ? curl_easy_setopt(easy, option, value) : rc)
@@ -763,7 +785,7 @@ set_fixed_options(Request *request)
 #else
 	(void) protocols;
 	SET(CURLOPT_PROTOCOLS,
-		(long) (CURLPROTO_HTTPS | (origin->plain ? CURLPROTO_HTTP : 0)));
+		(long) (CURLPROTO_HTTPS | (may_be_plain ? CURLPROTO_HTTP : 0)));
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* Giving up must not wait for a resolver thread. */
@@ -881,7 +903,10 @@ set_request_options(Request *request, const RequestSpec *spec)
 	bool get = strcmp(spec->method, "GET") == 0;
 	Buf url;
 
-	if (whole_url)
+	if (whole_url && plain && !origin->plain &&
+		!(origin->loopback && is_loopback(spec->path)))
+		rc = CURLE_UNSUPPORTED_PROTOCOL;
+	else if (whole_url)
 		SET(CURLOPT_URL, spec->path);
 	else
 	{

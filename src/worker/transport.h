@@ -76,7 +76,8 @@ typedef struct RequestSpec
 	Origin *origin;
 	const char *method;		/* "POST", … */
 	const char *path;		/* path and query, or a whole URL (blobs), which
-							 * must be https where the origin is */
+							 * must be https where the origin is, unless both
+							 * are on this machine */
 	const char *const *headers; /* "name: value", NULL-terminated; copied */
 	const void *body;		/* not copied: must stay until the end */
 	size_t body_len;

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * calls.h
+ *	  Between channels.c, which moves frames, and the drivers: the open calls
+ *	  of each channel.  calls.c implements the driver's side in call.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_WORKER_CALLS_H
+#define MODAL_WORKER_CALLS_H
+
+#include "compat.h"
+
+#include "shmem.h"
+#include "storage/dsm.h"
+#include "worker/call.h"
+
+typedef struct OutFrame OutFrame;
+typedef struct OpenCall OpenCall;
+
+/* An attached process. */
+typedef struct Attachment
+{
+	struct Attachment *next;
+	int dispatcher;
+	int procno;
+	uint32 generation; /* of the slot */
+	int pid;
+	Oid userid;
+	Oid dbid;
+	bool is_runner;
+	bool broken;	   /* to be dropped at the next turn */
+	dsm_segment *segment;
+	shm_mq_handle *from_session, *to_session;
+	OutFrame *out_head, **out_tail; /* waiting to be sent */
+	OpenCall *calls;
+} Attachment;
+
+/* channels.c: NULL means out of memory, and is fine for attachment_send. */
+extern OutFrame *out_frame_create(void);
+extern Buf *out_frame_buf(OutFrame *frame);
+extern void attachment_send(Attachment *att, OutFrame *frame);
+
+/* calls.c */
+extern void calls_init(int dispatcher);
+/* False: not a frame that may come now. */
+extern bool calls_handle_frame(Attachment *att, FrameReader *reader,
+							   const void *frame, Size len);
+extern void calls_cancel_all(Attachment *att);
+/* Queue what calls have collected for their readers. */
+extern void calls_flush(void);
+extern void calls_publish(DispatcherShared *shared);
+
+#endif /* MODAL_WORKER_CALLS_H */

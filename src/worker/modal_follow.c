@@ -1,0 +1,195 @@
+/*-------------------------------------------------------------------------
+ *
+ * modal_follow.c
+ *	  Results of a remote call that was started elsewhere or earlier, by index
+ *	  and in order.
+ *
+ * As Modal's own clients do it: ask for a range of indexes, take what is
+ * there from its beginning without a gap, and wait for the first one that is
+ * not there yet.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/modal_call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/pb.h"
+#include "proto/modal.pb-c.h"
+
+#define RANGE 49
+
+static void on_outputs(void *arg, const GrpcResult *result);
+
+static void
+ask(ModalCall *mc)
+{
+	GrpcSpec spec = grpc_spec(mc->mt->control, "FunctionGetOutputs", mc->call,
+							  on_outputs, mc);
+	Buf *buf = &spec.request;
+	/* Wait for one, or look at many. */
+	double timeout = mc->follow_wait ? LONG_POLL_S : 0;
+	int64_t last = mc->follow_wait ? mc->next_idx : mc->next_idx + RANGE - 1;
+
+	if (last > mc->highest)
+		last = mc->highest;
+	pb_put_bytes(buf, 1, mc->call_id.data, mc->call_id.len);
+	pb_put_float(buf, 3, timeout);
+	pb_put_string(buf, 6, "0-0");
+	pb_put_uint(buf, 7, 0);
+	pb_put_double(buf, 8, unix_seconds());
+	pb_put_uint(buf, 10, mc->next_idx);
+	pb_put_uint(buf, 11, last);
+	grpc_end(buf);
+	spec.attempt_timeout = timeout + LONG_POLL_GRACE_S;
+	mc->poll = grpc_start(&spec);
+	if (mc->poll == NULL)
+		modal_call_fail_memory(mc);
+}
+
+void
+follow_pump(ModalCall *mc)
+{
+	if (mc->stop || (mc->started && mc->next_idx > mc->highest))
+	{
+		if (mc->ndownloads == 0)
+			modal_call_end(mc);
+		return;
+	}
+	if (mc->started && mc->poll == NULL && call_may_fetch(mc->call) &&
+		mc->ndownloads < MAX_DOWNLOADS)
+		ask(mc);
+}
+
+/* Deliver the output of the next index, if the reply has it. */
+static bool
+take_next(ModalCall *mc, const WireOutputs *reply, bool *found)
+{
+	WireOutputs outputs = *reply;
+	WireOutput output;
+	bool bad;
+
+	*found = false;
+	while (wire_next_output(&outputs, &output, &bad))
+	{
+		if (output.idx != mc->next_idx)
+			continue;
+		*found = true;
+		if (!modal_deliver(mc, output.idx, output.retry_count + 1, &output))
+			return false;
+		if (output.status != RESULT_SUCCESS &&
+			!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
+			mc->stop = true;
+		mc->next_idx++;
+		return true;
+	}
+	return true;
+}
+
+static void
+on_outputs(void *arg, const GrpcResult *result)
+{
+	ModalCall *mc = arg;
+	WireOutputs reply;
+	ModalError error;
+	bool found = true;
+	bool any = false;
+
+	mc->poll = NULL;
+	if (result->status != GRPC_OK)
+	{
+		modal_call_fail_grpc(mc, result, "waiting for outputs");
+		return;
+	}
+	if (!wire_read_get_outputs(result, &reply))
+	{
+		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
+					"the reply of the service to FunctionGetOutputs cannot be read");
+		modal_call_fail(mc, &error);
+		return;
+	}
+	while (found && !mc->stop)
+	{
+		if (!take_next(mc, &reply, &found))
+		{
+			modal_call_fail_memory(mc);
+			return;
+		}
+		any |= found;
+	}
+	if (!any && mc->follow_wait && reply.unfinished == 0)
+	{
+		modal_error(&error, MODAL_SQLSTATE_NO_DISPATCHER,
+					"The service keeps results for a limited time.",
+					"results of remote call \"%s\" have expired",
+					buf_cstr(&mc->call_id));
+		modal_call_fail(mc, &error);
+		return;
+	}
+	mc->follow_wait = !any;
+	follow_pump(mc);
+}
+
+static void
+on_call_found(void *arg, const GrpcResult *result)
+{
+	ModalCall *mc = arg;
+	Modal__Client__FunctionCallFromIdResponse *reply;
+	CallOpened opened = {0};
+	ModalError error;
+
+	mc->start = NULL;
+	if (result->status == GRPC_NOT_FOUND)
+	{
+		modal_error(&error, MODAL_SQLSTATE_NOT_FOUND, NULL,
+					"remote call \"%s\" does not exist",
+					buf_cstr(&mc->call_id));
+		modal_call_fail(mc, &error);
+		return;
+	}
+	if (result->status != GRPC_OK)
+	{
+		modal_call_fail_grpc(mc, result, "FunctionCallFromId");
+		return;
+	}
+	reply = grpc_unpack(
+		result, &modal__client__function_call_from_id_response__descriptor);
+	if (reply == NULL)
+	{
+		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
+					"the reply of the service to FunctionCallFromId cannot be read");
+		modal_call_fail(mc, &error);
+		return;
+	}
+	mc->started = true;
+	mc->next_idx = mc->call->open.first_ordinal;
+	mc->highest = reply->num_inputs - 1;
+	if (mc->call->open.last_ordinal >= 0 &&
+		mc->call->open.last_ordinal < mc->highest)
+		mc->highest = mc->call->open.last_ordinal;
+	if (reply->metadata != NULL)
+		opened.function_id = (Slice){reply->metadata->function_id,
+									 strlen(reply->metadata->function_id)};
+	opened.remote_call_id = (Slice){buf_cstr(&mc->call_id), mc->call_id.len};
+	opened.accepts_cbor = 1;
+	call_opened(mc->call, &opened);
+	modal__client__function_call_from_id_response__free_unpacked(reply, NULL);
+	follow_pump(mc);
+}
+
+void
+follow_begin(ModalCall *mc)
+{
+	GrpcSpec spec = grpc_spec(mc->mt->control, "FunctionCallFromId", mc->call,
+							  on_call_found, mc);
+	Slice id = mc->call->open.remote_call_id;
+
+	buf_put(&mc->call_id, id.p, id.n);
+	pb_put_bytes(&spec.request, 1, id.p, id.n);
+	grpc_end(&spec.request);
+	call_set_remote_id(mc->call, buf_cstr(&mc->call_id));
+	mc->start = grpc_start(&spec);
+	if (mc->start == NULL)
+		modal_call_fail_memory(mc);
+}

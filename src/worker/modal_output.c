@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * modal_output.c
+ *	  Results of Modal functions as outputs of calls.
+ *
+ * A result that is a blob is fetched first; at most MAX_DOWNLOADS at a time,
+ * the rest waits in the order of arrival.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/pickle.h"
+#include "worker/modal_call.h"
+
+struct Download
+{
+	Download *prev, *next;
+	ModalCall *mc;
+	BlobDownload *blob; /* NULL: waits for its turn */
+	char *blob_id;
+	int64_t ordinal;
+	uint32_t attempts;
+	WireOutput output;	/* without slices */
+};
+
+/* --- failures ------------------------------------------------------------- */
+
+static void
+set_text(Slice *to, const char *text)
+{
+	to->p = text;
+	to->n = strlen(text);
+}
+
+/* The class in a Python repr: what stands before "(". */
+static Slice
+exception_class(Slice repr)
+{
+	size_t n = 0;
+
+	while (n < repr.n && (isalnum((unsigned char) repr.p[n]) ||
+						  repr.p[n] == '_' || repr.p[n] == '.'))
+		n++;
+	if (n > 0 && n < repr.n && repr.p[n] == '(')
+		return (Slice){repr.p, n};
+	return (Slice){"", 0};
+}
+
+static void
+fill_failure(const WireOutput *wire, Buf *scratch, FrameOutput *out)
+{
+	const char *sqlstate = MODAL_SQLSTATE_REMOTE;
+	const char *message = "the remote function failed without a message";
+
+	switch (wire->status)
+	{
+		case RESULT_TIMEOUT:
+			sqlstate = MODAL_SQLSTATE_TIMEOUT;
+			message = "the remote function ran into its timeout";
+			out->retryable = true;
+			break;
+		case RESULT_TERMINATED:
+			sqlstate = MODAL_SQLSTATE_TIMEOUT;
+			message = "the remote call was cancelled";
+			break;
+		case RESULT_INTERNAL_FAILURE:
+			sqlstate = MODAL_SQLSTATE_CONNECTION;
+			message = "internal failure of the service";
+			out->retryable = true;
+			break;
+	}
+	memcpy(out->sqlstate, sqlstate, 5);
+	out->message = wire->exception;
+	out->type = exception_class(wire->exception);
+	out->traceback = wire->traceback;
+
+	/* Recorded by the platform itself: only a pickle tells. */
+	if (wire->exception.n == 0 && wire->data.n > 0 &&
+		wire->data_format <= DATA_FORMAT_PICKLE)
+	{
+		Buf type;
+
+		buf_init(&type, 4096, NULL);
+		if (pickle_exception(wire->data.p, wire->data.n, &type, scratch))
+		{
+			/* Both in one buffer, as both must stay. */
+			size_t n = scratch->len;
+
+			buf_put(scratch, type.data, type.len);
+			out->message = (Slice){(char *) scratch->data, n};
+			out->type = (Slice){(char *) scratch->data + n, type.len};
+		}
+		buf_free(&type);
+	}
+	if (out->message.n == 0)
+		set_text(&out->message, message);
+}
+
+static void
+fill_unreadable(FrameOutput *out, const char *message)
+{
+	out->ok = 0;
+	memcpy(out->sqlstate, MODAL_SQLSTATE_PROTOCOL, 5);
+	set_text(&out->message, message);
+}
+
+static void
+fill_success(const DispatchCall *call, bool allow_pickle,
+			 const WireOutput *wire, Slice data, Buf *scratch,
+			 FrameOutput *out)
+{
+	const char *problem;
+
+	out->ok = 1;
+	out->format = PAYLOAD_CBOR;
+	if (call->open.flags & CALL_DISCARD)
+		return;
+	if (wire->data_format == DATA_FORMAT_CBOR)
+		out->data = data;
+	else if (wire->data_format != DATA_FORMAT_PICKLE)
+		fill_unreadable(out, "the result is in a format that is not known");
+	else if (!allow_pickle)
+		fill_unreadable(out, "the result is a pickle, and the server option allow_pickle is not set");
+	else if ((problem = pickle_to_cbor(scratch, data.p, data.n)) != NULL)
+		fill_unreadable(out, problem);
+	else
+		out->data = (Slice){(char *) scratch->data, scratch->len};
+}
+
+void
+modal_output_fill(const DispatchCall *call, bool allow_pickle,
+				  const WireOutput *wire, Slice data, Buf *scratch,
+				  FrameOutput *out)
+{
+	out->started_at = wire->started_at;
+	out->finished_at = wire->finished_at;
+	if (wire->status == RESULT_SUCCESS)
+		fill_success(call, allow_pickle, wire, data, scratch, out);
+	else
+		fill_failure(wire, scratch, out);
+}
+
+/* --- delivery ------------------------------------------------------------- */
+
+static void
+deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
+		const WireOutput *wire, Slice data)
+{
+	FrameOutput out = {0};
+	Buf scratch;
+
+	buf_init(&scratch, FRAME_MAX_PAYLOAD, NULL);
+	out.ordinal = ordinal;
+	out.attempts = attempts < UINT16_MAX ? attempts : UINT16_MAX;
+	modal_output_fill(mc->call, mc->mt->allow_pickle, wire, data, &scratch,
+					  &out);
+	call_output(mc->call, &out);
+	buf_free(&scratch);
+}
+
+static void start_downloads(ModalCall *mc);
+
+static void
+download_free(Download *download)
+{
+	ModalCall *mc = download->mc;
+
+	if (download->prev != NULL)
+		download->prev->next = download->next;
+	else
+		mc->downloads = download->next;
+	if (download->next != NULL)
+		download->next->prev = download->prev;
+	mc->ndownloads--;
+	free(download->blob_id);
+	free(download);
+}
+
+static void
+on_downloaded(void *arg, Buf *data, const ModalError *error)
+{
+	Download *download = arg;
+	ModalCall *mc = download->mc;
+
+	if (data != NULL)
+	{
+		mc->delivered_bytes += data->len;
+		deliver(mc, download->ordinal, download->attempts, &download->output,
+				(Slice){(char *) data->data, data->len});
+	}
+	else
+	{
+		FrameOutput out = {0};
+
+		out.ordinal = download->ordinal;
+		out.attempts = download->attempts;
+		out.retryable = error->retryable;
+		memcpy(out.sqlstate, error->sqlstate, 5);
+		set_text(&out.message, error->message);
+		call_output(mc->call, &out);
+		if (!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
+			mc->stop = true;
+	}
+	download_free(download);
+	start_downloads(mc);
+	modal_call_pump(mc);
+}
+
+static void
+start_downloads(ModalCall *mc)
+{
+	uint32_t active = 0;
+	Download *next = NULL;
+
+	/* New ones are put at the head: the last that waits is the oldest. */
+	for (Download *d = mc->downloads; d != NULL; d = d->next)
+	{
+		if (d->blob != NULL)
+			active++;
+		else
+			next = d;
+	}
+	while (next != NULL && active < MAX_DOWNLOADS)
+	{
+		Download *d = next;
+
+		next = d->prev;
+		if (d->blob != NULL)
+			continue;
+		d->blob = blob_download(mc->mt, mc->call,
+								(Slice){d->blob_id, strlen(d->blob_id)},
+								on_downloaded, d);
+		if (d->blob == NULL)
+			return; /* tried again when another one is through */
+		active++;
+	}
+}
+
+bool
+modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
+			  const WireOutput *output)
+{
+	Download *download;
+
+	if (output->status != RESULT_SUCCESS || output->blob_id.n == 0 ||
+		(mc->call->open.flags & CALL_DISCARD))
+	{
+		deliver(mc, ordinal, attempts, output, output->data);
+		return true;
+	}
+	download = calloc(1, sizeof(*download));
+	if (download == NULL)
+		return false;
+	download->mc = mc;
+	download->ordinal = ordinal;
+	download->attempts = attempts;
+	download->output.status = output->status;
+	download->output.data_format = output->data_format;
+	download->output.started_at = output->started_at;
+	download->output.finished_at = output->finished_at;
+	download->blob_id = strndup(output->blob_id.p, output->blob_id.n);
+	download->next = mc->downloads;
+	if (download->next != NULL)
+		download->next->prev = download;
+	mc->downloads = download;
+	mc->ndownloads++;
+	if (download->blob_id == NULL)
+	{
+		download_free(download);
+		return false;
+	}
+	start_downloads(mc);
+	return mc->ndownloads > 1 || download->blob != NULL;
+}
+
+void
+modal_downloads_cancel(ModalCall *mc)
+{
+	while (mc->downloads != NULL)
+	{
+		if (mc->downloads->blob != NULL)
+			blob_download_cancel(mc->downloads->blob);
+		download_free(mc->downloads);
+	}
+}
