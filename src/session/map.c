@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "portability/instr_time.h"
 #include "session/codec.h"
 #include "session/remote_call.h"
 #include "session/server.h"
@@ -29,6 +30,10 @@
 
 /* The scratch context is emptied after so many results. */
 #define RESULTS_PER_RESET 256
+/* A full window is filled again when this share of it is free. */
+#define REFILL_SHARE 16
+/* Inputs wait at most so long for others to travel with. */
+#define MAX_LINGER_US 5000
 
 /* Keys of an input in flight, when the query has key columns. */
 typedef struct KeyEntry
@@ -57,6 +62,7 @@ typedef struct MapState
 	bool *nulls;
 	Buf payload;
 	int64 next_ordinal;
+	instr_time last_sent;
 
 	/* columns that make up "input" */
 	int nkeys;
@@ -157,36 +163,49 @@ take_ready(MapState *map)
 }
 
 /*
- * The window is full: wait for results.  Going on at the first free place
- * would send inputs one by one, so a quarter of the window is made free.
+ * The window is full: wait until a part of it is free.  Going on at the first
+ * free place would send inputs one by one; waiting for many would leave the
+ * remote side without work.
  */
 static void
 make_room(MapState *map)
 {
-	int enough = Max(modal_window / 4, 1);
 	FrameOutput out;
 
-	while (remote_call_room(map->call) <= 0)
-	{
-		if (remote_call_next(map->call, &out) == REMOTE_CALL_END)
-			return;
-		take_output(map, &out);
-		take_ready(map);
-	}
-	while (remote_call_room(map->call) < enough)
+	for (;;)
 	{
 		RemoteCallResult result = remote_call_poll(map->call, &out);
 
-		if (result == REMOTE_CALL_END)
-			return;
 		if (result == REMOTE_CALL_OUTPUT)
+		{
 			take_output(map, &out);
-		else if (remote_call_counters(map->call)->put ==
-				 remote_call_counters(map->call)->finished)
+			continue;
+		}
+		if (result == REMOTE_CALL_END ||
+			remote_call_room(map->call) >=
+				Max(remote_call_window(map->call) / REFILL_SHARE, 1))
 			return;
-		else
-			remote_call_wait(map->call, -1);
+		remote_call_wait(map->call, -1);
 	}
+}
+
+/*
+ * A query that takes its time for a row must not hold back the inputs before
+ * it.
+ */
+static void
+keep_going(MapState *map)
+{
+	instr_time now, passed;
+
+	INSTR_TIME_SET_CURRENT(now);
+	passed = now;
+	INSTR_TIME_SUBTRACT(passed, map->last_sent);
+	if (INSTR_TIME_GET_MICROSEC(passed) < MAX_LINGER_US)
+		return;
+	remote_call_flush(map->call);
+	take_ready(map);
+	map->last_sent = now;
 }
 
 static void
@@ -224,6 +243,7 @@ open_call(MapState *map)
 		spec.request = JsonbToCString(NULL, &map->kwargs->root,
 									  VARSIZE(map->kwargs));
 	map->call = remote_call_open(map->cxt, map->endpoint, &spec);
+	INSTR_TIME_SET_CURRENT(map->last_sent);
 }
 
 static void
@@ -258,6 +278,8 @@ put_input(MapState *map, const Datum *values, const bool *nulls)
 		open_call(map);
 	else if (remote_call_room(map->call) <= 0)
 		make_room(map);
+	else
+		keep_going(map);
 
 	use_scratch(map);
 	old = MemoryContextSwitchTo(map->scratch);

@@ -500,22 +500,26 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 }
 
 int
-remote_call_room(RemoteCall *call)
+remote_call_window(RemoteCall *call)
 {
 	const RemoteCallCounters *c = &call->counters;
-	uint64 used = c->put - c->returned;
-	uint64 window = call->window;
+	uint64 each;
+
+	if (c->bytes_received == 0)
+		return (int) call->window;
+	/* As many as their results would fit into the memory for them. */
+	each = Max(c->bytes_received / c->finished, 1);
+	return (int) Min(call->window, Max(call->window_bytes / each, 1));
+}
+
+int
+remote_call_room(RemoteCall *call)
+{
+	int64 used = (int64) (call->counters.put - call->counters.returned);
 
 	if (channel_unsent(call->channel) > MAX_UNSENT)
 		return 0;
-	/* As many as their results would fit into the memory for them. */
-	if (c->bytes_received > 0)
-	{
-		uint64 each = Max(c->bytes_received / c->finished, 1);
-
-		window = Min(window, Max(call->window_bytes / each, 1));
-	}
-	return used < window ? (int) (window - used) : 0;
+	return (int) Max(remote_call_window(call) - used, 0);
 }
 
 void

@@ -61,9 +61,11 @@ extern RemoteCall *remote_call_open(MemoryContext parent,
 									const RemoteCallSpec *spec);
 
 /*
- * How many more inputs may be put now (window less those in flight and those
- * finished but not yet taken, less still when results are large).
+ * How many inputs may be put and not yet taken as outputs: the window, less
+ * when results are large.
  */
+extern int remote_call_window(RemoteCall *call);
+/* How many more may be put now. */
 extern int remote_call_room(RemoteCall *call);
 /*
  * Put an input.  Ordinals must ascend.  The payload is copied; small inputs
