@@ -27,11 +27,15 @@ call_state_init(CallState *cs)
 
 /* --- hash ----------------------------------------------------------------- */
 
-/* Indexes are dense and ascending, so they spread by themselves. */
+/*
+ * Scattered (by the golden ratio), as indexes come in runs: side by side they
+ * would be one long cluster, through which every deletion has to go.
+ */
 static inline uint32_t
 slot_of(const CallState *cs, int64_t idx)
 {
-	return (uint32_t) idx & (cs->table_size - 1);
+	return (uint32_t) (((uint64_t) idx * UINT64_C(0x9E3779B97F4A7C15)) >> 32) &
+		(cs->table_size - 1);
 }
 
 static void

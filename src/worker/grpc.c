@@ -341,6 +341,17 @@ on_header(void *arg, const char *name, size_t name_len, const char *value,
 	grpc_trailers_add(&call->trailers, name, name_len, value, value_len);
 }
 
+/* The body is exactly one message. */
+static bool
+is_whole(const Buf *body)
+{
+	const uint8_t *p = body->data;
+
+	return body->len >= GRPC_PREFIX_SIZE && p[0] == 0 &&
+		(((size_t) p[1] << 24) | ((size_t) p[2] << 16) | ((size_t) p[3] << 8) |
+		 p[4]) == body->len - GRPC_PREFIX_SIZE;
+}
+
 /* What the response means, before any thought of retrying. */
 static void
 judge(GrpcCall *call, const Response *response, GrpcResult *result)
@@ -359,6 +370,9 @@ judge(GrpcCall *call, const Response *response, GrpcResult *result)
 		result->status = grpc_status_of_transport(response->error);
 		result->message = response->message;
 	}
+	else if (response->trailers_may_be_lost && response->status == 200 &&
+			 call->spec.on_message == NULL && is_whole(&response->body))
+		result->status = GRPC_OK;
 	else
 	{
 		result->status = grpc_status_of_http(response->status);
@@ -369,12 +383,7 @@ judge(GrpcCall *call, const Response *response, GrpcResult *result)
 	if (result->status != GRPC_OK || call->spec.on_message != NULL)
 		return;
 
-	/* Exactly one message, whole. */
-	if (response->body.len < GRPC_PREFIX_SIZE || response->body.data[0] != 0 ||
-		(((size_t) response->body.data[1] << 24) |
-		 ((size_t) response->body.data[2] << 16) |
-		 ((size_t) response->body.data[3] << 8) | response->body.data[4]) !=
-			response->body.len - GRPC_PREFIX_SIZE)
+	if (!is_whole(&response->body))
 	{
 		result->status = GRPC_INTERNAL;
 		result->message = "the response is truncated";

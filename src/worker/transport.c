@@ -106,6 +106,7 @@ static TransportStats stats;
 static bool (*fd_reserve)(void);
 static void (*fd_release)(void);
 static bool h2c_reuse_broken; /* libcurl before 8.0, curl issue 10634 */
+static bool h2_trailers_lossy; /* before 8.1; see Response */
 
 double
 monotonic_seconds(void)
@@ -496,6 +497,7 @@ request_finish(Request *request, CURLcode code)
 
 	collect_figures(request);
 	response->error = classify(request, code);
+	response->trailers_may_be_lost = h2_trailers_lossy && response->http2;
 	if (response->error != TRANSPORT_OK)
 		snprintf(response->message, sizeof(response->message), "%s",
 				 error_text(request, code));
@@ -610,6 +612,8 @@ transport_process(void)
 bool
 transport_init(bool (*reserve_fd)(void), void (*release_fd)(void))
 {
+	unsigned int version;
+
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return false;
 	fd_reserve = reserve_fd;
@@ -617,8 +621,9 @@ transport_init(bool (*reserve_fd)(void), void (*release_fd)(void))
 	if (fd_reserve != NULL && !fd_reserve())
 		return false;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	h2c_reuse_broken =
-		curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
+	version = curl_version_info(CURLVERSION_NOW)->version_num;
+	h2c_reuse_broken = version < 0x080000;
+	h2_trailers_lossy = version < 0x080100;
 	return epoll_fd >= 0;
 }
 

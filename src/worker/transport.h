@@ -68,6 +68,11 @@ typedef struct Response
 	double sent_at, finished_at; /* monotonic seconds; sent_at 0: never sent */
 	double first_byte_s, total_s;
 	bool http2;
+	/*
+	 * libcurl before 8.1 sometimes drops the trailers of an HTTP/2 stream that
+	 * ended well, when it was read together with others.
+	 */
+	bool trailers_may_be_lost;
 	size_t bytes_sent, bytes_received;
 } Response;
 
