@@ -76,6 +76,8 @@ extern void call_touch(DispatchCall *call);
 extern CallInput *call_take_inputs(DispatchCall *call, uint32_t n,
 								   size_t max_bytes, uint32_t *taken);
 extern void call_input_free(CallInput *input);
+/* Other data instead; takes the memory of buf over. */
+extern void call_input_replace(CallInput *input, Buf *buf);
 
 extern void call_opened(DispatchCall *call, const CallOpened *opened);
 extern void call_accepted(DispatchCall *call, int64_t first, uint32_t count);

@@ -92,6 +92,16 @@ call_input_free(CallInput *input)
 	input_pool_size++;
 }
 
+void
+call_input_replace(CallInput *input, Buf *buf)
+{
+	if (input->data != input->small)
+		free(input->data);
+	input->data = buf->data;
+	input->len = buf->len;
+	buf_init(buf, 0, NULL);
+}
+
 CallInput *
 call_take_inputs(DispatchCall *call, uint32_t n, size_t max_bytes,
 				 uint32_t *taken)

@@ -120,6 +120,7 @@ extern void *grpc_unpack(const GrpcResult *result,
 
 extern const char *grpc_sqlstate(const GrpcResult *result);
 extern bool grpc_worth_retrying(const GrpcResult *result);
+extern const char *grpc_status_name(GrpcStatus status);
 extern const char *grpc_hint(const GrpcResult *result); /* or NULL */
 /* Let a call run on for another owner, when its own one ends. */
 extern void grpc_redirect(GrpcCall *call,

@@ -67,7 +67,13 @@ modal_error_grpc(ModalError *error, const GrpcResult *result, const char *fmt,
 	error->sqlstate = grpc_sqlstate(result);
 	error->retryable = grpc_worth_retrying(result);
 	error->hint = grpc_hint(result);
-	snprintf(error->detail, sizeof(error->detail), "%s", result->message);
+	if (result->transport != TRANSPORT_OK)
+		snprintf(error->detail, sizeof(error->detail), "%s", result->message);
+	else
+		snprintf(error->detail, sizeof(error->detail),
+				 "The service answered with %s%s%s",
+				 grpc_status_name(result->status),
+				 result->message[0] != '\0' ? ": " : ".", result->message);
 	va_start(args, fmt);
 	vsnprintf(error->message, sizeof(error->message), fmt, args);
 	va_end(args);

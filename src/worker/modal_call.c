@@ -12,7 +12,7 @@
  * when there is reason to doubt: after a short poll that brought nothing, and
  * now and then while outputs keep coming.
  *
- * Functions here that return true have ended the call: mc is gone.
+ * A function that says that the call has ended leaves mc freed.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/pickle.h"
 
 #define LISTLESS_POLL_S 2.0		/* a poll that does not name its inputs */
 #define LISTING_INTERVAL_S 5.0
@@ -320,7 +322,36 @@ on_put(void *arg, const GrpcResult *result)
 	modal_call_pump(mc);
 }
 
-/* Take what has arrived as far as the window allows; true: no memory. */
+CallInput *
+modal_call_take(ModalCall *mc)
+{
+	uint32_t taken;
+	CallInput *input = call_take_inputs(mc->call, 1, 0, &taken);
+	const char *problem;
+	ModalError error;
+	Buf pickle;
+
+	if (mc->handle->accepts_cbor)
+		return input;
+	buf_init(&pickle, FRAME_MAX_PAYLOAD, NULL);
+	problem = pickle_from_cbor_call(&pickle, input->data, input->len);
+	if (problem == NULL && !pickle.failed)
+	{
+		call_input_replace(input, &pickle);
+		return input;
+	}
+	modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED, NULL,
+				"input %lld cannot be written as a pickle",
+				(long long) input->ordinal);
+	snprintf(error.detail, sizeof(error.detail), "%s",
+			 problem != NULL ? problem : "It is too large.");
+	buf_free(&pickle);
+	call_input_free(input);
+	modal_call_fail(mc, &error);
+	return NULL;
+}
+
+/* Take what has arrived as far as the window allows; false: ended. */
 static bool
 take_inputs(ModalCall *mc)
 {
@@ -331,15 +362,17 @@ take_inputs(ModalCall *mc)
 		   mc->items.count + mc->nready + mc->nuploads < mc->window &&
 		   mc->nready < MAX_PUTS * MAP_CHUNK && mc->nuploads < MAX_UPLOADS)
 	{
-		uint32_t taken;
-		CallInput *input = call_take_inputs(call, 1, 0, &taken);
+		CallInput *input = modal_call_take(mc);
 
+		if (input == NULL)
+			return false;
 		if (input->len > limit)
 		{
 			if (!modal_call_upload(mc, input))
 			{
 				call_input_free(input);
-				return true;
+				modal_call_fail_memory(mc);
+				return false;
 			}
 		}
 		else
@@ -349,7 +382,7 @@ take_inputs(ModalCall *mc)
 			mc->nready++;
 		}
 	}
-	return false;
+	return true;
 }
 
 CallInput *
@@ -618,34 +651,24 @@ start_unary(ModalCall *mc)
 	return start_request(mc, input);
 }
 
+/* False: no memory. */
 static bool
-pump_inputs(ModalCall *mc)
+send_inputs(ModalCall *mc)
 {
-	if (take_inputs(mc))
-		return false;
-	if (mc->unary)
-	{
-		if (!mc->started && mc->start == NULL && mc->nready > 0 &&
-			!start_unary(mc))
-			return false;
-	}
-	else if (mc->plane != NULL && !mc->started)
-	{
-		/* The first request starts the map, and goes alone. */
-		if (mc->nputs == 0 && mc->nready > 0)
-			return send_ready(mc);
-		return true;
-	}
+	if (mc->unary && !mc->started)
+		return mc->start != NULL || mc->nready == 0 || start_unary(mc);
 	if (!mc->started)
-		return true;
+	{
+		/* On an input plane the first inputs start the map, alone. */
+		return mc->plane == NULL || mc->nputs > 0 || mc->nready == 0 ||
+			send_ready(mc);
+	}
 	if (!send_due_retries(mc))
 		return false;
-	while (!mc->unary && mc->nready > 0 && mc->nputs < MAX_PUTS &&
+	while (mc->nready > 0 && mc->nputs < MAX_PUTS &&
 		   (mc->nready >= MAP_CHUNK || mc->nputs == 0))
 	{
 		if (!send_ready(mc))
-			return false;
-		if (take_inputs(mc))
 			return false;
 	}
 	return true;
@@ -663,13 +686,18 @@ modal_call_pump(ModalCall *mc)
 		return;
 	if (mc->async)
 	{
-		if (spawn_pump(mc))
+		if (!spawn_pump(mc))
 			return;
 	}
-	else if (!pump_inputs(mc))
+	else
 	{
-		modal_call_fail_memory(mc);
-		return;
+		if (!take_inputs(mc))
+			return;
+		if (!send_inputs(mc))
+		{
+			modal_call_fail_memory(mc);
+			return;
+		}
 	}
 	if (modal_call_check_done(mc))
 		return;

@@ -126,6 +126,11 @@ extern void modal_call_end(ModalCall *mc);
 extern void modal_call_ensure_poll(ModalCall *mc);
 extern PutRequest *put_request_add(ModalCall *mc);
 extern void put_request_free(PutRequest *put);
+/*
+ * The next pending input, in the format that the function takes; NULL: the
+ * call has failed.
+ */
+extern CallInput *modal_call_take(ModalCall *mc);
 extern CallInput *modal_call_pop_ready(ModalCall *mc);
 /* Send what wire_put or wire_retry began; false: no memory. */
 extern bool modal_call_start_put(PutRequest *put, GrpcSpec *spec);
@@ -220,7 +225,7 @@ extern void modal_output_fill(const DispatchCall *call, bool allow_pickle,
 /* --- modal_spawn.c ------------------------------------------------------- */
 
 extern void spawn_begin(ModalCall *mc);
-/* True: the call has ended. */
+/* False: the call has ended. */
 extern bool spawn_pump(ModalCall *mc);
 extern bool spawn_wants_poll(const ModalCall *mc);
 /* A batch was acknowledged. */

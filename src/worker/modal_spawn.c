@@ -144,7 +144,7 @@ send_batch(ModalCall *mc, uint32_t n)
 	return modal_call_start_put(put, &spec);
 }
 
-/* Move on what has arrived; false: no memory. */
+/* Move on what has arrived; false: the call has ended. */
 static bool
 take_inputs(ModalCall *mc)
 {
@@ -152,14 +152,18 @@ take_inputs(ModalCall *mc)
 
 	while (call->npending > 0 && mc->nuploads < MAX_UPLOADS)
 	{
-		uint32_t taken;
-		CallInput *input = call_take_inputs(call, 1, 0, &taken);
+		CallInput *input = modal_call_take(mc);
 
+		if (input == NULL)
+			return false;
 		*mc->ready_tail = input;
 		mc->ready_tail = &input->next;
 		mc->nready++;
 		if (!is_uploaded(mc, input) && !modal_call_upload(mc, input))
+		{
+			modal_call_fail_memory(mc);
 			return false;
+		}
 	}
 	return true;
 }
@@ -228,15 +232,15 @@ spawn_pump(ModalCall *mc)
 					"a job at a Modal server cannot have more than %d inputs",
 					MAX_INDEX);
 		modal_call_fail(mc, &error);
-		return true;
+		return false;
 	}
 	if (!take_inputs(mc))
-		goto no_memory;
+		return false;
 	if (mc->started)
 	{
 		while (mc->nputs < MAX_PUTS && (n = next_batch(mc)) > 0)
 		{
-			if (!send_batch(mc, n) || !take_inputs(mc))
+			if (!send_batch(mc, n))
 				goto no_memory;
 		}
 		if (mc->call->finished && mc->call->npending == 0 && mc->nready == 0 &&
@@ -244,11 +248,11 @@ spawn_pump(ModalCall *mc)
 			mc->finish_inputs == NULL && !finish_inputs(mc))
 			goto no_memory;
 	}
-	return false;
+	return true;
 
 no_memory:
 	modal_call_fail_memory(mc);
-	return true;
+	return false;
 }
 
 /*
