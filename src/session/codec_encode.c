@@ -22,7 +22,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -379,83 +378,7 @@ write_numeric(Writer *w, Datum value)
 	pfree(text);
 }
 
-/* --- dates and times ----------------------------------------------------------------- */
-
-/* What Python's datetime can hold; other values travel as text. */
-#define FIRST_YEAR 1
-#define LAST_YEAR 9999
-
-static void
-write_tagged_text(Writer *w, uint64 tag, const char *text)
-{
-	if (!w->json)
-		cbor_put_tag(w->buf, tag);
-	write_cstring(w, text);
-}
-
-static void
-write_date(Writer *w, DateADT date)
-{
-	char text[MAXDATELEN + 1];
-	int year, month, day;
-
-	if (!DATE_NOT_FINITE(date))
-	{
-		j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
-		if (year >= FIRST_YEAR && year <= LAST_YEAR)
-		{
-			snprintf(text, sizeof(text), "%04d-%02d-%02d", year, month, day);
-			write_tagged_text(w, CBOR_TAG_DATE_TEXT, text);
-			return;
-		}
-	}
-	write_cstring(w, DatumGetCString(DirectFunctionCall1(
-						 date_out, DateADTGetDatum(date))));
-}
-
-/*
- * Both kinds of timestamp are sent in UTC: one without time zone as if its
- * zone were UTC, because CBOR's tag 0 wants an offset.
- */
-static void
-write_timestamp(Writer *w, Timestamp t, PGFunction out)
-{
-	char text[MAXDATELEN + 1];
-	struct pg_tm tm;
-	fsec_t fsec;
-
-	if (!TIMESTAMP_NOT_FINITE(t) &&
-		timestamp2tm(t, NULL, &tm, &fsec, NULL, NULL) == 0 &&
-		tm.tm_year >= FIRST_YEAR && tm.tm_year <= LAST_YEAR)
-	{
-		int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d",
-						 tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
-						 tm.tm_min, tm.tm_sec);
-
-		if (fsec != 0)
-			n += snprintf(text + n, sizeof(text) - n, ".%06d", (int) fsec);
-		snprintf(text + n, sizeof(text) - n, "Z");
-		write_tagged_text(w, CBOR_TAG_DATETIME_TEXT, text);
-		return;
-	}
-	write_cstring(w, DatumGetCString(
-						 DirectFunctionCall1(out, TimestampGetDatum(t))));
-}
-
-/* ISO 8601 (P1Y2M3DT4H5M6S), whatever IntervalStyle says. */
-static void
-write_interval(Writer *w, Interval *interval)
-{
-	int saved = IntervalStyle;
-	char *text;
-
-	IntervalStyle = INTSTYLE_ISO_8601;
-	text = DatumGetCString(
-		DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
-	IntervalStyle = saved;
-	write_cstring(w, text);
-	pfree(text);
-}
+/* --- other scalars ---------------------------------------------------------------------- */
 
 static void
 write_uuid(Writer *w, pg_uuid_t *uuid)
@@ -472,6 +395,27 @@ write_uuid(Writer *w, pg_uuid_t *uuid)
 
 /* --- jsonb ---------------------------------------------------------------------------- */
 
+/* Significant digits that a double keeps. */
+#define DOUBLE_EXACT_DIGITS 15
+
+/*
+ * A number in JSON is what a JSON reader would make of it: a fraction is a
+ * double, unless it has more digits than that keeps.
+ */
+static void
+write_json_number(Writer *w, Numeric number)
+{
+	char *text = DatumGetCString(
+		DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+
+	if (!w->json && strchr(text, '.') != NULL &&
+		strlen(text) <= DOUBLE_EXACT_DIGITS)
+		cbor_put_double(w->buf, strtod(text, NULL));
+	else
+		write_numeric_text(w, text);
+	pfree(text);
+}
+
 static void
 write_jsonb_scalar(Writer *w, const JsonbValue *v)
 {
@@ -484,7 +428,7 @@ write_jsonb_scalar(Writer *w, const JsonbValue *v)
 			write_bool(w, v->val.boolean);
 			break;
 		case jbvNumeric:
-			write_numeric(w, NumericGetDatum(v->val.numeric));
+			write_json_number(w, v->val.numeric);
 			break;
 		case jbvString:
 			write_text(w, v->val.string.val, v->val.string.len);
@@ -779,10 +723,10 @@ value_encode(ValueEncoder *enc, Writer *w, Datum value, bool isnull)
 			write_date(w, DatumGetDateADT(value));
 			break;
 		case KIND_TIMESTAMP:
-			write_timestamp(w, DatumGetTimestamp(value), timestamp_out);
+			write_timestamp(w, DatumGetTimestamp(value), false);
 			break;
 		case KIND_TIMESTAMPTZ:
-			write_timestamp(w, DatumGetTimestamp(value), timestamptz_out);
+			write_timestamp(w, DatumGetTimestamp(value), true);
 			break;
 		case KIND_INTERVAL:
 			write_interval(w, DatumGetIntervalP(value));

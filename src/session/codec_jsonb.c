@@ -405,7 +405,7 @@ scalar_jsonb(const JsonbValue *v)
 	jb = palloc(size);
 	SET_VARSIZE(jb, size);
 	jb->root.header = JB_FARRAY | JB_FSCALAR | 1;
-	jb->root.children[0] = entry | (JEntry) len;
+	jb->root.children[0] = entry | JENTRY_HAS_OFF | (JEntry) len;
 	if (len > 0)
 		memcpy(&jb->root.children[1], data, len);
 	return jb;

@@ -13,6 +13,8 @@
 #include "access/tupdesc.h"
 #include "core/cbor.h"
 #include "session/codec.h"
+#include "utils/date.h"
+#include "utils/timestamp.h"
 
 typedef enum ValueKind
 {
@@ -72,6 +74,10 @@ extern void value_encode(ValueEncoder *enc, Writer *w, Datum value,
 extern void write_jsonb(Writer *w, Jsonb *jb);
 extern void write_text(Writer *w, const char *p, Size n);
 extern void write_numeric_text(Writer *w, const char *text);
+/* codec_datetime.c */
+extern void write_date(Writer *w, DateADT date);
+extern void write_timestamp(Writer *w, Timestamp t, bool has_zone);
+extern void write_interval(Writer *w, Interval *interval);
 
 /* --- reading ---------------------------------------------------------------- */
 

@@ -414,19 +414,26 @@ receiver_done(DestReceiver *self)
 
 /* --- running ------------------------------------------------------------------------- */
 
-/* One SELECT (or VALUES, TABLE): nothing that writes. */
+/* One SELECT (or VALUES, TABLE): nothing that writes or locks. */
 static void
 check_query(SPIPlanPtr plan)
 {
 	List *sources = SPI_plan_get_plan_sources(plan);
 	CachedPlanSource *source =
 		list_length(sources) == 1 ? linitial(sources) : NULL;
+	Query *query;
 
 	if (source == NULL || source->commandTag != CMDTAG_SELECT ||
 		source->resultDesc == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the inputs of a map must come from one SELECT statement")));
+	query = linitial_node(Query, source->query_list);
+	if (query->hasModifyingCTE || query->hasForUpdate)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the query of a map must not change or lock rows"),
+				 errhint("Do that in a statement of its own.")));
 }
 
 static void

@@ -292,6 +292,9 @@ endpoint_get(const char *reference, Oid userid, const char **rest)
 	char *server_name;
 	ForeignServer *server;
 
+	if (name.p != NULL && name.n == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("function reference has an empty server name")));
 	if (name.p != NULL)
 	{
 		server_name = pnstrdup(name.p, name.n);
