@@ -17,6 +17,7 @@
 
 #include "blobs.h"
 #include "faults.h"
+#include "journal.h"
 #include "pb.h"
 #include "util.h"
 
@@ -54,9 +55,9 @@ client_retries(const Call *call)
 
 /* --- outputs ------------------------------------------------------------- */
 
-void
-attempts_add_output(Call *call, int32_t idx, const void *item, size_t len,
-					ResultStatus status)
+static void
+add_output(Call *call, int32_t idx, const void *item, size_t len,
+		   ResultStatus status)
 {
 	Slot *slot = call_make_slot(call, idx);
 
@@ -64,8 +65,29 @@ attempts_add_output(Call *call, int32_t idx, const void *item, size_t len,
 		call->first_unread = loop_now();
 	memcpy(outlog_add(&call->outputs, idx, len), item, len);
 	slot->output = call->outputs.last;
-	call->n_by_status[status]++;
+	slot->status = (uint8_t) status;
 	call_wake(call);
+}
+
+/* Count an index that is seen for the first time. */
+static void
+note_index(Call *call, int32_t idx)
+{
+	const Slot *slot = call_make_slot(call, idx);
+
+	if (slot->live == 0 && slot->output == 0 && !slot->lost)
+		call->n_inputs++;
+	if (idx > call->max_idx)
+		call->max_idx = idx;
+}
+
+void
+attempts_restore_output(Call *call, int32_t idx, const void *item, size_t len,
+						ResultStatus status)
+{
+	note_index(call, idx);
+	add_output(call, idx, item, len, status);
+	call->n_by_status[status]++;
 }
 
 void
@@ -73,8 +95,8 @@ attempts_release_held(Call *call)
 {
 	if (call->held.len == 0)
 		return;
-	attempts_add_output(call, call->held_idx, call->held.data, call->held.len,
-						RESULT_UNSPECIFIED);
+	add_output(call, call->held_idx, call->held.data, call->held.len,
+						call->held_status);
 	buf_reset(&call->held);
 }
 
@@ -161,18 +183,20 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 		buf_init(&item, 0, xbuf_realloc);
 	buf_reset(&item);
 	encode_output(&item, call, idx, attempt, started_at, result);
+	call->n_by_status[result->status]++;
+	journal_output(call, idx, result->status, item.data, item.len);
 
 	if (fault->reorder && call->held.len == 0)
 	{
 		buf_put(&call->held, item.data, item.len);
 		call->held_idx = idx;
+		call->held_status = result->status;
 		call_wake(call);
 		return;
 	}
-	attempts_add_output(call, idx, item.data, item.len, result->status);
+	add_output(call, idx, item.data, item.len, result->status);
 	if (fault->duplicate)
-		attempts_add_output(call, idx, item.data, item.len,
-							RESULT_UNSPECIFIED);
+		add_output(call, idx, item.data, item.len, result->status);
 	attempts_release_held(call);
 }
 
@@ -221,6 +245,7 @@ input_create(Call *call, const NewInput *new)
 		.args_len = new->args_len,
 		.params = call->handle->params,
 		.params_len = call->handle->params_len,
+		.environment = call->handle->environment,
 		.idx = new->idx,
 	};
 	if (new->args_len > 0)
@@ -470,15 +495,11 @@ input_error(const Handle *handle, const NewInput *input, GrpcStatus *status)
 }
 
 void
-call_put_input(Call *call, const NewInput *new)
+attempts_take_input(Call *call, const NewInput *new)
 {
 	Slot *slot = call_make_slot(call, new->idx);
-	bool known = slot->live > 0 || slot->output > 0 || slot->lost;
 
-	if (!known)
-		call->n_inputs++;
-	if (new->idx > call->max_idx)
-		call->max_idx = new->idx;
+	note_index(call, new->idx);
 	if (slot->lost)
 		call->n_unfinished--;
 	slot->lost = false;
@@ -489,11 +510,19 @@ call_put_input(Call *call, const NewInput *new)
 }
 
 void
+call_put_input(Call *call, const NewInput *new)
+{
+	journal_input(call, new);
+	attempts_take_input(call, new);
+}
+
+void
 call_cancel(Call *call, bool terminate)
 {
 	Input *input;
 
 	call->cancelled = true;
+	journal_cancelled(call);
 	while ((input = call->inputs) != NULL)
 	{
 		ExecutionResult result = {.status = RESULT_TERMINATED};

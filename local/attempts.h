@@ -12,8 +12,9 @@
 
 /* Give out an output that a fault has kept back. */
 extern void attempts_release_held(Call *call);
-/* Put an output or a status in place without running anything (journal.c). */
-extern void attempts_add_output(Call *call, int32_t idx, const void *item,
-								size_t len, ResultStatus status);
+/* From the journal: an output that was given, an input that has none. */
+extern void attempts_restore_output(Call *call, int32_t idx, const void *item,
+									size_t len, ResultStatus status);
+extern void attempts_take_input(Call *call, const NewInput *input);
 
 #endif /* MODAL_LOCAL_ATTEMPTS_H */

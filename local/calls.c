@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "attempts.h"
+#include "journal.h"
 #include "util.h"
 
 #define SLOTS_PER_PAGE 256
@@ -75,22 +76,17 @@ life(const Call *call)
 	return SYNC_LIFE;
 }
 
-Call *
-call_create(Handle *handle, bool map, bool async, bool plane,
+static Call *
+call_insert(uint64_t number, Handle *handle, double created,
 			const char *parent_input_id)
 {
 	Call *call = xcalloc(sizeof(*call));
 
-	calls.next_number = (calls.next_number + 1) &
-						(((uint64_t) 1 << CALL_NUMBER_BITS) - 1);
-	call->number = calls.next_number;
+	call->number = number;
 	call->handle = handle;
-	call->map = map;
-	call->async = async;
-	call->plane = plane;
 	call->declared_inputs = -1;
 	call->parent_input_id = xstrdup(parent_input_id);
-	call->created = loop_wall_time();
+	call->created = created;
 	call->touched = loop_now();
 	buf_init(&call->held, 0, xbuf_realloc);
 	call->next = handle->calls;
@@ -99,6 +95,37 @@ call_create(Handle *handle, bool map, bool async, bool plane,
 	handle->calls = call;
 	table_put(&calls.by_number, &call->number, sizeof(call->number), call);
 	calls.n_calls++;
+	return call;
+}
+
+Call *
+call_create(Handle *handle, bool map, bool async, bool plane,
+			const char *parent_input_id)
+{
+	Call *call;
+
+	do
+		calls.next_number = (calls.next_number + 1) &
+							(((uint64_t) 1 << CALL_NUMBER_BITS) - 1);
+	while (call_get(calls.next_number) != NULL);
+	call = call_insert(calls.next_number, handle, loop_wall_time(),
+					   parent_input_id);
+	call->map = map;
+	call->async = async;
+	call->plane = plane;
+	schedule_sweep(life(call));
+	journal_call(call);
+	return call;
+}
+
+Call *
+call_restore(uint64_t number, Handle *handle, bool map, double created,
+			 const char *parent_input_id)
+{
+	Call *call = call_insert(number, handle, created, parent_input_id);
+
+	call->map = map;
+	call->async = true;
 	schedule_sweep(life(call));
 	return call;
 }
@@ -203,6 +230,14 @@ call_clear(Call *call, const char *key)
 	schedule_sweep(CLEARED_LIFE);
 }
 
+void
+calls_for_each(void (*visit)(Call *call, void *arg), void *arg)
+{
+	for (size_t i = 0; i < calls.by_number.size; i++)
+		if (calls.by_number.entries[i].key != NULL)
+			visit(calls.by_number.entries[i].value, arg);
+}
+
 /* --- slots --------------------------------------------------------------- */
 
 Slot *
@@ -255,8 +290,11 @@ call_input_lost(const Call *call, int32_t idx, uint32_t attempt)
 void
 call_forget_outputs(Call *call, uint64_t number)
 {
-	/* Those of asynchronous calls are kept, to be read as often as wanted. */
-	if (!call->async)
+	/*
+	 * Those of asynchronous calls are kept, to be read as often as wanted; the
+	 * few of a single call, for the repetition of a request.
+	 */
+	if (call->map && !call->async)
 		outlog_drop(&call->outputs, number);
 }
 

@@ -15,6 +15,7 @@
 #include "registry.h"
 #include "rpc.h"
 
+#define N_RESULT_STATUS 9
 #define MAX_INPUTS_OUTSTANDING 1000	   /* of a synchronous call */
 #define MAX_INPUTS_PENDING 1000000	   /* of an asynchronous call */
 #define MAX_INPUT_INDEX ((1 << 24) - 1)
@@ -32,6 +33,7 @@ typedef struct Slot
 	uint64_t output;  /* number of its last output, 0: none */
 	uint32_t attempt; /* the newest */
 	uint16_t live;	  /* attempts that have no output yet */
+	uint8_t status;	  /* of its last output, a ResultStatus */
 	bool lost;		  /* the newest was dropped by a fault */
 } Slot;
 
@@ -68,12 +70,13 @@ struct Call
 	int32_t n_inputs; /* distinct indexes seen */
 	int32_t declared_inputs; /* by FunctionFinishInputs; -1: not yet */
 	int32_t n_unfinished;	 /* attempts without output, lost ones too */
-	int32_t n_by_status[RESULT_INTERNAL_FAILURE + 3];
+	int32_t n_by_status[N_RESULT_STATUS];
 	Input *inputs; /* live, newest first */
 
 	OutLog outputs;
 	Buf held; /* output that a fault keeps back; see faults.h */
 	int32_t held_idx;
+	ResultStatus held_status;
 
 	Waiter *waiters;
 	LoopDeferred wake;
@@ -104,7 +107,8 @@ struct Waiter
 	Waiter *prev;
 	Waiter *next;
 
-	/* For ready()'s use. */
+	/* For ready()'s use; see polls.h. */
+	const struct PollReply *reply;
 	int32_t max_values;
 	int32_t start_idx;
 	int32_t end_idx;
@@ -128,9 +132,14 @@ typedef struct NewInput
 extern void calls_init(void);
 extern Call *call_create(Handle *handle, bool map, bool async, bool plane,
 						 const char *parent_input_id);
+/* The asynchronous call of this number, as the journal has it. */
+extern Call *call_restore(uint64_t number, Handle *handle, bool map,
+						  double created, const char *parent_input_id);
 /* NULL: unknown, expired. */
 extern Call *call_get(uint64_t number);
 extern Call *call_get_by_id(const char *id);
+
+extern void calls_for_each(void (*visit)(Call *call, void *arg), void *arg);
 
 /* --- attempts.c --- */
 

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "journal.h"
 #include "loop.h"
 #include "util.h"
 
@@ -84,20 +85,21 @@ drop_oldest(void)
 	free(k);
 }
 
-void
-idempotency_put(const Rpc *rpc)
+/* Takes what belongs to the key, unless it is known. */
+static void
+keep(const void *key, size_t key_len, const void *reply, size_t reply_len)
 {
-	size_t len;
-	char *key = make_key(rpc, &len);
-	KeptReply *k = xmalloc(sizeof(*k) + len);
+	KeptReply *k;
 
+	if (table_get(&kept.table, key, key_len) != NULL)
+		return;
+	k = xmalloc(sizeof(*k) + key_len);
 	k->newer = NULL;
 	k->time = loop_now();
-	k->key_len = len;
-	memcpy(k->key, key, len);
-	free(key);
+	k->key_len = key_len;
+	memcpy(k->key, key, key_len);
 	buf_init(&k->reply, 0, xbuf_realloc);
-	buf_put(&k->reply, rpc->reply.data, rpc->reply.len);
+	buf_put(&k->reply, reply, reply_len);
 
 	table_put(&kept.table, k->key, k->key_len, k);
 	if (kept.newest != NULL)
@@ -109,4 +111,25 @@ idempotency_put(const Rpc *rpc)
 	while (kept.oldest != k && (kept.bytes > MAX_BYTES ||
 								kept.oldest->time < loop_now() - MAX_AGE))
 		drop_oldest();
+}
+
+void
+idempotency_put(const Rpc *rpc)
+{
+	size_t len;
+	char *key = make_key(rpc, &len);
+
+	keep(key, len, rpc->reply.data, rpc->reply.len);
+	if (rpc->durable)
+		journal_key(key, len, rpc->reply.data,
+					rpc->method->flags & RPC_REPEATABLE ? 0
+														: rpc->reply.len);
+	free(key);
+}
+
+void
+idempotency_restore(const void *key, size_t key_len, const void *reply,
+					size_t reply_len)
+{
+	keep(key, key_len, reply, reply_len);
 }

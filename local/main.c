@@ -20,10 +20,12 @@
 #include "conn.h"
 #include "faults.h"
 #include "host.h"
+#include "journal.h"
 #include "loop.h"
 #include "options.h"
 #include "registry.h"
 #include "rpc.h"
+#include "secrets.h"
 #include "util.h"
 
 #define DEFAULT_PORT 9443
@@ -58,6 +60,8 @@ static const char usage[] =
 	"  --python PROGRAM    interpreter (the first python3 with cbor2)\n"
 	"  --log FILE          append a line per request to FILE\n"
 	"  --faults FILE       misbehave as FILE says; read again on SIGHUP\n"
+	"  --secret NAME:VARIABLE=VALUE   a secret for options of functions\n"
+	"  --volume NAME       likewise, a volume\n"
 	"  --exit-with-parent  exit when the process that started it does\n"
 	"  --idle-limit SECS   exit after so long without a connection\n"
 	"  --help              show this and exit\n"
@@ -76,6 +80,8 @@ enum
 	OPT_PYTHON,
 	OPT_LOG,
 	OPT_FAULTS,
+	OPT_SECRET,
+	OPT_VOLUME,
 	OPT_PARENT,
 	OPT_IDLE,
 	OPT_HELP
@@ -90,6 +96,8 @@ static const struct option long_options[] = {
 	{"python", required_argument, NULL, OPT_PYTHON},
 	{"log", required_argument, NULL, OPT_LOG},
 	{"faults", required_argument, NULL, OPT_FAULTS},
+	{"secret", required_argument, NULL, OPT_SECRET},
+	{"volume", required_argument, NULL, OPT_VOLUME},
 	{"exit-with-parent", no_argument, NULL, OPT_PARENT},
 	{"idle-limit", required_argument, NULL, OPT_IDLE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -140,6 +148,13 @@ parse_options(int argc, char **argv)
 				break;
 			case OPT_FAULTS:
 				options.faults_path = optarg;
+				break;
+			case OPT_SECRET:
+				if (!secret_define(optarg))
+					die("--secret must be NAME:VARIABLE=VALUE, each NAME once");
+				break;
+			case OPT_VOLUME:
+				volume_define(optarg);
 				break;
 			case OPT_PARENT:
 				options.exit_with_parent = true;
@@ -274,6 +289,7 @@ main(int argc, char **argv)
 	host.python = options.python;
 	if (options.n_files > 0 && !host_init(&host))
 		return 1;
+	journal_init(options.state_dir);
 	options.port = conn_listen(options.host, options.port, options.state_dir);
 	announce(token_id, token_secret);
 	if (options.idle_limit > 0)

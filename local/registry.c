@@ -15,6 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "journal.h"
+#include "secrets.h"
+
 #define ID_DIGITS 22
 #define MAX_HANDLES 10000 /* clients can make variants at will */
 #define MAX_EXECUTORS 64
@@ -250,6 +253,9 @@ check_params(const Function *function, ProtobufCBinaryData params)
 static void
 apply_options(Handle *handle, const Modal__Client__FunctionOptions *options)
 {
+	if (options->n_secret_ids > 0)
+		handle->environment =
+			secrets_environment(options->secret_ids, options->n_secret_ids);
 	if (options->retry_policy != NULL)
 		handle->retry = (RetryPolicy){
 			.retries = options->retry_policy->retries,
@@ -298,6 +304,10 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 		*error = registry.n_handles < MAX_HANDLES
 					 ? check_params(base->function, params)
 					 : "too many variants of functions";
+	if (handle == NULL && *error == NULL && options != NULL &&
+		options->n_secret_ids > 0 &&
+		secrets_environment(options->secret_ids, options->n_secret_ids) == NULL)
+		*error = "unknown secret";
 	if (handle == NULL && *error == NULL)
 	{
 		handle = xcalloc(sizeof(*handle));
@@ -320,6 +330,7 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 			apply_options(handle, handle->options);
 		}
 		add_handle(handle);
+		journal_handle(handle);
 	}
 	free(packed);
 	return handle;

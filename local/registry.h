@@ -27,6 +27,7 @@ struct Handle
 	size_t params_len;
 	const Modal__Client__FunctionOptions *options; /* NULL: none */
 	const char *region; /* not NULL: called on the input plane */
+	char *const *environment; /* of its secrets; NULL: none */
 	RetryPolicy retry;
 	uint32_t timeout_secs; /* of one attempt; 0: none */
 	int64_t min_containers;

@@ -158,8 +158,8 @@ answer(Rpc *rpc)
 {
 	rpc->answered = true;
 	rpc->abandoned = NULL;
-	if (rpc->status == GRPC_OK && rpc->method->idempotent && !rpc->replayed &&
-		rpc->headers[HEADER_IDEMPOTENCY_KEY] != NULL)
+	if (rpc->status == GRPC_OK && rpc->method->flags & RPC_IDEMPOTENT &&
+		!rpc->replayed && rpc->headers[HEADER_IDEMPOTENCY_KEY] != NULL)
 		idempotency_put(rpc);
 	if (rpc->fault.delay_after > 0)
 		loop_set_timer(&rpc->delay, rpc->fault.delay_after, deliver, rpc);
@@ -368,6 +368,12 @@ check_token(Rpc *rpc)
 				 "Token missing or not known to this server");
 		return false;
 	}
+	if (auth == NULL && rpc->method->flags & RPC_INPUT_PLANE)
+	{
+		rpc_fail(rpc, GRPC_UNAUTHENTICATED,
+				 "The input plane needs an auth token");
+		return false;
+	}
 	if (auth != NULL &&
 		!jwt_verify_client(auth, loop_wall_time(), settings.token_secret))
 	{
@@ -446,14 +452,15 @@ apply(void *arg)
 		answer(rpc);
 		return;
 	}
-	if (rpc->method->idempotent && rpc->headers[HEADER_IDEMPOTENCY_KEY] != NULL)
+	if (rpc->method->flags & RPC_IDEMPOTENT &&
+		rpc->headers[HEADER_IDEMPOTENCY_KEY] != NULL)
 	{
 		const Buf *known = idempotency_get(rpc);
 
-		if (known != NULL)
+		rpc->replayed = known != NULL;
+		if (known != NULL && known->len > 0)
 		{
 			buf_put(&rpc->reply, known->data, known->len);
-			rpc->replayed = true;
 			answer(rpc);
 			return;
 		}

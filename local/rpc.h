@@ -68,11 +68,15 @@ typedef enum RpcHeader
 
 extern const char *const rpc_header_names[N_RPC_HEADERS];
 
+#define RPC_IDEMPOTENT 1  /* a repeated x-idempotency-key gets the same reply */
+#define RPC_REPEATABLE 2  /* of those: the handler can make that reply again */
+#define RPC_INPUT_PLANE 4 /* needs a client's auth token, too */
+
 struct RpcMethod
 {
 	const char *name;
 	void (*handler)(Rpc *rpc);
-	bool idempotent; /* a repeated x-idempotency-key gets the same reply */
+	int flags;
 };
 
 struct Rpc
@@ -102,7 +106,8 @@ struct Rpc
 	Fault fault;
 	LoopTimer delay;
 	bool answered;	 /* replied or failed; not necessarily delivered */
-	bool replayed;	 /* the reply to an earlier request with this key */
+	bool replayed;	 /* its key is known: it has been applied before */
+	bool durable;	 /* what it has done is in the journal */
 	bool logged;
 	bool streaming;	 /* reply is open-ended */
 	double received; /* loop_now */

@@ -9,15 +9,9 @@
  *-------------------------------------------------------------------------
  */
 #include "inputs.h"
+#include "journal.h"
+#include "polls.h"
 #include "service.h"
-
-#include <math.h>
-#include <stdio.h>
-
-#define MAX_OUTPUTS_PER_REPLY 1000
-#define MAX_REPLY_BYTES (16 * 1024 * 1024)
-#define MAX_POLL_SECONDS 60.0
-#define CURSOR_SIZE 24 /* <number>-0 */
 
 /* --- FunctionMap --------------------------------------------------------- */
 
@@ -70,6 +64,7 @@ service_function_map(Rpc *rpc)
 		request->parent_input_id);
 	call_id_format(id, call->number);
 	inputs_put(call, inputs, request->n_pipelined_inputs);
+	rpc->durable = call->async;
 
 	policy = retry_policy_message(&handle->retry);
 	reply.function_call_id = id;
@@ -111,7 +106,9 @@ service_function_put_inputs(Rpc *rpc)
 		return;
 	rpc_log(rpc, "call=%s", put.call_id);
 	inputs_log(rpc, put.inputs, put.n);
-	inputs_put(call, put.inputs, put.n);
+	if (!rpc->replayed)
+		inputs_put(call, put.inputs, put.n);
+	rpc->durable = call->async;
 	inputs_reply(rpc, call, put.inputs, put.n);
 }
 
@@ -137,6 +134,8 @@ service_function_finish_inputs(Rpc *rpc)
 		return;
 	}
 	call->declared_inputs = (int32_t) request->num_inputs;
+	journal_declared(call);
+	rpc->durable = call->async;
 	rpc_log(rpc, "call=%s", request->function_call_id);
 	rpc_log(rpc, "declared=%u", request->num_inputs);
 	rpc_reply_empty(rpc);
@@ -198,104 +197,6 @@ service_function_retry_inputs(Rpc *rpc)
 
 /* --- FunctionGetOutputs -------------------------------------------------- */
 
-/* A cursor: digits, then anything.  The first is 0-0. */
-static bool
-parse_cursor(const uint8_t *text, size_t len, uint64_t *cursor)
-{
-	size_t i = 0;
-
-	*cursor = 0;
-	while (i < len && text[i] >= '0' && text[i] <= '9' && i < 19)
-		*cursor = *cursor * 10 + (uint64_t) (text[i++] - '0');
-	return len == 0 || (i > 0 && i < len && text[i] == '-');
-}
-
-/*
- * The numbers of outputs to give: in order of arrival, or of the index when
- * a range of them is asked for.  Returns how many; *bytes: what they take up.
- */
-static size_t
-select_outputs(const Waiter *waiter, uint64_t *numbers, size_t max,
-			   size_t *bytes)
-{
-	const Call *call = waiter->call;
-	const OutLog *outputs = &call->outputs;
-	size_t n = 0;
-
-	*bytes = 0;
-	if (waiter->by_index)
-	{
-		for (int64_t idx = waiter->start_idx;
-			 idx <= waiter->end_idx && idx <= call->max_idx && n < max; idx++)
-		{
-			const Slot *slot = call_slot(call, (int32_t) idx);
-
-			if (slot == NULL || slot->output <= waiter->cursor ||
-				slot->output <= outputs->dropped || slot->live > 0)
-				continue;
-			numbers[n++] = slot->output;
-			*bytes += outlog_get(outputs, slot->output)->len;
-		}
-		return n;
-	}
-	for (uint64_t number = waiter->cursor > outputs->dropped
-							   ? waiter->cursor + 1
-							   : outputs->dropped + 1;
-		 number <= outputs->last && n < max && *bytes < MAX_REPLY_BYTES;
-		 number++)
-	{
-		numbers[n++] = number;
-		*bytes += outlog_get(outputs, number)->len;
-	}
-	return n;
-}
-
-static bool
-outputs_ready(Waiter *waiter, bool timed_out)
-{
-	uint64_t numbers[MAX_OUTPUTS_PER_REPLY];
-	Rpc *rpc = waiter->rpc;
-	Call *call = waiter->call;
-	size_t max = waiter->max_values > 0 &&
-						 waiter->max_values < MAX_OUTPUTS_PER_REPLY
-					 ? (size_t) waiter->max_values
-					 : MAX_OUTPUTS_PER_REPLY;
-	size_t bytes;
-	size_t n = select_outputs(waiter, numbers, max, &bytes);
-	uint64_t last = waiter->cursor;
-	char cursor[CURSOR_SIZE];
-	uint8_t *p;
-
-	if (n == 0 && !timed_out)
-		return false;
-	p = rpc_reply_open(rpc, bytes + n * (1 + PB_MAX_VARINT) +
-								2 * (1 + PB_MAX_VARINT) + CURSOR_SIZE);
-	for (size_t i = 0; i < n; i++)
-	{
-		const OutEntry *entry = outlog_get(&call->outputs, numbers[i]);
-
-		p = pb_put_bytes(p, 4, entry->data, entry->len);
-		if (numbers[i] > last)
-			last = numbers[i];
-	}
-	p = pb_put_bytes(p, 5, cursor,
-					 (size_t) snprintf(cursor, sizeof(cursor), "%llu-0",
-									   (unsigned long long) last));
-	if (call->n_unfinished > 0)
-		p = pb_put_uint(p, 6, (uint32_t) call->n_unfinished);
-	if (last > call->delivered)
-	{
-		call->delivered = last;
-		call->first_unread = loop_now();
-	}
-	if (rpc_logging())
-		rpc_log(rpc, "outputs=%zu", n);
-	if (waiter->clear && (n > 0 || call->map))
-		call_clear(call, rpc->headers[HEADER_IDEMPOTENCY_KEY]);
-	rpc_reply_close(rpc, p);
-	return true;
-}
-
 static float
 float_of(const PbField *field)
 {
@@ -336,7 +237,8 @@ parse_get_outputs(Rpc *rpc, GetOutputs *get, Waiter *waiter)
 				get->timeout = float_of(&field);
 				break;
 			case 6:
-				ok = ok && parse_cursor(field.data, field.len, &waiter->cursor);
+				ok = ok && poll_parse_cursor(field.data, field.len,
+											 &waiter->cursor);
 				break;
 			case 7:
 				waiter->clear = field.value != 0;
@@ -388,12 +290,11 @@ is_same_request(const Rpc *rpc, const Call *call)
 void
 service_function_get_outputs(Rpc *rpc)
 {
-	Waiter *waiter = arena_alloc(&rpc->arena, sizeof(*waiter));
+	static const PollReply reply = {4, 5, 6};
+	Waiter *waiter = poll_create(rpc, &reply);
 	GetOutputs get = {0};
 	Call *call;
-	double seconds;
 
-	*waiter = (Waiter){.end_idx = INT32_MAX};
 	if (!parse_get_outputs(rpc, &get, waiter))
 	{
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT,
@@ -416,12 +317,5 @@ service_function_get_outputs(Rpc *rpc)
 		check_jwts(rpc, call);
 	if (waiter->cursor < call->cleared_upto && !is_same_request(rpc, call))
 		waiter->cursor = call->cleared_upto;
-	if (!waiter->by_index)
-		call_forget_outputs(call, waiter->cursor);
-	waiter->rpc = rpc;
-	waiter->call = call;
-	waiter->ready = outputs_ready;
-	waiter->patient = call->map && waiter->max_values == 0 && !waiter->by_index;
-	seconds = isfinite(get.timeout) && get.timeout > 0 ? get.timeout : 0;
-	call_wait(waiter, seconds < MAX_POLL_SECONDS ? seconds : MAX_POLL_SECONDS);
+	poll_start(waiter, call, get.timeout);
 }

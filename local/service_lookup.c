@@ -8,6 +8,7 @@
 #include "calls.h"
 #include "registry.h"
 #include "service.h"
+#include "text.h"
 
 typedef Modal__Client__FunctionHandleMetadata Metadata;
 typedef Modal__Client__ClassParameterSpec ParameterSpec;
@@ -225,6 +226,17 @@ service_function_get(Rpc *rpc)
 	rpc_reply_message(rpc, &reply.base);
 }
 
+/* NULL: not served, and the Rpc is answered. */
+static Handle *
+get_handle(Rpc *rpc, const char *function_id)
+{
+	Handle *handle = registry_get(function_id);
+
+	if (handle == NULL)
+		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found", function_id);
+	return handle;
+}
+
 void
 service_function_get_current_stats(Rpc *rpc)
 {
@@ -236,18 +248,165 @@ service_function_get_current_stats(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = registry_get(request->function_id);
+	handle = get_handle(rpc, request->function_id);
 	if (handle == NULL)
-	{
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found",
-				 request->function_id);
 		return;
-	}
 	handle->function->executor->get_stats(handle->function->executor,
 										  handle->function, &stats);
 	reply.backlog = stats.backlog;
 	reply.num_total_tasks = stats.tasks;
 	reply.num_running_inputs = stats.running;
 	reply.input_headroom = stats.headroom;
+	rpc_reply_message(rpc, &reply.base);
+}
+
+void
+service_class_get(Rpc *rpc)
+{
+	Modal__Client__ClassGetRequest *request =
+		rpc_unpack(rpc, &modal__client__class_get_request__descriptor);
+	Modal__Client__ClassGetResponse reply =
+		MODAL__CLIENT__CLASS_GET_RESPONSE__INIT;
+	Modal__Client__ClassHandleMetadata metadata =
+		MODAL__CLIENT__CLASS_HANDLE_METADATA__INIT;
+	char id[FUNCTION_ID_SIZE];
+	Handle *handle;
+
+	if (request == NULL)
+		return;
+	handle = find_handle(
+		rpc, request->app_name,
+		arena_printf(&rpc->arena, "%s.*", request->object_tag),
+		request->environment_name, request->app_version);
+	if (handle == NULL)
+		return;
+	registry_name_id(id, "cs", handle->id);
+	metadata.class_function_id = handle->id;
+	metadata.class_function_metadata = describe(rpc, handle);
+	reply.class_id = id;
+	reply.handle_metadata = &metadata;
+	rpc_reply_message(rpc, &reply.base);
+}
+
+void
+service_function_bind_params(Rpc *rpc)
+{
+	Modal__Client__FunctionBindParamsRequest *request = rpc_unpack(
+		rpc, &modal__client__function_bind_params_request__descriptor);
+	Modal__Client__FunctionBindParamsResponse reply =
+		MODAL__CLIENT__FUNCTION_BIND_PARAMS_RESPONSE__INIT;
+	const char *error;
+	Handle *handle;
+
+	if (request == NULL)
+		return;
+	handle = get_handle(rpc, request->function_id);
+	if (handle == NULL)
+		return;
+	handle = registry_bind(handle, request->serialized_params,
+						   request->function_options, &error);
+	if (handle == NULL)
+	{
+		rpc_fail(rpc, GRPC_INVALID_ARGUMENT, "%s", error);
+		return;
+	}
+	rpc_log(rpc, "function=%s/%s", handle->function->app,
+			handle->function->name);
+	rpc_log(rpc, "bound=%s", handle->id);
+	if (rpc_logging() && request->function_options != NULL)
+	{
+		buf_put_cstr(&rpc->log, "\toptions=");
+		message_to_text(&rpc->log, &request->function_options->base);
+	}
+	reply.bound_function_id = handle->id;
+	reply.handle_metadata = describe(rpc, handle);
+	rpc_reply_message(rpc, &reply.base);
+}
+
+/* --- autoscaler ---------------------------------------------------------- */
+
+typedef Modal__Client__AutoscalerSettings Settings;
+
+#define SET_CASE(field, FIELD) \
+	((field##_opt_case) = \
+		 MODAL__CLIENT__AUTOSCALER_SETTINGS__##FIELD##_OPT_##FIELD)
+#define IS_SET(settings, field, FIELD) \
+	((settings)->field##_opt_case == \
+	 MODAL__CLIENT__AUTOSCALER_SETTINGS__##FIELD##_OPT_##FIELD)
+
+static bool
+has_server_settings(const Settings *s)
+{
+	return IS_SET(s, scaleup_window, SCALEUP_WINDOW) ||
+		   IS_SET(s, target_concurrency, TARGET_CONCURRENCY) ||
+		   IS_SET(s, scaledown_rate_limit, SCALEDOWN_RATE_LIMIT) ||
+		   IS_SET(s, target_concurrency_float, TARGET_CONCURRENCY_FLOAT);
+}
+
+static void
+merge_settings(Handle *handle, const Settings *s)
+{
+	if (IS_SET(s, min_containers, MIN_CONTAINERS))
+		handle->min_containers = s->min_containers;
+	if (IS_SET(s, max_containers, MAX_CONTAINERS))
+		handle->max_containers = s->max_containers;
+	if (IS_SET(s, buffer_containers, BUFFER_CONTAINERS))
+		handle->buffer_containers = s->buffer_containers;
+	if (IS_SET(s, scaledown_window, SCALEDOWN_WINDOW))
+		handle->scaledown_window = s->scaledown_window;
+}
+
+static void
+describe_settings(const Handle *handle, Settings *s)
+{
+	modal__client__autoscaler_settings__init(s);
+	if (handle->min_containers != UNSET)
+	{
+		SET_CASE(s->min_containers, MIN_CONTAINERS);
+		s->min_containers = (uint32_t) handle->min_containers;
+	}
+	if (handle->max_containers != UNSET)
+	{
+		SET_CASE(s->max_containers, MAX_CONTAINERS);
+		s->max_containers = (uint32_t) handle->max_containers;
+	}
+	if (handle->buffer_containers != UNSET)
+	{
+		SET_CASE(s->buffer_containers, BUFFER_CONTAINERS);
+		s->buffer_containers = (uint32_t) handle->buffer_containers;
+	}
+	if (handle->scaledown_window != UNSET)
+	{
+		SET_CASE(s->scaledown_window, SCALEDOWN_WINDOW);
+		s->scaledown_window = (uint32_t) handle->scaledown_window;
+	}
+}
+
+void
+service_function_update_scheduling_params(Rpc *rpc)
+{
+	Modal__Client__FunctionUpdateSchedulingParamsRequest *request = rpc_unpack(
+		rpc,
+		&modal__client__function_update_scheduling_params_request__descriptor);
+	Modal__Client__FunctionUpdateSchedulingParamsResponse reply =
+		MODAL__CLIENT__FUNCTION_UPDATE_SCHEDULING_PARAMS_RESPONSE__INIT;
+	Settings settings;
+	Handle *handle;
+
+	if (request == NULL)
+		return;
+	handle = get_handle(rpc, request->function_id);
+	if (handle == NULL)
+		return;
+	if (request->settings != NULL && has_server_settings(request->settings))
+	{
+		rpc_fail(rpc, GRPC_INVALID_ARGUMENT,
+				 "Only Servers have such autoscaler settings");
+		return;
+	}
+	if (request->settings != NULL)
+		merge_settings(handle, request->settings);
+	describe_settings(handle, &settings);
+	reply.current_settings = &settings;
 	rpc_reply_message(rpc, &reply.base);
 }
