@@ -1,0 +1,446 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_format.c
+ *	  Bodies of requests and replies of HTTP functions; see http_format.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker/http_format.h"
+
+#include <string.h>
+
+#include "core/cbor.h"
+#include "core/json_split.h"
+
+static const char *const format_names[] = {
+	[BODY_JSON] = "json",
+	[BODY_JSON_LINES] = "json-lines",
+	[BODY_BIGQUERY] = "bigquery",
+	[BODY_SNOWFLAKE] = "snowflake",
+	[BODY_REDSHIFT] = "redshift",
+};
+
+bool
+http_format_by_name(const char *name, HttpBodyFormat *format)
+{
+	for (size_t i = 0; i < sizeof(format_names) / sizeof(format_names[0]); i++)
+		if (strcmp(name, format_names[i]) == 0)
+		{
+			*format = (HttpBodyFormat) i;
+			return true;
+		}
+	return false;
+}
+
+bool
+http_format_batches(HttpBodyFormat format)
+{
+	return format != BODY_JSON;
+}
+
+const char *
+http_format_content_type(HttpBodyFormat format)
+{
+	return format == BODY_JSON_LINES ? "application/x-ndjson"
+									 : "application/json";
+}
+
+/* --- requests ---------------------------------------------------------- */
+
+static void
+put_member(Buf *body, const char *name, const char *value)
+{
+	buf_printf(body, "\"%s\":", name);
+	json_put_string(body, value, strlen(value));
+	buf_put_u8(body, ',');
+}
+
+static void
+put_rows(Buf *body, const CallInput *inputs)
+{
+	for (const CallInput *in = inputs; in != NULL; in = in->next)
+	{
+		if (in != inputs)
+			buf_put_u8(body, ',');
+		buf_put(body, in->data, in->len);
+	}
+}
+
+/* Each row is [number, argument, …]: put the number into the array. */
+static bool
+put_numbered_rows(Buf *body, const CallInput *inputs)
+{
+	uint32_t number = 0;
+
+	for (const CallInput *in = inputs; in != NULL; in = in->next, number++)
+	{
+		if (in->len < 2 || in->data[0] != '[')
+			return false;
+		buf_printf(body, "%s[%u%s", number > 0 ? "," : "", number,
+				   in->data[1] == ']' ? "" : ",");
+		buf_put(body, in->data + 1, in->len - 1);
+	}
+	return true;
+}
+
+static void
+put_bigquery(Buf *body, const CallInput *inputs, const HttpCaller *caller)
+{
+	buf_put_u8(body, '{');
+	put_member(body, "requestId", caller->request_id);
+	put_member(body, "caller", caller->function);
+	put_member(body, "sessionUser", caller->user);
+	if (caller->context.p != NULL)
+	{
+		buf_put_cstr(body, "\"userDefinedContext\":");
+		buf_put(body, caller->context.p, caller->context.n);
+		buf_put_u8(body, ',');
+	}
+	buf_put_cstr(body, "\"calls\":[");
+	put_rows(body, inputs);
+	buf_put_cstr(body, "]}");
+}
+
+static void
+put_redshift(Buf *body, const CallInput *inputs, uint32_t rows,
+			 const HttpCaller *caller)
+{
+	buf_put_u8(body, '{');
+	put_member(body, "request_id", caller->request_id);
+	put_member(body, "cluster", "postgresql");
+	put_member(body, "user", caller->user);
+	put_member(body, "database", caller->database);
+	put_member(body, "external_function", caller->function);
+	buf_printf(body, "\"query_id\":0,\"num_records\":%u,\"arguments\":[", rows);
+	put_rows(body, inputs);
+	buf_put_cstr(body, "]}");
+}
+
+bool
+http_format_body(HttpBodyFormat format, Buf *body, const CallInput *inputs,
+				 uint32_t rows, const HttpCaller *caller)
+{
+	switch (format)
+	{
+		case BODY_JSON:
+			buf_put(body, inputs->data, inputs->len);
+			return true;
+		case BODY_JSON_LINES:
+			for (const CallInput *in = inputs; in != NULL; in = in->next)
+			{
+				buf_put(body, in->data, in->len);
+				buf_put_u8(body, '\n');
+			}
+			return true;
+		case BODY_BIGQUERY:
+			put_bigquery(body, inputs, caller);
+			return true;
+		case BODY_SNOWFLAKE:
+			buf_put_cstr(body, "{\"data\":[");
+			if (!put_numbered_rows(body, inputs))
+				return false;
+			buf_put_cstr(body, "]}");
+			return true;
+		case BODY_REDSHIFT:
+			put_redshift(body, inputs, rows, caller);
+			return true;
+	}
+	return false;
+}
+
+/* --- replies ----------------------------------------------------------- */
+
+#define TOO_FEW "the reply has fewer results than the request has rows"
+#define TOO_MANY "the reply has more results than the request has rows"
+
+/* A list of values, one a row. */
+static const char *
+read_values(JsonCursor *c, uint32_t rows, HttpRow *out)
+{
+	uint32_t n = 0;
+	Slice value;
+
+	json_enter(c, '[');
+	while (json_next_element(c, &value))
+	{
+		if (n == rows)
+			return TOO_MANY;
+		out[n++].value = value;
+	}
+	if (c->error == NULL && n < rows)
+		return TOO_FEW;
+	return c->error;
+}
+
+/* One entry of "errors": null, or an object. */
+static const char *
+read_row_error(JsonCursor *c, Slice entry, HttpRow *row)
+{
+	JsonCursor inner;
+	Slice key, value;
+
+	if (entry.n == 4 && memcmp(entry.p, "null", 4) == 0)
+		return NULL;
+	memset(row, 0, sizeof(*row));
+	inner = (JsonCursor){.p = entry.p, .end = c->end};
+	json_enter(&inner, '{');
+	while (json_next_member(&inner, &key, &value))
+	{
+		if (json_key_is(key, "code"))
+			row->code = value;
+		else if (json_key_is(key, "message"))
+			row->message = value;
+		else if (json_key_is(key, "retryable"))
+			row->retryable = value.p[0] == 't';
+	}
+	return inner.error;
+}
+
+static const char *
+read_row_errors(JsonCursor *c, Slice list, uint32_t rows, HttpRow *out)
+{
+	JsonCursor inner = {.p = list.p, .end = c->end};
+	uint32_t n = 0;
+	Slice entry;
+
+	if (list.n == 4 && memcmp(list.p, "null", 4) == 0)
+		return NULL;
+	json_enter(&inner, '[');
+	while (json_next_element(&inner, &entry))
+	{
+		const char *error;
+
+		if (n == rows)
+			return "the reply has more errors than the request has rows";
+		error = read_row_error(c, entry, &out[n++]);
+		if (error != NULL)
+			return error;
+	}
+	return inner.error;
+}
+
+/* Text of a JSON string, or of whatever else stands there. */
+static void
+put_text(Buf *out, Slice value)
+{
+	if (!json_string(value, out))
+		buf_put(out, value.p, value.n);
+}
+
+/* The function's own report that it failed, as the error of its reply. */
+static const char *
+failure_text(Slice message, Buf *scratch, bool *failed)
+{
+	Buf text;
+	const char *result;
+
+	*failed = true;
+	if (message.p == NULL)
+		return "the function reported failure";
+	/* The message may stand in scratch itself, so it is put together apart. */
+	buf_init(&text, 0, NULL);
+	put_text(&text, message);
+	buf_reset(scratch);
+	buf_put(scratch, text.data, text.len);
+	buf_free(&text);
+	result = buf_cstr(scratch);
+	return result != NULL ? result : "out of memory";
+}
+
+/*
+ * {"replies" or "results": […], "errors": […]}; Redshift adds success and
+ * error_msg.  Members may come in any order, so errors wait for the values.
+ */
+static const char *
+read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
+				  HttpRow *out, Buf *scratch, bool *failed)
+{
+	Slice key, value, errors = {NULL, 0}, message = {NULL, 0};
+	bool seen = false;
+	bool success = true;
+
+	json_enter(c, '{');
+	while (json_next_key(c, &key))
+	{
+		if (json_key_is(key, member))
+		{
+			const char *error;
+
+			if (seen)
+				return "the reply has its list of results twice";
+			seen = true;
+			error = read_values(c, rows, out);
+			if (error != NULL)
+				return error;
+			continue;
+		}
+		if (!json_value(c, &value))
+			break;
+		if (json_key_is(key, "errors"))
+			errors = value;
+		else if (json_key_is(key, "success"))
+			success = value.p[0] != 'f';
+		else if (json_key_is(key, "errorMessage") ||
+				 json_key_is(key, "error_msg"))
+			message = value;
+	}
+	if (c->error != NULL)
+		return c->error;
+	if (!success || (!seen && message.p != NULL))
+		return failure_text(message, scratch, failed);
+	if (!seen)
+		return "the reply has no list of results";
+	return errors.p != NULL ? read_row_errors(c, errors, rows, out) : NULL;
+}
+
+/* {"data": [[0, value], [1, value], …]}, numbers ascending from 0. */
+static const char *
+read_snowflake(JsonCursor *c, uint32_t rows, HttpRow *out)
+{
+	uint32_t n = 0;
+	bool seen = false;
+	Slice key, value;
+
+	json_enter(c, '{');
+	while (json_next_key(c, &key))
+	{
+		if (!json_key_is(key, "data"))
+		{
+			json_value(c, &value);
+			continue;
+		}
+		if (seen)
+			return "the reply has its list of results twice";
+		seen = true;
+		json_enter(c, '[');
+		while (json_next_element(c, &value))
+		{
+			JsonCursor pair = {.p = value.p, .end = c->end};
+			Slice number, extra;
+			int64_t i;
+
+			if (n == rows)
+				return TOO_MANY;
+			json_enter(&pair, '[');
+			if (!json_next_element(&pair, &number) ||
+				!json_next_element(&pair, &out[n].value) ||
+				json_next_element(&pair, &extra) || pair.error != NULL)
+				return "a result is not a pair of row number and value";
+			if (!json_integer(number, &i) || i != n)
+				return "the row numbers of the reply are not those of the request, in order";
+			n++;
+		}
+	}
+	if (c->error != NULL)
+		return c->error;
+	if (!seen)
+		return "the reply has no list of results";
+	return n < rows ? TOO_FEW : NULL;
+}
+
+static const char *
+read_lines(const char *text, size_t n, uint32_t rows, HttpRow *out)
+{
+	const char *p = text;
+	const char *end = text + n;
+	uint32_t row = 0;
+
+	while (p < end)
+	{
+		const char *line_end = memchr(p, '\n', end - p);
+		JsonCursor c;
+
+		if (line_end == NULL)
+			line_end = end;
+		json_open(&c, p, line_end - p);
+		if (!json_at_end(&c)) /* an empty line is no row */
+		{
+			if (row == rows)
+				return TOO_MANY;
+			if (!json_value(&c, &out[row].value))
+				return c.error;
+			if (!json_at_end(&c))
+				return "a line holds more than one value";
+			row++;
+		}
+		p = line_end < end ? line_end + 1 : end;
+	}
+	return row < rows ? TOO_FEW : NULL;
+}
+
+const char *
+http_format_reply(HttpBodyFormat format, const char *text, size_t n,
+				  uint32_t rows, HttpRow *out, Buf *scratch, bool *failed)
+{
+	JsonCursor c;
+	Slice wrapped;
+	const char *error;
+
+	*failed = false;
+	memset(out, 0, rows * sizeof(*out));
+	buf_reset(scratch);
+	if (format == BODY_JSON_LINES)
+	{
+		if (!utf8_valid((const uint8_t *) text, n))
+			return "invalid utf-8 string";
+		return read_lines(text, n, rows, out);
+	}
+
+	json_open(&c, text, n);
+	if (format == BODY_REDSHIFT && json_value(&c, &wrapped) &&
+		wrapped.p[0] == '"')
+	{
+		/* A Lambda handler may give its JSON inside a JSON string. */
+		if (!json_at_end(&c) || !json_string(wrapped, scratch) ||
+			buf_cstr(scratch) == NULL)
+			return "a reply within a string cannot be read";
+		json_open(&c, buf_cstr(scratch), scratch->len);
+	}
+	else
+		json_open(&c, text, n);
+
+	switch (format)
+	{
+		case BODY_BIGQUERY:
+			error = read_reply_object(&c, "replies", rows, out, scratch, failed);
+			break;
+		case BODY_REDSHIFT:
+			error = read_reply_object(&c, "results", rows, out, scratch, failed);
+			break;
+		case BODY_SNOWFLAKE:
+			error = read_snowflake(&c, rows, out);
+			break;
+		default:
+			json_value(&c, &out[0].value);
+			error = c.error;
+			break;
+	}
+	if (error == NULL && !json_at_end(&c))
+		error = "there is more after the end of the reply";
+	return error;
+}
+
+void
+http_format_error_text(const char *text, size_t n, Buf *out)
+{
+	static const char *const members[] = {"errorMessage", "error_msg", "error",
+										  "detail", "message"};
+	JsonCursor c;
+	Slice key, value;
+
+	if (!utf8_valid((const uint8_t *) text, n))
+	{
+		buf_put_cstr(out, "(not readable text)");
+		return;
+	}
+	json_open(&c, text, n);
+	json_enter(&c, '{');
+	while (json_next_member(&c, &key, &value))
+		for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+			if (json_key_is(key, members[i]))
+			{
+				put_text(out, value);
+				return;
+			}
+	buf_put(out, text, n);
+}
