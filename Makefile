@@ -22,11 +22,12 @@ REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 REGRESS_OPTS = --inputdir=.
 
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" modal_batch.control)
+PG_CPPFLAGS = -DMODAL_BATCH_VERSION='"$(EXTVERSION)"' -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -std=gnu11 -Wextra -MMD -MP $(CLANG_CFLAGS) $(WERROR)
 # The server's own flags are those of its compiler, which is gcc.
 CLANG_CFLAGS = $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument -Wno-unknown-warning-option)
-SHLIB_LINK = -lcurl -lprotobuf-c -lcbor -ljson-c -lcrypto
+SHLIB_LINK = -lcurl -lprotobuf-c -lcbor -ljson-c -lcrypto -lz
 
 # Only the entry points leave the library: the server loads modules into one
 # global name space, and names such as buf_* would meet others there.

@@ -93,7 +93,7 @@ for group in "$@"; do
 		build)
 			packages+=(gcc make libc6-dev pkg-config "postgresql-server-dev-$pg"
 				libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler
-				libcbor-dev libjson-c-dev libssl-dev libnghttp2-dev)
+				libcbor-dev libjson-c-dev zlib1g-dev libssl-dev libnghttp2-dev)
 			;;
 		test)
 			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps)

@@ -118,19 +118,6 @@ add_headers(HttpTarget *http)
 		add_credentials(http);
 }
 
-/* The path of the url option, without the slash at its end. */
-static char *
-url_path(const char *url)
-{
-	const char *host = strstr(url, "://");
-	const char *path = host != NULL ? strchr(host + 3, '/') : NULL;
-	size_t n = path != NULL ? strlen(path) : 0;
-
-	while (n > 0 && path[n - 1] == '/')
-		n--;
-	return strndup(path != NULL ? path : "", n);
-}
-
 static void
 target_timer(void *arg)
 {
@@ -152,7 +139,6 @@ http_target_free(Target *target)
 			free(http->headers[i]);
 		}
 	buf_free(&http->text);
-	free(http->base_path);
 	free(http->out);
 	free(http);
 	target->state = NULL;
@@ -207,8 +193,7 @@ http_target_init(Target *target, const char **error)
 	else
 	{
 		read_options(http);
-		http->base_path = url_path(target_option(target, "url"));
-		if (http->base_path != NULL && add_headers(http))
+		if (add_headers(http))
 			return true;
 		if (http->nheaders == HTTP_MAX_HEADERS)
 			*error = "too many headers";
@@ -496,11 +481,20 @@ http_open(DispatchCall *call)
 	call_opened(call, &opened);
 }
 
+/* A control call keeps its request there, and takes no inputs. */
+static HttpCall *
+hcall_of(DispatchCall *call)
+{
+	return call->open.kind == CALL_CONTROL ? NULL : call->state;
+}
+
 static void
 http_inputs(DispatchCall *call)
 {
-	HttpCall *hcall = call->state;
+	HttpCall *hcall = hcall_of(call);
 
+	if (hcall == NULL)
+		return;
 	ring_add(hcall);
 	http_pump(hcall->http);
 }
@@ -508,7 +502,7 @@ http_inputs(DispatchCall *call)
 static void
 http_finish(DispatchCall *call)
 {
-	HttpCall *hcall = call->state;
+	HttpCall *hcall = hcall_of(call);
 	HttpTarget *http;
 
 	if (hcall == NULL || maybe_end(hcall))
@@ -520,7 +514,7 @@ http_finish(DispatchCall *call)
 static void
 http_consumed(DispatchCall *call)
 {
-	HttpCall *hcall = call->state;
+	HttpCall *hcall = hcall_of(call);
 
 	if (hcall != NULL)
 		http_pump(hcall->http);

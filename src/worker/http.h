@@ -32,7 +32,6 @@ typedef struct HttpTarget
 {
 	Target *target;
 	HttpBodyFormat format;
-	char *base_path;		/* of the url option, without a final slash */
 	const char *method;
 	char *headers[HTTP_MAX_HEADERS]; /* the same for all requests; own secrets */
 	int nheaders;

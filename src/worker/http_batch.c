@@ -275,10 +275,9 @@ start_request(HttpBatch *batch)
 	int n = 0;
 
 	buf_reset(&http->text);
-	buf_printf(&http->text, "%s/", http->base_path);
-	/* A reference may begin with the slash that joins it to the base. */
-	if (open->reference.n > 0 && open->reference.p[0] == '/')
-		http->text.len--;
+	/* What joins the path to the server's URL may be in the reference. */
+	if (open->reference.n == 0 || open->reference.p[0] != '/')
+		buf_put_u8(&http->text, '/');
 	buf_put(&http->text, open->reference.p, open->reference.n);
 	spec.path = buf_cstr(&http->text);
 	if (spec.path == NULL)

@@ -75,7 +75,7 @@ http_control(DispatchCall *call)
 		headers[i] = http->headers[i];
 	spec.origin = call->target->origin;
 	spec.method = "GET";
-	spec.path = http->base_path[0] != '\0' ? http->base_path : "/";
+	spec.path = "/";
 	spec.headers = headers;
 	spec.max_body = http->max_reply_bytes;
 	spec.connect_timeout_s = http->connect_timeout;

@@ -28,6 +28,7 @@ typedef struct TargetOption
 
 static const Protocol *const protocols[] = {
 	&modal_protocol,
+	&http_protocol,
 };
 
 static const char *const secret_options[] = {
@@ -162,6 +163,7 @@ target_create_origin(const Target *target, const char *url, bool grpc)
 {
 	OriginConfig config = {0};
 	bool plain = strncmp(url, "http://", 7) == 0;
+	const char *version = target_option(target, "http_version");
 
 	if (!plain && strncmp(url, "https://", 8) != 0)
 		return NULL;
@@ -174,7 +176,7 @@ target_create_origin(const Target *target, const char *url, bool grpc)
 	config.verify = target_option_bool(target, "ssl_verify", true);
 	config.proxy = target_option(target, "proxy");
 	config.max_connections = target_option_int(target, "max_connections", 0);
-	config.http2 = grpc || !plain;
+	config.http2 = grpc || (version != NULL ? strcmp(version, "2") == 0 : !plain);
 	config.http2_required = grpc;
 	config.max_streams = MAX_STREAMS;
 	config.keepalive_s = KEEPALIVE_S;
