@@ -56,6 +56,7 @@ static struct
 	DeferredQueue late;
 
 	int signal_fd;
+	LoopFd *signal_watch;
 	sigset_t signals;
 	SignalHandler handlers[NSIG];
 } loop;
@@ -344,7 +345,8 @@ loop_on_signal(int signo, LoopCallback cb, void *arg)
 	if (loop.signal_fd < 0)
 		die_errno("cannot create a signal descriptor");
 	if (first)
-		loop_add_fd(loop.signal_fd, EPOLLIN, read_signals, NULL);
+		loop.signal_watch =
+			loop_add_fd(loop.signal_fd, EPOLLIN, read_signals, NULL);
 }
 
 /* --- rounds -------------------------------------------------------------- */

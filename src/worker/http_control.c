@@ -14,14 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/json_split.h"
 #include "errors.h"
 
 static void
 put_ping(Buf *json, const Response *response)
 {
 	buf_printf(json,
-			   "{\"latency_ms\": %.3f, \"authenticated\": %s, \"server\": ",
+			   "{\"reachable\": true, \"latency_ms\": %.3f, "
+			   "\"authenticated\": %s, \"detail\": ",
 			   response->total_s * 1000,
 			   response->status == 401 || response->status == 403 ? "false"
 																  : "true");

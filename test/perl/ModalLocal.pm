@@ -88,7 +88,7 @@ sub start
 	my ($self) = @_;
 	my $out = "$self->{dir}/out";
 	my @command = (
-		"$top/local/modal-local", '--exit-with-parent',
+		$ENV{MODAL_LOCAL_PROGRAM} // "$top/local/modal-local", '--exit-with-parent',
 		'--port', $self->{port},
 		'--dir', "$self->{dir}/state",
 		'--log', $self->log_file,

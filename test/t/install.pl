@@ -52,6 +52,7 @@ is( $node->safe_psql(
 		'elsewhere', q{
 		SELECT count(*) FROM pg_depend d
 		WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+			AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'modal_batch')
 			AND d.classid = 'pg_proc'::regclass
 			AND (SELECT pronamespace FROM pg_proc WHERE oid = d.objid)
 				NOT IN ('"Other"'::regnamespace, 'modal_batch'::regnamespace)}),
