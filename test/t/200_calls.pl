@@ -29,7 +29,7 @@ result_is(q{SELECT modal_remote('local:builtin/types', 1::int8, 'x'::text, 2.50,
 	  . '["bytes", "AP8="], ["list", [[1, 2], [3, 4]]], ["date", "2024-02-29"], ["bool", true]]',
 	'arguments arrive with their types');
 for my $value ("'NaN'::float8", '123456789012345678901234567890::numeric', "''::text",
-	'-9223372036854775808::int8', '0.1::float8', "'{\"a\": [1, null]}'::jsonb")
+	"'-9223372036854775808'::int8", '0.1::float8', "'{\"a\": [1, null]}'::jsonb")
 {
 	my $expected = $node->safe_psql('postgres', "SELECT to_jsonb($value)");
 	result_is("SELECT modal_remote('local:builtin/echo', $value)", $expected,
