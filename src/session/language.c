@@ -593,8 +593,8 @@ set_fetch_list(SetState *set)
 		return true;
 	}
 
-	cbor_reader_init(&set->reader, set->list.data.p, set->list.data.n, 0,
-					 buf_palloc);
+	cbor_reader_init(&set->reader, set->list.data.p, set->list.data.n,
+					 CBOR_MAX_DEPTH, buf_palloc);
 	do
 	{
 		if (!cbor_next(&set->reader, &token))

@@ -931,9 +931,15 @@ check_handle(ModalCall *mc)
 					"Use modal_remote_gen().", "\"%.*s\" is a generator",
 					(int) label.n, label.p);
 	else if (!handle->is_generator && generator)
+	{
+		/* A caller that takes either kind learns from this which it is. */
+		CallOpened opened = {.accepts_cbor = handle->accepts_cbor};
+
+		call_opened(mc->call, &opened);
 		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED,
 					"Use modal_remote() or modal_map().",
 					"\"%.*s\" is not a generator", (int) label.n, label.p);
+	}
 	else if (!handle->accepts_cbor && !mc->mt->allow_pickle)
 	{
 		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED,

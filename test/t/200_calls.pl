@@ -68,6 +68,8 @@ is($local->requests('FunctionCallCancel'), 1, 'and cancels the remote call');
 
 result_is('CREATE FUNCTION square(int) RETURNS int LANGUAGE modal AS $$local:builtin/square$$;
 		SELECT sum(square(g)) FROM generate_series(1, 1000) g', '333833500', 'a typed function');
+result_is('CREATE FUNCTION elements(int[]) RETURNS SETOF int LANGUAGE modal AS $$local:builtin/echo$$;
+		SELECT count(*), sum(e) FROM elements(ARRAY[1, 2, 3]) e', '3|6', 'a list as a set');
 $node->safe_psql('postgres', q{CREATE TABLE job AS
 	SELECT modal_spawn_map('local:builtin/square', 'SELECT g FROM generate_series(1, 1000) g') AS id});
 result_is("SELECT modal_wait(id, '60s') FROM job", 'completed', 'a durable job');
