@@ -37,12 +37,14 @@ modal_guc_init(void)
 		NULL, NULL);
 #endif
 
-	DefineCustomIntVariable(
-		"modal_batch.dispatchers",
-		"Number of background workers that talk to remote services.",
-		"Each keeps its own connections; one is enough for most servers.",
-		&modal_dispatchers, 1, 1, MODAL_MAX_DISPATCHERS, PGC_POSTMASTER, 0,
-		NULL, NULL, NULL);
+	/* Only at server start can there be one of this kind. */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable(
+			"modal_batch.dispatchers",
+			"Number of background workers that talk to remote services.",
+			"Each keeps its own connections; one is enough for most servers.",
+			&modal_dispatchers, 1, 1, MODAL_MAX_DISPATCHERS, PGC_POSTMASTER, 0,
+			NULL, NULL, NULL);
 
 	DefineCustomBoolVariable(
 		"modal_batch.enable_async_projection",
