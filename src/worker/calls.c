@@ -503,7 +503,11 @@ call_opened(DispatchCall *call, const CallOpened *opened)
 	Buf *buf = begin_frame(OPEN_CALL(call), &frame);
 
 	frame_put_opened(buf, OPEN_CALL(call)->number, opened);
-	attachment_send(OPEN_CALL(call)->att, frame);
+	/* The caller of a single call waits for its output. */
+	if (call->open.kind == CALL_REMOTE)
+		attachment_send_later(OPEN_CALL(call)->att, frame);
+	else
+		attachment_send(OPEN_CALL(call)->att, frame);
 	call_touch(call);
 }
 

@@ -33,6 +33,7 @@ typedef struct Attachment
 	dsm_segment *segment;
 	shm_mq_handle *from_session, *to_session;
 	OutFrame *out_head, **out_tail; /* waiting to be sent */
+	bool urgent;	   /* one of them is to be sent now */
 	OpenCall *calls;
 } Attachment;
 
@@ -40,6 +41,8 @@ typedef struct Attachment
 extern OutFrame *out_frame_create(void);
 extern Buf *out_frame_buf(OutFrame *frame);
 extern void attachment_send(Attachment *att, OutFrame *frame);
+/* The same, with the next frame that is sent: the peer need not wake up. */
+extern void attachment_send_later(Attachment *att, OutFrame *frame);
 
 /* calls.c */
 extern void calls_init(int dispatcher);

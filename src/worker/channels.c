@@ -83,7 +83,7 @@ out_frame_buf(OutFrame *frame)
  * better to lose the channel, which it notices.
  */
 void
-attachment_send(Attachment *att, OutFrame *frame)
+attachment_send_later(Attachment *att, OutFrame *frame)
 {
 	if (frame == NULL || frame->buf.failed)
 	{
@@ -96,6 +96,13 @@ attachment_send(Attachment *att, OutFrame *frame)
 	att->out_tail = &frame->next;
 }
 
+void
+attachment_send(Attachment *att, OutFrame *frame)
+{
+	att->urgent = true;
+	attachment_send_later(att, frame);
+}
+
 static void
 attachment_push(Attachment *att)
 {
@@ -103,8 +110,11 @@ attachment_push(Attachment *att)
 
 	while ((frame = att->out_head) != NULL)
 	{
-		shm_mq_result rc = shm_mq_send_compat(att->to_session, frame->buf.len,
-											  frame->buf.data, true);
+		/* Several frames, one wake-up. */
+		bool flush = frame->next == NULL;
+		shm_mq_result rc =
+			shm_mq_send_flush_compat(att->to_session, frame->buf.len,
+									 frame->buf.data, true, flush);
 
 		if (rc == SHM_MQ_WOULD_BLOCK)
 			return;
@@ -118,6 +128,7 @@ attachment_push(Attachment *att)
 			att->out_tail = &att->out_head;
 		out_frame_free(frame);
 	}
+	att->urgent = false;
 }
 
 void
@@ -126,7 +137,7 @@ channels_send(void)
 	calls_flush();
 	for (Attachment *att = attachments; att != NULL; att = att->next)
 	{
-		if (att->out_head != NULL && !att->broken)
+		if (att->urgent && !att->broken)
 			attachment_push(att);
 	}
 }

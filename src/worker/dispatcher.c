@@ -10,12 +10,17 @@
  *
  * It is connected to no database: it touches no table and blocks no DROP
  * DATABASE, but takes part in interrupts (barriers, reload) at every turn.
+ * All signals are blocked but while it waits: libcurl's resolver threads
+ * inherit that, and no handler runs in them.
+ *
  * An error that reaches the top ends the process; it is restarted after a
  * second, and sessions learn of it through their detached queues.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
+
+#include <signal.h>
 
 #include "debug_point.h"
 #include "postmaster/bgworker.h"
@@ -132,12 +137,45 @@ create_wait_set(void)
 	return set;
 }
 
+/* All but those that tell of a bug in the very thread that gets them. */
+static void
+block_signals(sigset_t *unblocked)
+{
+	static const int synchronous[] = {SIGABRT, SIGBUS, SIGFPE,
+									  SIGILL,  SIGSEGV, SIGTRAP};
+	sigset_t all;
+
+	sigfillset(&all);
+	for (int i = 0; i < (int) lengthof(synchronous); i++)
+		sigdelset(&all, synchronous[i]);
+	sigprocmask(SIG_SETMASK, &all, unblocked);
+}
+
+/*
+ * One turn: what has arrived from sessions and from the network, and what is
+ * due.  One may lead to the other, so it is done twice before waiting again.
+ */
+static bool
+take_turn(void)
+{
+	bool more = channels_receive();
+
+	timers_run(monotonic_seconds());
+	transport_process();
+	timers_run(monotonic_seconds());
+	transport_run();
+	channels_send();
+	publish();
+	return more || transport_busy();
+}
+
 void
 modal_dispatcher_main(Datum arg)
 {
 	WaitEventSet *set;
 	WaitEvent event;
 	uint32 wait_event;
+	sigset_t unblocked;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
@@ -154,24 +192,20 @@ modal_dispatcher_main(Datum arg)
 	announce(DatumGetInt32(arg));
 	ereport(DEBUG1, (errmsg_internal("modal_batch dispatcher started")));
 
+	block_signals(&unblocked);
 	for (;;)
 	{
-		bool more;
 		long timeout;
 
 		ResetLatch(MyLatch);
 		service_interrupts();
 		DEBUG_POINT("dispatcher-loop");
+		timeout = take_turn() ? 0 : timers_timeout_ms(monotonic_seconds());
 
-		more = channels_receive();
-		timers_run(monotonic_seconds());
-		transport_process();
-		channels_send();
-		publish();
-
-		timeout = more || transport_busy()
-			? 0
-			: timers_timeout_ms(monotonic_seconds());
+		if (timeout != 0)
+			sigprocmask(SIG_SETMASK, &unblocked, NULL);
 		WaitEventSetWait(set, timeout, &event, 1, wait_event);
+		if (timeout != 0)
+			block_signals(NULL);
 	}
 }

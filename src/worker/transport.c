@@ -12,9 +12,9 @@
  * clock of a request starts when curl is about to send it (PREREQFUNCTION),
  * so that waiting for a connection or a stream does not count.
  *
- * libcurl resolves names in threads of its own.  They inherit the signal
- * mask, so all signals are blocked around the calls that may start one:
- * PostgreSQL's handlers must run in the main thread only.
+ * libcurl resolves names in threads of its own, which inherit the signal
+ * mask: whoever runs transport_process() and timers_run() has all signals
+ * blocked, so that PostgreSQL's handlers run in the main thread only.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,6 @@
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -89,11 +88,17 @@ struct Origin
 	int nidle;
 };
 
-/* By descriptor: whose it is, and which events epoll watches. */
+/*
+ * By descriptor: whose it is, and which events epoll watches.  curl takes an
+ * interest in a connection for each request anew.  So a socket that it does
+ * not want is taken out of epoll only when it has an event after all.
+ */
 typedef struct Socket
 {
-	Origin *origin; /* NULL: not watched */
+	Origin *origin;	 /* NULL: not watched */
 	uint32_t events;
+	bool wanted;
+	bool connection; /* opened by on_open_socket, so we see its end */
 } Socket;
 
 static int epoll_fd = -1;
@@ -136,6 +141,14 @@ socket_table_reserve(int fd)
 	return true;
 }
 
+static void
+unwatch(int fd)
+{
+	/* Fails when the socket is closed already, which has the effect. */
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	sockets[fd].origin = NULL;
+}
+
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
@@ -149,11 +162,11 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 		return -1;
 	entry = &sockets[fd];
 
+	entry->wanted = what != CURL_POLL_REMOVE;
 	if (what == CURL_POLL_REMOVE)
 	{
-		/* Fails when the socket is closed already, which has the effect. */
-		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		entry->origin = NULL;
+		if (!entry->connection)
+			unwatch(fd);
 		return 0;
 	}
 
@@ -211,22 +224,24 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 		return CURL_SOCKET_BAD;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 				address->protocol);
-	if (fd < 0)
+	if (fd >= 0 && socket_table_reserve(fd))
 	{
-		if (fd_release != NULL)
-			fd_release();
-		return CURL_SOCKET_BAD;
+		sockets[fd] = (Socket){.connection = true};
+		nconnections++;
+		return fd;
 	}
-	nconnections++;
-	return fd;
+	if (fd >= 0)
+		close(fd);
+	if (fd_release != NULL)
+		fd_release();
+	return CURL_SOCKET_BAD;
 }
 
 static int
 on_close_socket(void *arg, curl_socket_t fd)
 {
 	(void) arg;
-	if (fd < nsockets)
-		sockets[fd].origin = NULL;
+	sockets[fd] = (Socket){0};
 	close(fd);
 	if (fd_release != NULL)
 		fd_release();
@@ -551,14 +566,9 @@ reap(Origin *origin)
 static void
 drive(Origin *origin, curl_socket_t fd, int mask)
 {
-	sigset_t all;
-	sigset_t before;
 	int running;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
 	curl_multi_socket_action(origin->multi, fd, mask, &running);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	reap(origin);
 }
 
@@ -568,8 +578,8 @@ on_origin_timer(void *arg)
 	drive(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
-static void
-run_kicked(void)
+void
+transport_run(void)
 {
 	/* Bounded, so that a busy origin does not keep the event loop here. */
 	for (int i = 0; i < KICKS_PER_TURN && kicked != NULL; i++)
@@ -588,7 +598,7 @@ transport_process(void)
 	struct epoll_event events[EVENTS_PER_WAIT];
 	int n;
 
-	run_kicked();
+	transport_run();
 	n = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, 0);
 	for (int i = 0; i < n; i++)
 	{
@@ -598,6 +608,11 @@ transport_process(void)
 		/* An event before may have closed it. */
 		if (sockets[fd].origin == NULL)
 			continue;
+		if (!sockets[fd].wanted)
+		{
+			unwatch(fd);
+			continue;
+		}
 		if (events[i].events & (EPOLLIN | EPOLLHUP))
 			mask |= CURL_CSELECT_IN;
 		if (events[i].events & EPOLLOUT)
@@ -606,7 +621,7 @@ transport_process(void)
 			mask |= CURL_CSELECT_ERR;
 		drive(sockets[fd].origin, fd, mask);
 	}
-	run_kicked();
+	transport_run();
 }
 
 bool

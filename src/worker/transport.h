@@ -111,8 +111,13 @@ typedef struct RequestSpec
  */
 extern bool transport_init(bool (*reserve_fd)(void), void (*release_fd)(void));
 extern int transport_fd(void);
-extern void transport_process(void); /* runs callbacks */
-/* Is there work for transport_process() without any event? */
+/*
+ * Both run callbacks, and must be called with all signals blocked: the first
+ * looks at the sockets, the second only goes on with what needs no event.
+ */
+extern void transport_process(void);
+extern void transport_run(void);
+/* Is there work for transport_run()? */
 extern bool transport_busy(void);
 extern int transport_connections(void);
 extern int transport_active(void);
