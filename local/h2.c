@@ -31,6 +31,15 @@ typedef struct H2
 	Rpc *rpcs; /* of open streams */
 } H2;
 
+/*
+ * libcurl before 8.1 resets every stream that it has done with, and nghttp2
+ * takes that for an attack.  Weak, as libraries that do not count have it not.
+ */
+extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option,
+													   uint64_t burst,
+													   uint64_t rate)
+	__attribute__((weak));
+
 static H2 *
 h2_of(const Rpc *rpc)
 {
@@ -381,10 +390,15 @@ h2_open(Conn *conn)
 	};
 	H2 *h2 = xcalloc(sizeof(*h2));
 	nghttp2_session_callbacks *callbacks;
+	nghttp2_option *option;
 
 	h2->conn = conn;
-	if (nghttp2_session_callbacks_new(&callbacks) != 0)
+	if (nghttp2_session_callbacks_new(&callbacks) != 0 ||
+		nghttp2_option_new(&option) != 0)
 		die("out of memory");
+	if (nghttp2_option_set_stream_reset_rate_limit != NULL)
+		nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX,
+												   UINT64_MAX);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks,
 															on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
@@ -394,8 +408,9 @@ h2_open(Conn *conn)
 														 on_frame_recv);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks,
 														   on_stream_close);
-	if (nghttp2_session_server_new(&h2->session, callbacks, h2) != 0)
+	if (nghttp2_session_server_new2(&h2->session, callbacks, h2, option) != 0)
 		die("out of memory");
+	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);
 	nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
 							sizeof(settings) / sizeof(settings[0]));
