@@ -29,6 +29,7 @@
 
 #define PATH_PREFIX "/modal.client.ModalClient/"
 #define FIRST_DELAY 0.1
+#define LOST_FIRST_DELAY 0.005
 #define MIN_THROTTLE_DELAY 0.1
 #define THROTTLE_NOTICE_S 30.0
 #define TOTAL_TIMEOUT_SLACK 2.0
@@ -318,6 +319,9 @@ attempt_failed(GrpcCall *call, GrpcResult *result)
 		finish(call, result);
 		return;
 	}
+	/* Connections end for many reasons; most are no sign of trouble. */
+	if (result->transport == TRANSPORT_LOST && call->attempt == 0)
+		delay = LOST_FIRST_DELAY;
 	if (result->transport == TRANSPORT_CONNECT)
 		service->current = (service->current + 1) % service->norigins;
 	call->attempt++;
