@@ -96,7 +96,7 @@ for group in "$@"; do
 				libcbor-dev libjson-c-dev zlib1g-dev libssl-dev libnghttp2-dev)
 			;;
 		test)
-			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps)
+			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx)
 			;;
 		js)
 			# Node comes with npm from some sources and without from others.
@@ -129,4 +129,16 @@ trap 'as_root rm -f "$no_cluster"; rm -f "$log"' EXIT
 as_root mkdir -p "$(dirname "$no_cluster")"
 echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
 
+# nginx is for tests, which start their own: it stays off, now and after boot.
+policy=
+if [[ " ${missing[*]} " = *" nginx "* ]] && [ ! -e /usr/sbin/policy-rc.d ]; then
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+	as_root chmod 755 "$policy"
+fi
+trap 'as_root rm -f "$no_cluster" $policy; rm -f "$log"' EXIT
+
 apt install --no-install-recommends "${missing[@]}"
+if [ -n "$policy" ] && command -v systemctl >/dev/null; then
+	as_root systemctl --quiet disable nginx >/dev/null 2>&1 || true
+fi
