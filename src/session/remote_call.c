@@ -3,11 +3,9 @@
  * remote_call.c
  *	  Remote calls as the rest of the session sees them; see remote_call.h.
  *
- * Frames with outputs are kept as they came, as blocks: an output is read out
- * of its block when the caller takes it, and a block is freed, and reported
- * to the dispatcher as consumed, when all its outputs were taken.  In an
- * ordered call a ring, indexed by ordinal, says where each output that has
- * come is; otherwise blocks are read one after another.
+ * Outputs wait in an output queue (output_queue.h) until the caller takes
+ * them; what was taken is reported to the dispatcher from time to time, as
+ * credit for more.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +14,7 @@
 #include "guc.h"
 #include "session/channel.h"
 #include "session/codec.h"
+#include "session/output_queue.h"
 #include "session/remote_call.h"
 #include "errors.h"
 #include "portability/instr_time.h"
@@ -28,23 +27,6 @@
 /* Consumption is reported at least this often. */
 #define CONSUMED_STEP (64 * 1024)
 #define PART_SIZE (FRAME_MAX - 64)
-#define FIRST_RING 256
-
-typedef struct Block
-{
-	struct Block *next;
-	int left;		/* outputs not yet taken */
-	uint32 outputs; /* in all */
-	uint64 bytes;	/* of output data, as the dispatcher counts them */
-	Size len;
-	uint8 data[FLEXIBLE_ARRAY_MEMBER]; /* records */
-} Block;
-
-typedef struct RingEntry
-{
-	Block *block; /* NULL: not come yet */
-	const uint8 *record;
-} RingEntry;
 
 typedef struct Accepted
 {
@@ -61,7 +43,6 @@ struct RemoteCall
 	uint32 id;
 	char *label;
 	CallKind kind;
-	bool ordered;
 	uint32 window;
 	Size window_bytes;
 	RemoteCallCounters counters;
@@ -71,20 +52,7 @@ struct RemoteCall
 	int64 next_input;
 	bool finished;
 
-	/* outputs */
-	Block *first; /* unordered: not yet read */
-	Block **last;
-	FrameReader reader; /* of *first, when reading */
-	bool reading;
-	RingEntry *ring; /* ordered */
-	Size ring_size;	 /* a power of two */
-	int64 next_output;
-	Block *taken;	 /* the one that the caller's output points into */
-	uint32 consumed; /* not yet reported */
-	uint64 consumed_bytes;
-	Block *partial; /* an output that comes in parts, so far */
-	Size partial_len;
-
+	OutputQueue outputs;
 	CallOpened *opened;
 	CallClosed *closed;
 	Accepted *accepted;
@@ -199,133 +167,6 @@ remote_call_close(RemoteCall *call, int flags)
 
 /* --- what arrives ---------------------------------------------------------- */
 
-/* Where an output goes in the ring; NULL when its ordinal cannot be. */
-static RingEntry *
-ring_entry(RemoteCall *call, int64 ordinal)
-{
-	uint64 ahead = (uint64) (ordinal - call->next_output);
-
-	if (ordinal < call->next_output ||
-		ahead >= MaxAllocHugeSize / (2 * sizeof(RingEntry)))
-		return NULL;
-	if (ahead >= call->ring_size)
-	{
-		Size size = Max(call->ring_size * 2, FIRST_RING);
-		RingEntry *ring;
-
-		while (ahead >= size)
-			size *= 2;
-		ring = MemoryContextAllocExtended(call->cxt, size * sizeof(RingEntry),
-										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		for (Size i = 0; i < call->ring_size; i++)
-		{
-			int64 o = call->next_output + i;
-
-			ring[o & (size - 1)] = call->ring[o & (call->ring_size - 1)];
-		}
-		if (call->ring != NULL)
-			pfree(call->ring);
-		call->ring = ring;
-		call->ring_size = size;
-	}
-	return &call->ring[ordinal & (call->ring_size - 1)];
-}
-
-/* Enter all outputs of a block; false when they cannot be right. */
-static bool
-take_block(RemoteCall *call, Block *block)
-{
-	FrameReader reader;
-	FrameOutput out;
-	bool bad;
-
-	frame_read_records(&reader, block->data, block->len);
-	for (;;)
-	{
-		const uint8 *record = reader.p;
-
-		if (!frame_next_output(&reader, &out, &bad))
-			break;
-		if (call->ordered)
-		{
-			RingEntry *entry = ring_entry(call, out.ordinal);
-
-			if (entry == NULL || entry->block != NULL)
-				return false;
-			entry->block = block;
-			entry->record = record;
-		}
-		block->outputs++;
-		block->bytes += out.data.n;
-		if (!out.ok)
-			call->counters.failed++;
-	}
-	block->left = block->outputs;
-	call->counters.finished += block->outputs;
-	call->counters.bytes_received += block->bytes;
-	if (!call->ordered)
-	{
-		*call->last = block;
-		call->last = &block->next;
-	}
-	return !bad && block->outputs > 0;
-}
-
-static Block *
-make_block(RemoteCall *call, Size len)
-{
-	Block *block =
-		MemoryContextAllocExtended(call->cxt, offsetof(Block, data) + len,
-								   MCXT_ALLOC_HUGE);
-
-	memset(block, 0, offsetof(Block, data));
-	block->len = len;
-	return block;
-}
-
-static bool
-take_outputs(RemoteCall *call, const FrameReader *reader)
-{
-	Block *block = make_block(call, reader->end - reader->p);
-
-	memcpy(block->data, reader->p, block->len);
-	return take_block(call, block);
-}
-
-static bool
-take_part(RemoteCall *call, FrameReader *reader)
-{
-	uint64 total, offset;
-	Slice data;
-	Block *block;
-
-	if (!frame_get_part(reader, &total, &offset, &data) ||
-		offset != call->partial_len)
-		return false;
-	if (offset == 0)
-	{
-		if (total > (uint64) modal_max_payload_kb * 1024 + FRAME_MAX)
-		{
-			send_cancel(call, 0);
-			end_call_locally(call, MODAL_SQLSTATE_TOO_LARGE,
-							 "result of a remote function is larger than modal_batch.max_payload",
-							 NULL);
-			return true;
-		}
-		call->partial = make_block(call, total);
-	}
-	block = call->partial;
-	if (block == NULL || total != block->len)
-		return false;
-	memcpy(block->data + offset, data.p, data.n);
-	call->partial_len += data.n;
-	if (call->partial_len < total)
-		return true;
-	call->partial = NULL;
-	call->partial_len = 0;
-	return take_block(call, block);
-}
-
 static bool
 take_opened(RemoteCall *call, FrameReader *reader)
 {
@@ -340,6 +181,21 @@ take_opened(RemoteCall *call, FrameReader *reader)
 	if (opened.window > 0)
 		call->window = Min(call->window, opened.window);
 	return true;
+}
+
+static bool
+take_part(RemoteCall *call, FrameReader *reader)
+{
+	OutputQueueResult result = output_queue_add_part(&call->outputs, reader);
+
+	if (result == OUTPUT_QUEUE_TOO_LARGE)
+	{
+		send_cancel(call, 0);
+		end_call_locally(call, MODAL_SQLSTATE_TOO_LARGE,
+						 "result of a remote function is larger than modal_batch.max_payload",
+						 NULL);
+	}
+	return result != OUTPUT_QUEUE_BAD;
 }
 
 static bool
@@ -367,7 +223,7 @@ take_frame(RemoteCall *call, FrameReader *reader)
 		case FRAME_ACCEPTED:
 			return take_accepted(call, reader);
 		case FRAME_OUTPUTS:
-			return take_outputs(call, reader);
+			return output_queue_add(&call->outputs, reader) == OUTPUT_QUEUE_OK;
 		case FRAME_OUTPUT_PART:
 			return take_part(call, reader);
 		case FRAME_NOTICE:
@@ -472,7 +328,6 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 		result_wait_event = modal_wait_event("ModalBatchResult");
 	call->cxt = cxt;
 	call->kind = spec->kind;
-	call->ordered = spec->ordered;
 	call->label = endpoint_label(endpoint, spec->reference != NULL
 									 ? spec->reference : "");
 	call->window = spec->window > 0 ? (uint32) spec->window
@@ -481,8 +336,8 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 	call->window_bytes = spec->window_bytes > 0
 		? spec->window_bytes
 		: (Size) modal_window_bytes_kb * 1024;
-	call->next_input = call->next_output = spec->first_ordinal;
-	call->last = &call->first;
+	call->next_input = spec->first_ordinal;
+	output_queue_init(&call->outputs, cxt, spec->ordered, spec->first_ordinal);
 	call->accepted_tail = &call->accepted;
 	buf_init(&call->frame, FRAME_MAX, buf_palloc);
 
@@ -502,13 +357,13 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 int
 remote_call_window(RemoteCall *call)
 {
-	const RemoteCallCounters *c = &call->counters;
+	const OutputQueue *q = &call->outputs;
 	uint64 each;
 
-	if (c->bytes_received == 0)
+	if (q->bytes == 0)
 		return (int) call->window;
 	/* As many as their results would fit into the memory for them. */
-	each = Max(c->bytes_received / c->finished, 1);
+	each = Max(q->bytes / q->finished, 1);
 	return (int) Min(call->window, Max(call->window_bytes / each, 1));
 }
 
@@ -573,7 +428,7 @@ remote_call_put(RemoteCall *call, int64 ordinal, const void *p, Size n)
 	call->next_input = ordinal + 1;
 	c->put++;
 	c->bytes_put += n;
-	c->max_in_flight = Max(c->max_in_flight, (int) (c->put - c->finished));
+	c->max_in_flight = Max(c->max_in_flight, (int) (c->put - call->outputs.finished));
 	if (frame_input_size(n) > FRAME_MAX - sizeof(FrameHeader))
 	{
 		put_in_parts(call, ordinal, p, n);
@@ -603,79 +458,17 @@ remote_call_finish(RemoteCall *call)
 static void
 report_consumed(RemoteCall *call)
 {
+	OutputQueue *q = &call->outputs;
 	uint8 bytes[sizeof(FrameHeader) + sizeof(uint32) + sizeof(uint64)];
 	Buf frame = {.data = bytes, .cap = sizeof(bytes), .limit = sizeof(bytes)};
 
-	if (call->consumed > 0 && call->closed == NULL)
+	if (q->consumed > 0 && call->closed == NULL)
 	{
-		frame_put_consumed(&frame, call->id, call->consumed,
-						   call->consumed_bytes);
+		frame_put_consumed(&frame, call->id, q->consumed, q->consumed_bytes);
 		channel_send(call->channel, &frame);
 	}
-	call->consumed = 0;
-	call->consumed_bytes = 0;
-}
-
-/* The caller is done with the output that it had last. */
-static void
-release_taken(RemoteCall *call)
-{
-	Block *block = call->taken;
-
-	call->taken = NULL;
-	if (block == NULL || --block->left > 0)
-		return;
-	call->consumed += block->outputs;
-	call->consumed_bytes += block->bytes;
-	pfree(block);
-	if (call->consumed_bytes >= Min(CONSUMED_STEP, call->window_bytes / 4))
-		report_consumed(call);
-}
-
-static bool
-next_in_order(RemoteCall *call, FrameOutput *out)
-{
-	RingEntry *entry;
-	FrameReader reader;
-	bool bad;
-
-	if (call->ring == NULL)
-		return false;
-	entry = &call->ring[call->next_output & (call->ring_size - 1)];
-	if (entry->block == NULL)
-		return false;
-	call->taken = entry->block;
-	entry->block = NULL;
-	frame_read_records(&reader, entry->record,
-					   call->taken->data + call->taken->len - entry->record);
-	(void) frame_next_output(&reader, out, &bad);
-	call->next_output++;
-	return true;
-}
-
-static bool
-next_as_completed(RemoteCall *call, FrameOutput *out)
-{
-	bool bad;
-
-	for (;;)
-	{
-		Block *block = call->first;
-
-		if (block == NULL)
-			return false;
-		if (!call->reading)
-			frame_read_records(&call->reader, block->data, block->len);
-		call->reading = frame_next_output(&call->reader, out, &bad);
-		if (call->reading)
-		{
-			call->taken = block;
-			return true;
-		}
-		call->first = block->next;
-		if (call->first == NULL)
-			call->last = &call->first;
-	}
+	q->consumed = 0;
+	q->consumed_bytes = 0;
 }
 
 /*
@@ -699,15 +492,15 @@ check_complete(const RemoteCall *call)
 RemoteCallResult
 remote_call_poll_noerror(RemoteCall *call, FrameOutput *out)
 {
-	bool found;
+	OutputQueue *q = &call->outputs;
 
-	release_taken(call);
+	output_queue_release(q);
+	if (q->consumed_bytes >= Min(CONSUMED_STEP, call->window_bytes / 4))
+		report_consumed(call);
 	/* Look into shared memory only when nothing is at hand. */
 	for (int pass = 0; pass < 2; pass++)
 	{
-		found = call->ordered ? next_in_order(call, out)
-							  : next_as_completed(call, out);
-		if (found)
+		if (output_queue_next(q, out))
 		{
 			call->counters.returned++;
 			return REMOTE_CALL_OUTPUT;
@@ -825,7 +618,12 @@ remote_call_accepted(RemoteCall *call, int64 *first, uint32 *count)
 const RemoteCallCounters *
 remote_call_counters(RemoteCall *call)
 {
-	return &call->counters;
+	RemoteCallCounters *c = &call->counters;
+
+	c->finished = call->outputs.finished;
+	c->failed = call->outputs.failed;
+	c->bytes_received = call->outputs.bytes;
+	return c;
 }
 
 const char *

@@ -1,16 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * modal_call.c
- *	  A call of a Modal function: inputs out, outputs in, until all is done.
+ *	  A call of a Modal function, from its lookup to its end.
  *
- * Three activities overlap: requests that carry inputs (pump), one long poll
- * for outputs, and transfers of blobs.  Inputs that come in a trickle are
- * sent at once; while a request is under way, they collect for the next one.
- *
- * A poll names the inputs that should be in progress, so that the service can
- * report the ones that it has lost.  That list is long, so it is sent only
- * when there is reason to doubt: after a short poll that brought nothing, and
- * now and then while outputs keep coming.
+ * Three activities overlap once it has started: requests that carry inputs
+ * (modal_inputs.c), one long poll for outputs (modal_poll.c), and transfers
+ * of blobs.
  *
  * A function that says that the call has ended leaves mc freed.
  *
@@ -22,90 +17,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/pickle.h"
-
-#define LISTLESS_POLL_S 2.0		/* a poll that does not name its inputs */
-#define LISTING_INTERVAL_S 5.0
-#define CHECK_INTERVAL_S 1.0	/* MapCheckInputs */
 #define MAX_WINDOW 100000		/* whatever the service allows */
-
-static void on_poll(void *arg, const GrpcResult *result);
-static void on_check_timer(void *arg);
 
 /* --- life ----------------------------------------------------------------- */
 
 static void
-input_list_free(CallInput *input)
-{
-	while (input != NULL)
-	{
-		CallInput *next = input->next;
-
-		call_input_free(input);
-		input = next;
-	}
-}
-
-static void
-upload_free(Upload *upload)
-{
-	ModalCall *mc = upload->mc;
-
-	if (upload->prev != NULL)
-		upload->prev->next = upload->next;
-	else
-		mc->uploads = upload->next;
-	if (upload->next != NULL)
-		upload->next->prev = upload->prev;
-	mc->nuploads--;
-	free(upload);
-}
-
-static void
 modal_call_free(ModalCall *mc)
 {
-	CallItem *item;
-	uint32_t at = 0;
-
 	if (mc->lookup != NULL)
 		lookup_cancel(mc->lookup);
 	if (mc->start != NULL)
 		grpc_cancel(mc->start);
-	if (mc->poll != NULL)
-		grpc_cancel(mc->poll);
-	if (mc->check != NULL)
-		grpc_cancel(mc->check);
-	timer_cancel(&mc->retry_timer);
-	timer_cancel(&mc->check_timer);
-	while (mc->puts != NULL)
-	{
-		if (mc->puts->grpc != NULL)
-			grpc_cancel(mc->puts->grpc);
-		put_request_free(mc->puts);
-	}
-	while (mc->uploads != NULL)
-	{
-		Upload *upload = mc->uploads;
-
-		if (upload->blob != NULL)
-			blob_upload_cancel(upload->blob);
-		if (!mc->async)
-			call_input_free(upload->input);
-		upload_free(upload);
-	}
-	modal_downloads_cancel(mc);
+	modal_inputs_free(mc);
+	modal_poll_free(mc);
 	spawn_free(mc);
 	generator_free(mc);
-	while ((item = call_state_next(&mc->items, &at)) != NULL)
-		call_input_free(item->payload);
-	call_state_free(&mc->items);
-	input_list_free(mc->ready);
 	handle_release(mc->handle);
 	buf_free(&mc->call_id);
 	buf_free(&mc->token);
-	buf_free(&mc->cursor);
 	buf_free(&mc->attempt_token);
-	free(mc->checked);
 	free(mc);
 }
 
@@ -146,8 +76,8 @@ modal_call_fail_memory(ModalCall *mc)
 	modal_call_fail(mc, &error);
 }
 
-static void
-fail_reply(ModalCall *mc, const char *rpc)
+void
+modal_call_fail_reply(ModalCall *mc, const char *rpc)
 {
 	ModalError error;
 
@@ -195,297 +125,6 @@ modal_call_check_done(ModalCall *mc)
 	return true;
 }
 
-/* --- uploads -------------------------------------------------------------- */
-
-size_t
-modal_call_inline_limit(const ModalCall *mc)
-{
-	return mc->async ? mc->handle->max_async_inline : mc->handle->max_inline;
-}
-
-static void
-on_uploaded(void *arg, const char *blob_id, const ModalError *error)
-{
-	Upload *upload = arg;
-	ModalCall *mc = upload->mc;
-	CallInput *input = upload->input;
-
-	upload->blob = NULL;
-	if (blob_id == NULL)
-	{
-		modal_call_fail(mc, error);
-		return;
-	}
-	upload_free(upload);
-	input->blob_id = strdup(blob_id);
-	if (!mc->async)
-	{
-		*mc->ready_tail = input;
-		mc->ready_tail = &input->next;
-		mc->nready++;
-	}
-	if (input->blob_id == NULL)
-		modal_call_fail_memory(mc);
-	else
-		modal_call_pump(mc);
-}
-
-bool
-modal_call_upload(ModalCall *mc, CallInput *input)
-{
-	Upload *upload = calloc(1, sizeof(*upload));
-
-	if (upload == NULL)
-		return false;
-	upload->mc = mc;
-	upload->input = input;
-	upload->blob = blob_upload(mc->mt, mc->call, input->data, input->len,
-							   on_uploaded, upload);
-	if (upload->blob == NULL)
-	{
-		free(upload);
-		return false;
-	}
-	upload->next = mc->uploads;
-	if (upload->next != NULL)
-		upload->next->prev = upload;
-	mc->uploads = upload;
-	mc->nuploads++;
-	return true;
-}
-
-/* --- sending inputs ------------------------------------------------------- */
-
-PutRequest *
-put_request_add(ModalCall *mc)
-{
-	PutRequest *put = calloc(1, sizeof(*put));
-
-	if (put == NULL)
-		return NULL;
-	put->mc = mc;
-	put->prev = NULL;
-	for (PutRequest *last = mc->puts; last != NULL; last = last->next)
-		put->prev = last;
-	if (put->prev != NULL)
-		put->prev->next = put;
-	else
-		mc->puts = put;
-	mc->nputs++;
-	return put;
-}
-
-void
-put_request_free(PutRequest *put)
-{
-	ModalCall *mc = put->mc;
-
-	if (put->prev != NULL)
-		put->prev->next = put->next;
-	else
-		mc->puts = put->next;
-	if (put->next != NULL)
-		put->next->prev = put->prev;
-	mc->nputs--;
-	free(put->ordinals);
-	free(put);
-}
-
-static bool apply_started(ModalCall *mc, const GrpcResult *result);
-
-static void
-on_put(void *arg, const GrpcResult *result)
-{
-	PutRequest *put = arg;
-	ModalCall *mc = put->mc;
-	bool retry = put->retry;
-
-	put->grpc = NULL;
-	if (result->status != GRPC_OK)
-	{
-		modal_call_fail_grpc(mc, result,
-							 retry ? "sending inputs again"
-								   : "sending inputs");
-		return;
-	}
-	if (!mc->started && apply_started(mc, result))
-		return;
-	if (mc->async)
-		spawn_put_done(put);
-	else if (wire_read_put(mc, put, result))
-		put_request_free(put);
-	else
-	{
-		fail_reply(mc, "FunctionPutInputs");
-		return;
-	}
-	modal_call_pump(mc);
-}
-
-CallInput *
-modal_call_take(ModalCall *mc)
-{
-	uint32_t taken;
-	CallInput *input = call_take_inputs(mc->call, 1, 0, &taken);
-	const char *problem;
-	ModalError error;
-	Buf pickle;
-
-	if (mc->handle->accepts_cbor)
-		return input;
-	buf_init(&pickle, FRAME_MAX_PAYLOAD, NULL);
-	problem = pickle_from_cbor_call(&pickle, input->data, input->len);
-	if (problem == NULL && !pickle.failed)
-	{
-		call_input_replace(input, &pickle);
-		return input;
-	}
-	modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED, NULL,
-				"input %lld cannot be written as a pickle",
-				(long long) input->ordinal);
-	snprintf(error.detail, sizeof(error.detail), "%s",
-			 problem != NULL ? problem : "It is too large.");
-	buf_free(&pickle);
-	call_input_free(input);
-	modal_call_fail(mc, &error);
-	return NULL;
-}
-
-/* Take what has arrived as far as the window allows; false: ended. */
-static bool
-take_inputs(ModalCall *mc)
-{
-	DispatchCall *call = mc->call;
-	size_t limit = modal_call_inline_limit(mc);
-
-	while (call->npending > 0 &&
-		   mc->items.count + mc->nready + mc->nuploads < mc->window &&
-		   mc->nready < MAX_PUTS * MAP_CHUNK && mc->nuploads < MAX_UPLOADS)
-	{
-		CallInput *input = modal_call_take(mc);
-
-		if (input == NULL)
-			return false;
-		if (input->len > limit)
-		{
-			if (!modal_call_upload(mc, input))
-			{
-				call_input_free(input);
-				modal_call_fail_memory(mc);
-				return false;
-			}
-		}
-		else
-		{
-			*mc->ready_tail = input;
-			mc->ready_tail = &input->next;
-			mc->nready++;
-		}
-	}
-	return true;
-}
-
-CallInput *
-modal_call_pop_ready(ModalCall *mc)
-{
-	CallInput *input = mc->ready;
-
-	mc->ready = input->next;
-	if (mc->ready == NULL)
-		mc->ready_tail = &mc->ready;
-	input->next = NULL;
-	mc->nready--;
-	return input;
-}
-
-bool
-modal_call_start_put(PutRequest *put, GrpcSpec *spec)
-{
-	spec->on_done = on_put;
-	grpc_end(&spec->request);
-	put->grpc = grpc_start(spec);
-	return put->grpc != NULL;
-}
-
-static bool
-send_ready(ModalCall *mc)
-{
-	PutRequest *put = put_request_add(mc);
-	GrpcSpec spec;
-
-	if (put == NULL)
-		return false;
-	spec = wire_put(mc, put);
-	while (mc->nready > 0 && put->n < MAP_CHUNK)
-	{
-		CallInput *input = modal_call_pop_ready(mc);
-
-		if (call_state_add(&mc->items, mc->next_idx, input) == NULL)
-		{
-			call_input_free(input);
-			buf_free(&spec.request);
-			return false;
-		}
-		put->idx[put->n++] = mc->next_idx;
-		wire_put_input(mc, &spec.request, mc->next_idx, input);
-		mc->next_idx++;
-	}
-	mc->call->sent += put->n;
-	call_touch(mc->call);
-	return modal_call_start_put(put, &spec);
-}
-
-/* Input planes take one retry per request. */
-static bool
-send_retries(ModalCall *mc, CallItem *item)
-{
-	PutRequest *put = put_request_add(mc);
-	uint32_t most = mc->plane != NULL ? 1 : MAP_CHUNK;
-	GrpcSpec spec;
-
-	if (put == NULL)
-		return false;
-	put->retry = true;
-	spec = wire_retry(mc, put);
-	while (item != NULL)
-	{
-		put->idx[put->n++] = item->idx;
-		wire_retry_input(mc, &spec.request, item);
-		item = put->n < most
-			? call_state_pop_due(&mc->items, monotonic_seconds())
-			: NULL;
-	}
-	mc->call->retries += put->n;
-	call_touch(mc->call);
-	return modal_call_start_put(put, &spec);
-}
-
-static bool
-send_due_retries(ModalCall *mc)
-{
-	CallItem *item;
-	double due;
-
-	while (mc->nputs < MAX_PUTS &&
-		   (item = call_state_pop_due(&mc->items, monotonic_seconds())) != NULL)
-	{
-		if (!send_retries(mc, item))
-			return false;
-	}
-	due = call_state_next_due(&mc->items);
-	if (due < 0)
-		timer_cancel(&mc->retry_timer);
-	else if (mc->nputs < MAX_PUTS)
-		return timer_set(&mc->retry_timer, due);
-	return true;
-}
-
-static void
-on_retry_timer(void *arg)
-{
-	modal_call_pump(arg);
-}
-
 /* --- starting ------------------------------------------------------------- */
 
 static void
@@ -506,15 +145,14 @@ announce_opened(ModalCall *mc)
 	call_opened(mc->call, &opened);
 }
 
-/* True: the call has ended. */
-static bool
-apply_started(ModalCall *mc, const GrpcResult *result)
+bool
+modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 {
 	WireStarted started;
 
 	if (!wire_read_started(mc, result, &started))
 	{
-		fail_reply(mc, "FunctionMap");
+		modal_call_fail_reply(mc, "FunctionMap");
 		return true;
 	}
 	buf_put(&mc->call_id, started.call_id.p, started.call_id.n);
@@ -610,7 +248,7 @@ on_start(void *arg, const GrpcResult *result)
 		modal_call_fail_grpc(mc, result, "starting the call");
 		return;
 	}
-	if (apply_started(mc, result))
+	if (modal_call_apply_started(mc, result))
 		return;
 	if (item != NULL)
 	{
@@ -631,16 +269,19 @@ on_start(void *arg, const GrpcResult *result)
 		return;
 	}
 	if (mc->plane != NULL && !mc->unary)
-		timer_set(&mc->check_timer, monotonic_seconds() + CHECK_INTERVAL_S);
+		modal_check_later(mc);
 	modal_call_pump(mc);
 }
 
-/* A call of one input starts with it. */
+/* A call of one input starts with it; false: no memory. */
 static bool
 start_unary(ModalCall *mc)
 {
-	CallInput *input = modal_call_pop_ready(mc);
+	CallInput *input;
 
+	if (mc->start != NULL || mc->nready == 0)
+		return true;
+	input = modal_call_pop_ready(mc);
 	if (call_state_add(&mc->items, 0, input) == NULL)
 	{
 		call_input_free(input);
@@ -649,29 +290,6 @@ start_unary(ModalCall *mc)
 	mc->call->sent++;
 	call_touch(mc->call);
 	return start_request(mc, input);
-}
-
-/* False: no memory. */
-static bool
-send_inputs(ModalCall *mc)
-{
-	if (mc->unary && !mc->started)
-		return mc->start != NULL || mc->nready == 0 || start_unary(mc);
-	if (!mc->started)
-	{
-		/* On an input plane the first inputs start the map, alone. */
-		return mc->plane == NULL || mc->nputs > 0 || mc->nready == 0 ||
-			send_ready(mc);
-	}
-	if (!send_due_retries(mc))
-		return false;
-	while (mc->nready > 0 && mc->nputs < MAX_PUTS &&
-		   (mc->nready >= MAP_CHUNK || mc->nputs == 0))
-	{
-		if (!send_ready(mc))
-			return false;
-	}
-	return true;
 }
 
 void
@@ -691,9 +309,10 @@ modal_call_pump(ModalCall *mc)
 	}
 	else
 	{
-		if (!take_inputs(mc))
+		if (!modal_inputs_take(mc))
 			return;
-		if (!send_inputs(mc))
+		if (mc->unary && !mc->started ? !start_unary(mc)
+									  : !modal_inputs_send(mc))
 		{
 			modal_call_fail_memory(mc);
 			return;
@@ -702,209 +321,6 @@ modal_call_pump(ModalCall *mc)
 	if (modal_call_check_done(mc))
 		return;
 	modal_call_ensure_poll(mc);
-}
-
-/* --- outputs -------------------------------------------------------------- */
-
-/*
- * More outputs may be fetched while the reader has room.  One who wants them
- * in order may be waiting for the very one that is not here yet.
- */
-static bool
-may_fetch(const ModalCall *mc)
-{
-	return call_may_fetch(mc->call) ||
-		(mc->call->open.flags & CALL_ORDERED) != 0;
-}
-
-/* With large outputs, no more at a time than the reader has room for. */
-static uint32_t
-outputs_wanted(const ModalCall *mc)
-{
-	size_t average;
-	size_t n;
-
-	if (mc->delivered == 0 || mc->plane != NULL)
-		return 0;
-	average = mc->delivered_bytes / mc->delivered + 1;
-	n = call_budget_left(mc->call) / average + 1;
-	return n < mc->window ? (uint32_t) n : 0;
-}
-
-static bool
-unary_is_waiting(const ModalCall *mc)
-{
-	uint32_t at = 0;
-	const CallItem *item = call_state_next(&mc->items, &at);
-
-	return item != NULL && item->state == ITEM_WAITING;
-}
-
-void
-modal_call_ensure_poll(ModalCall *mc)
-{
-	GrpcSpec spec;
-	double now;
-	double timeout = LONG_POLL_S;
-	bool list = true;
-
-	if (mc->poll != NULL || !mc->started || !may_fetch(mc))
-		return;
-	if (mc->unary && !unary_is_waiting(mc))
-		return;
-	if (!mc->unary && !mc->async && mc->items.count == 0)
-		return;
-	if (mc->async)
-	{
-		list = false;
-		if (!spawn_wants_poll(mc))
-			return;
-	}
-	else if (!mc->unary && mc->plane == NULL)
-	{
-		now = monotonic_seconds();
-		if (mc->last_listing == 0)
-			mc->last_listing = now;
-		list = mc->poll_was_empty ||
-			now - mc->last_listing >= LISTING_INTERVAL_S;
-		if (list)
-			mc->last_listing = now;
-		else
-			timeout = LISTLESS_POLL_S;
-	}
-	mc->poll_lists = list;
-	spec = wire_poll(mc, timeout, list, outputs_wanted(mc), on_poll);
-	grpc_end(&spec.request);
-	mc->poll = grpc_start(&spec);
-	if (mc->poll == NULL)
-		modal_call_fail_memory(mc);
-}
-
-/* An output of an input that we hold; true: the call has ended. */
-static bool
-handle_item_output(ModalCall *mc, CallItem *item, const WireOutput *output)
-{
-	CallInput *input = item->payload;
-	int64_t ordinal = input->ordinal;
-	uint32_t attempts = item->retry_count + 1;
-	OutputVerdict verdict =
-		call_state_output(&mc->items, item, output->retry_count,
-						  output->status, monotonic_seconds());
-
-	if (verdict == OUTPUT_DROP || verdict == OUTPUT_RETRY)
-		return false;
-	call_state_remove(&mc->items, item);
-	call_input_free(input);
-	if (mc->generator != NULL)
-		return generator_result(mc, output);
-	if (!modal_deliver(mc, ordinal, attempts, output))
-	{
-		modal_call_fail_memory(mc);
-		return true;
-	}
-	if (verdict == OUTPUT_FAILURE &&
-		!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
-		mc->stop = true;
-	return false;
-}
-
-static bool
-handle_output(ModalCall *mc, const WireOutput *output)
-{
-	int64_t idx = mc->unary ? 0 : output->idx;
-	CallItem *item;
-
-	mc->delivered++;
-	mc->delivered_bytes += output->data.n;
-	if (mc->async)
-	{
-		if (!spawn_wants_output(mc, idx))
-			return false;
-		if (modal_deliver(mc, idx, output->retry_count + 1, output))
-			return false;
-		modal_call_fail_memory(mc);
-		return true;
-	}
-	item = call_state_find(&mc->items, idx);
-	return item != NULL && handle_item_output(mc, item, output);
-}
-
-static void
-on_poll(void *arg, const GrpcResult *result)
-{
-	ModalCall *mc = arg;
-	WireOutputs outputs;
-	WireOutput output;
-	bool bad;
-	uint32_t n = 0;
-
-	mc->poll = NULL;
-	if (result->status != GRPC_OK)
-	{
-		modal_call_fail_grpc(mc, result, "waiting for outputs");
-		return;
-	}
-	if (!wire_read_outputs(mc, result, &outputs))
-	{
-		fail_reply(mc, "FunctionGetOutputs");
-		return;
-	}
-	if (outputs.cursor.n > 0)
-	{
-		buf_reset(&mc->cursor);
-		buf_put(&mc->cursor, outputs.cursor.p, outputs.cursor.n);
-	}
-	while (!mc->stop && wire_next_output(&outputs, &output, &bad))
-	{
-		n++;
-		if (handle_output(mc, &output))
-			return;
-	}
-	if (mc->stop)
-	{
-		modal_call_end(mc);
-		return;
-	}
-	if (bad)
-	{
-		fail_reply(mc, "FunctionGetOutputs");
-		return;
-	}
-	mc->poll_was_empty = n == 0;
-	if (n == 0 && mc->async && spawn_poll_empty(mc, outputs.unfinished))
-		return;
-	modal_call_pump(mc);
-}
-
-/* --- lost inputs on an input plane ---------------------------------------- */
-
-static void
-on_check(void *arg, const GrpcResult *result)
-{
-	ModalCall *mc = arg;
-
-	mc->check = NULL;
-	timer_set(&mc->check_timer, monotonic_seconds() + CHECK_INTERVAL_S);
-	if (result->status != GRPC_OK)
-		return;
-	wire_apply_lost(mc, result);
-	modal_call_pump(mc);
-}
-
-static void
-on_check_timer(void *arg)
-{
-	ModalCall *mc = arg;
-	GrpcSpec spec;
-
-	if (mc->items.count == 0)
-	{
-		timer_set(&mc->check_timer, monotonic_seconds() + CHECK_INTERVAL_S);
-		return;
-	}
-	spec = wire_check(mc, on_check);
-	grpc_end(&spec.request);
-	mc->check = grpc_start(&spec);
 }
 
 /* --- driver --------------------------------------------------------------- */
@@ -1026,14 +442,11 @@ modal_call_open(DispatchCall *call)
 	mc->window = DEFAULT_WINDOW;
 	mc->highest = -1;
 	mc->total = -1;
-	mc->ready_tail = &mc->ready;
-	call_state_init(&mc->items);
 	buf_init(&mc->call_id, 4096, NULL);
 	buf_init(&mc->token, 64 * 1024, NULL);
-	buf_init(&mc->cursor, 64 * 1024, NULL);
 	buf_init(&mc->attempt_token, 64 * 1024, NULL);
-	timer_init(&mc->retry_timer, on_retry_timer, mc);
-	timer_init(&mc->check_timer, on_check_timer, mc);
+	modal_inputs_init(mc);
+	modal_poll_init(mc);
 	if (mc->async)
 		spawn_begin(mc);
 	if (kind == CALL_GENERATOR && !generator_create(mc))

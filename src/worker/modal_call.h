@@ -117,13 +117,24 @@ struct ModalCall
 extern void modal_call_pump(ModalCall *mc);
 extern void modal_call_fail(ModalCall *mc, const ModalError *error);
 extern void modal_call_fail_memory(ModalCall *mc);
+extern void modal_call_fail_reply(ModalCall *mc, const char *rpc);
 extern void modal_call_fail_grpc(ModalCall *mc, const GrpcResult *result,
 								 const char *rpc);
 /* End the call if nothing is left to do; then mc is gone and true returned. */
 extern bool modal_call_check_done(ModalCall *mc);
 /* All is well; mc is gone. */
 extern void modal_call_end(ModalCall *mc);
-extern void modal_call_ensure_poll(ModalCall *mc);
+/* What the service says about the call as a whole; true: mc is gone. */
+extern bool modal_call_apply_started(ModalCall *mc, const GrpcResult *result);
+
+/* --- modal_inputs.c ------------------------------------------------------ */
+
+extern void modal_inputs_init(ModalCall *mc);
+extern void modal_inputs_free(ModalCall *mc);
+/* Take what has arrived as far as the window allows; false: mc is gone. */
+extern bool modal_inputs_take(ModalCall *mc);
+/* Send what is ready, and what is to be sent again; false: no memory. */
+extern bool modal_inputs_send(ModalCall *mc);
 extern PutRequest *put_request_add(ModalCall *mc);
 extern void put_request_free(PutRequest *put);
 /*
@@ -140,6 +151,15 @@ extern bool modal_call_start_put(PutRequest *put, GrpcSpec *spec);
  */
 extern bool modal_call_upload(ModalCall *mc, CallInput *input);
 extern size_t modal_call_inline_limit(const ModalCall *mc);
+
+/* --- modal_poll.c -------------------------------------------------------- */
+
+extern void modal_poll_init(ModalCall *mc);
+extern void modal_poll_free(ModalCall *mc);
+/* Ask for outputs unless that is under way already, or not wanted. */
+extern void modal_call_ensure_poll(ModalCall *mc);
+/* Input plane: ask now and then whether inputs were lost. */
+extern void modal_check_later(ModalCall *mc);
 
 /* --- modal_wire.c -------------------------------------------------------- */
 

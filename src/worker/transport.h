@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * transport.h
- *	  HTTP requests on libcurl's multi interface.  transport.c is the only
- *	  file that includes curl.
+ *	  HTTP requests on libcurl's multi interface.  Only transport*.c include
+ *	  curl.
  *
  * One per dispatcher process.  All sockets live in one epoll descriptor,
  * transport_fd(), which the event loop waits on together with its latch;

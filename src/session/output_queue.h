@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * output_queue.h
+ *	  The outputs of one call that have arrived and are not taken yet, to be
+ *	  handed out by ordinal or as they came.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_SESSION_OUTPUT_QUEUE_H
+#define MODAL_SESSION_OUTPUT_QUEUE_H
+
+#include "compat.h"
+
+#include "core/frame.h"
+
+typedef struct OutputBlock OutputBlock;
+typedef struct RingEntry RingEntry;
+
+typedef struct OutputQueue
+{
+	MemoryContext cxt;
+	/* as they came: */
+	OutputBlock *first; /* the oldest that is not wholly handed out */
+	OutputBlock **last;
+	FrameReader reader; /* of *first, when reading */
+	bool reading;
+	/* by ordinal: */
+	bool ordered;
+	RingEntry *ring;
+	Size ring_size; /* a power of two, or 0 */
+	int64 next;		/* ordinal */
+
+	OutputBlock *taken;	  /* the one that the caller's output points into */
+	OutputBlock *partial; /* an output that comes in parts, so far */
+	Size partial_len;
+
+	uint64 finished; /* outputs arrived, good or bad */
+	uint64 failed;
+	uint64 bytes;	 /* of their data */
+	/* wholly taken since the owner last set these to zero: */
+	uint32 consumed;
+	uint64 consumed_bytes;
+} OutputQueue;
+
+typedef enum OutputQueueResult
+{
+	OUTPUT_QUEUE_OK,
+	OUTPUT_QUEUE_BAD,	   /* not what the dispatcher may send */
+	OUTPUT_QUEUE_TOO_LARGE /* over modal_batch.max_payload */
+} OutputQueueResult;
+
+/* All memory is in cxt, and goes with it. */
+extern void output_queue_init(OutputQueue *q, MemoryContext cxt, bool ordered,
+							  int64 first_ordinal);
+/* The body of an OUTPUTS or OUTPUT_PART frame (copied). */
+extern OutputQueueResult output_queue_add(OutputQueue *q,
+										  const FrameReader *reader);
+extern OutputQueueResult output_queue_add_part(OutputQueue *q,
+											   FrameReader *reader);
+/* The caller is done with the output that it had last. */
+extern void output_queue_release(OutputQueue *q);
+/* The next output, valid until released; false: not here yet. */
+extern bool output_queue_next(OutputQueue *q, FrameOutput *out);
+
+#endif /* MODAL_SESSION_OUTPUT_QUEUE_H */

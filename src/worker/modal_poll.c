@@ -1,0 +1,253 @@
+/*-------------------------------------------------------------------------
+ *
+ * modal_poll.c
+ *	  Outputs of a call on their way in: one long poll at a time, and what
+ *	  each output means for its input.
+ *
+ * A poll names the inputs that should be in progress, so that the service can
+ * report the ones that it has lost.  That list is long, so it is sent only
+ * when there is reason to doubt: after a short poll that brought nothing, and
+ * now and then while outputs keep coming.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+
+#include "worker/modal_call.h"
+
+#define LISTLESS_POLL_S 2.0		/* a poll that does not name its inputs */
+#define LISTING_INTERVAL_S 5.0
+#define CHECK_INTERVAL_S 1.0	/* MapCheckInputs */
+
+static void on_poll(void *arg, const GrpcResult *result);
+
+/* --- outputs -------------------------------------------------------------- */
+
+/*
+ * More outputs may be fetched while the reader has room.  One who wants them
+ * in order may be waiting for the very one that is not here yet.
+ */
+static bool
+may_fetch(const ModalCall *mc)
+{
+	return call_may_fetch(mc->call) ||
+		(mc->call->open.flags & CALL_ORDERED) != 0;
+}
+
+/* With large outputs, no more at a time than the reader has room for. */
+static uint32_t
+outputs_wanted(const ModalCall *mc)
+{
+	size_t average;
+	size_t n;
+
+	if (mc->delivered == 0 || mc->plane != NULL)
+		return 0;
+	average = mc->delivered_bytes / mc->delivered + 1;
+	n = call_budget_left(mc->call) / average + 1;
+	return n < mc->window ? (uint32_t) n : 0;
+}
+
+static bool
+unary_is_waiting(const ModalCall *mc)
+{
+	uint32_t at = 0;
+	const CallItem *item = call_state_next(&mc->items, &at);
+
+	return item != NULL && item->state == ITEM_WAITING;
+}
+
+void
+modal_call_ensure_poll(ModalCall *mc)
+{
+	GrpcSpec spec;
+	double now;
+	double timeout = LONG_POLL_S;
+	bool list = true;
+
+	if (mc->poll != NULL || !mc->started || !may_fetch(mc))
+		return;
+	if (mc->unary && !unary_is_waiting(mc))
+		return;
+	if (!mc->unary && !mc->async && mc->items.count == 0)
+		return;
+	if (mc->async)
+	{
+		list = false;
+		if (!spawn_wants_poll(mc))
+			return;
+	}
+	else if (!mc->unary && mc->plane == NULL)
+	{
+		now = monotonic_seconds();
+		if (mc->last_listing == 0)
+			mc->last_listing = now;
+		list = mc->poll_was_empty ||
+			now - mc->last_listing >= LISTING_INTERVAL_S;
+		if (list)
+			mc->last_listing = now;
+		else
+			timeout = LISTLESS_POLL_S;
+	}
+	mc->poll_lists = list;
+	spec = wire_poll(mc, timeout, list, outputs_wanted(mc), on_poll);
+	grpc_end(&spec.request);
+	mc->poll = grpc_start(&spec);
+	if (mc->poll == NULL)
+		modal_call_fail_memory(mc);
+}
+
+/* An output of an input that we hold; true: the call has ended. */
+static bool
+handle_item_output(ModalCall *mc, CallItem *item, const WireOutput *output)
+{
+	CallInput *input = item->payload;
+	int64_t ordinal = input->ordinal;
+	uint32_t attempts = item->retry_count + 1;
+	OutputVerdict verdict =
+		call_state_output(&mc->items, item, output->retry_count,
+						  output->status, monotonic_seconds());
+
+	if (verdict == OUTPUT_DROP || verdict == OUTPUT_RETRY)
+		return false;
+	call_state_remove(&mc->items, item);
+	call_input_free(input);
+	if (mc->generator != NULL)
+		return generator_result(mc, output);
+	if (!modal_deliver(mc, ordinal, attempts, output))
+	{
+		modal_call_fail_memory(mc);
+		return true;
+	}
+	if (verdict == OUTPUT_FAILURE &&
+		!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
+		mc->stop = true;
+	return false;
+}
+
+static bool
+handle_output(ModalCall *mc, const WireOutput *output)
+{
+	int64_t idx = mc->unary ? 0 : output->idx;
+	CallItem *item;
+
+	mc->delivered++;
+	mc->delivered_bytes += output->data.n;
+	if (mc->async)
+	{
+		if (!spawn_wants_output(mc, idx))
+			return false;
+		if (modal_deliver(mc, idx, output->retry_count + 1, output))
+			return false;
+		modal_call_fail_memory(mc);
+		return true;
+	}
+	item = call_state_find(&mc->items, idx);
+	return item != NULL && handle_item_output(mc, item, output);
+}
+
+static void
+on_poll(void *arg, const GrpcResult *result)
+{
+	ModalCall *mc = arg;
+	WireOutputs outputs;
+	WireOutput output;
+	bool bad;
+	uint32_t n = 0;
+
+	mc->poll = NULL;
+	if (result->status != GRPC_OK)
+	{
+		modal_call_fail_grpc(mc, result, "waiting for outputs");
+		return;
+	}
+	if (!wire_read_outputs(mc, result, &outputs))
+	{
+		modal_call_fail_reply(mc, "FunctionGetOutputs");
+		return;
+	}
+	if (outputs.cursor.n > 0)
+	{
+		buf_reset(&mc->cursor);
+		buf_put(&mc->cursor, outputs.cursor.p, outputs.cursor.n);
+	}
+	while (!mc->stop && wire_next_output(&outputs, &output, &bad))
+	{
+		n++;
+		if (handle_output(mc, &output))
+			return;
+	}
+	if (mc->stop)
+	{
+		modal_call_end(mc);
+		return;
+	}
+	if (bad)
+	{
+		modal_call_fail_reply(mc, "FunctionGetOutputs");
+		return;
+	}
+	mc->poll_was_empty = n == 0;
+	if (n == 0 && mc->async && spawn_poll_empty(mc, outputs.unfinished))
+		return;
+	modal_call_pump(mc);
+}
+
+/* --- lost inputs on an input plane ---------------------------------------- */
+
+void
+modal_check_later(ModalCall *mc)
+{
+	timer_set(&mc->check_timer, monotonic_seconds() + CHECK_INTERVAL_S);
+}
+
+static void
+on_check(void *arg, const GrpcResult *result)
+{
+	ModalCall *mc = arg;
+
+	mc->check = NULL;
+	modal_check_later(mc);
+	if (result->status != GRPC_OK)
+		return;
+	wire_apply_lost(mc, result);
+	modal_call_pump(mc);
+}
+
+static void
+on_check_timer(void *arg)
+{
+	ModalCall *mc = arg;
+	GrpcSpec spec;
+
+	if (mc->items.count == 0)
+	{
+		modal_check_later(mc);
+		return;
+	}
+	spec = wire_check(mc, on_check);
+	grpc_end(&spec.request);
+	mc->check = grpc_start(&spec);
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+void
+modal_poll_init(ModalCall *mc)
+{
+	buf_init(&mc->cursor, 64 * 1024, NULL);
+	timer_init(&mc->check_timer, on_check_timer, mc);
+}
+
+void
+modal_poll_free(ModalCall *mc)
+{
+	if (mc->poll != NULL)
+		grpc_cancel(mc->poll);
+	if (mc->check != NULL)
+		grpc_cancel(mc->check);
+	timer_cancel(&mc->check_timer);
+	modal_downloads_cancel(mc);
+	buf_free(&mc->cursor);
+	free(mc->checked);
+}
