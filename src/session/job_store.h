@@ -2,7 +2,7 @@
  *
  * job_store.h
  *	  The tables of durable jobs: all SQL on modal_batch.job, chunk and
- *	  result is made here.
+ *	  result is behind these functions (job_sql.c, job_requeue.c).
  *
  * Users have no right to write these tables, so every function here switches
  * to their owner and to a fixed search_path while its statement runs.  All

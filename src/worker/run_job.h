@@ -35,8 +35,4 @@ extern bool run_job_done(const RunJob *rj);
 /* Let go of it; the remote side goes on.  Frees all. */
 extern void run_job_release(RunJob *rj);
 
-/* A short transaction of the runner, with a snapshot. */
-extern void runner_begin(void);
-extern void runner_commit(void);
-
 #endif /* MODAL_WORKER_RUN_JOB_H */

@@ -32,6 +32,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/run_job.h"
+#include "worker/runner_xact.h"
 
 #define MAX_ACTIVE_JOBS 256
 

@@ -53,9 +53,4 @@ extern void sink_free(Sink *sink);
  */
 extern void sink_write(Sink *sink, SinkRow *rows, int nrows);
 
-/* Is it one of those errors that a later attempt may not meet? */
-extern bool error_is_transient(int sqlstate);
-/* An error of our own as the jsonb that every failure has. */
-extern Jsonb *edata_to_jsonb(const ErrorData *edata, int attempts);
-
 #endif /* MODAL_WORKER_SINK_H */
