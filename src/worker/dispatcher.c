@@ -166,7 +166,7 @@ take_turn(void)
 	transport_run();
 	channels_send();
 	publish();
-	return more || transport_busy();
+	return more || transport_busy() || transport_settle();
 }
 
 void

@@ -119,6 +119,7 @@ on_header_line(char *line, size_t size, size_t n, void *arg)
 	char name[MAX_HEADER_NAME];
 
 	note_first_byte(request);
+	request->origin->progress++;
 	request->header_bytes += len;
 	if (request->header_bytes > MAX_HEADER_BYTES)
 	{
@@ -163,6 +164,7 @@ on_data(char *p, size_t size, size_t n, void *arg)
 	size_t len = size * n;
 
 	note_first_byte(request);
+	request->origin->progress++;
 	if (request->spec.on_body != NULL)
 	{
 		if (!request->spec.on_body(request->spec.arg, p, len))
@@ -332,6 +334,7 @@ request_finish(Request *request, CURLcode code)
 	Response *response = &request->response;
 
 	collect_figures(request);
+	request->origin->progress++;
 	response->error = classify(request, code);
 	response->trailers_may_be_lost =
 		response->http2 && loop_curl_before(0x080100);

@@ -119,6 +119,10 @@ extern void transport_process(void);
 extern void transport_run(void);
 /* Is there work for transport_run()? */
 extern bool transport_busy(void);
+/*
+ * To be called before waiting for an event: true when there is work after all.
+ */
+extern bool transport_settle(void);
 extern int transport_connections(void);
 extern int transport_active(void);
 

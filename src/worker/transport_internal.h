@@ -32,6 +32,7 @@ struct Origin
 	Timer timer;		 /* what curl asked for */
 	bool kicked;		 /* curl wants to run at once */
 	Origin *next_kicked;
+	uint64_t progress;	 /* counts what its requests receive, and their ends */
 	Request *active;
 	Request *idle;		 /* kept for reuse */
 	int nidle;

@@ -28,11 +28,13 @@ typedef struct Socket
 	uint32_t events;
 	bool wanted;
 	bool connection; /* opened by loop_open_socket, so we see its end */
+	bool doubtful;	 /* to be looked at again */
 } Socket;
 
 static int epoll_fd = -1;
 static Socket *sockets;
 static int nsockets;
+static bool doubts; /* is there a doubtful socket? */
 static Origin *kicked;
 static int nconnections;
 static unsigned int curl_version_running;
@@ -123,7 +125,10 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 	if (timeout_ms < 0)
 		timer_cancel(&origin->timer);
 	else if (timeout_ms == 0)
+	{
+		timer_cancel(&origin->timer);
 		kick(origin);
+	}
 	else if (!timer_set(&origin->timer,
 						monotonic_seconds() + timeout_ms / 1000.0))
 		return -1;
@@ -167,6 +172,14 @@ loop_close_socket(void *arg, curl_socket_t fd)
 	return 0;
 }
 
+/* Its streams may have more than they have been given: see below. */
+static void
+doubt(int fd)
+{
+	if (sockets[fd].origin->config.http2 && loop_curl_before(0x080100))
+		doubts = sockets[fd].doubtful = true;
+}
+
 /* --- driving curl --------------------------------------------------------- */
 
 static void
@@ -198,6 +211,41 @@ transport_run(void)
 	}
 }
 
+/*
+ * libcurl before 8.1 may leave bytes of one HTTP/2 stream lying in its own
+ * buffers that it has read on behalf of another stream, and then wait for the
+ * socket, where nothing more comes.  Only asking it to read once more brings
+ * them to light.
+ */
+bool
+transport_settle(void)
+{
+	bool found = false;
+
+	if (!doubts)
+		return false;
+	doubts = false;
+	for (int fd = 0; fd < nsockets; fd++)
+	{
+		Origin *origin = sockets[fd].origin;
+		uint64_t before;
+
+		if (!sockets[fd].doubtful)
+			continue;
+		sockets[fd].doubtful = false;
+		if (origin == NULL || !sockets[fd].wanted || origin->active == NULL)
+			continue;
+		before = origin->progress;
+		drive(origin, fd, CURL_CSELECT_IN);
+		if (origin->progress == before)
+			continue;
+		found = true;
+		if (sockets[fd].origin != NULL) /* else it was closed */
+			doubt(fd);
+	}
+	return found || transport_busy();
+}
+
 void
 transport_process(void)
 {
@@ -225,6 +273,7 @@ transport_process(void)
 			mask |= CURL_CSELECT_OUT;
 		if (events[i].events & EPOLLERR)
 			mask |= CURL_CSELECT_ERR;
+		doubt(fd);
 		drive(sockets[fd].origin, fd, mask);
 	}
 	transport_run();
