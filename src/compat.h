@@ -127,14 +127,15 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 #define EXECUTOR_RUN_ONCE execute_once
 #endif
 
+/* Blocks of a generation context: in 14 all of one size. */
 #if PG_VERSION_NUM >= 150000
 #define window_agg_run_condition(plan) (((WindowAgg *) (plan))->runCondition)
-#define GenerationContextCreateCompat(parent, name) \
-	GenerationContextCreate(parent, name, ALLOCSET_DEFAULT_SIZES)
+#define GenerationContextCreateCompat(parent, name, max) \
+	GenerationContextCreate(parent, name, 0, ALLOCSET_DEFAULT_INITSIZE, max)
 #else
 #define window_agg_run_condition(plan) NIL
-#define GenerationContextCreateCompat(parent, name) \
-	GenerationContextCreate(parent, name, ALLOCSET_DEFAULT_MAXSIZE)
+#define GenerationContextCreateCompat(parent, name, max) \
+	GenerationContextCreate(parent, name, max)
 #endif
 
 #endif /* MODAL_COMPAT_H */

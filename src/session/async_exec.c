@@ -27,6 +27,8 @@
 #include "utils/memutils.h"
 
 #define MIN_CAPACITY 16
+/* A few blocks are in use at a time: with larger ones memory is wasted. */
+#define WINDOW_BLOCK (64 * 1024)
 
 /* Runs of the executor in progress, innermost first. */
 typedef struct RunFrame
@@ -368,8 +370,8 @@ apply_begin(CustomScanState *node, EState *estate, int eflags)
 		state->calls[state->ncalls++] = apply_call_create(
 			linitial_node(FuncExpr, call), lsecond(call), &node->ss.ps);
 	}
-	state->tuples = GenerationContextCreateCompat(estate->es_query_cxt,
-												  "modal window");
+	state->tuples = GenerationContextCreateCompat(
+		estate->es_query_cxt, "modal window", WINDOW_BLOCK);
 	state->head_slot = ExecInitExtraTupleSlot(
 		estate, ExecGetResultType(outerPlanState(node)), &TTSOpsMinimalTuple);
 	state->bound = -1;

@@ -19,6 +19,7 @@
 
 #include "executor/executor.h"
 #include "guc.h"
+#include "jit/jit.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -363,13 +364,30 @@ plan_may_hold_calls(PlannedStmt *stmt)
 	return typed_language_is_simulated();
 }
 
+/*
+ * The planner asks for JIT compilation where a plan costs much.  What calls
+ * cost that are made elsewhere is no reason to compile anything here.
+ */
+static void
+reconsider_jit(PlannedStmt *stmt, Cost remote_cost)
+{
+	Cost local_cost = stmt->planTree->total_cost - remote_cost;
+
+	if (local_cost <= jit_above_cost)
+		stmt->jitFlags = PGJIT_NONE;
+	if (local_cost <= jit_optimize_above_cost)
+		stmt->jitFlags &= ~PGJIT_OPT3;
+	if (local_cost <= jit_inline_above_cost)
+		stmt->jitFlags &= ~PGJIT_INLINE;
+}
+
 static void
 rewrite_stmt(PlannedStmt *stmt, int cursor_options)
 {
 	Prefetch root = {APPLY_DRAIN | APPLY_EXACT | APPLY_ROOT, false, NULL, NULL};
 	Prefetch unknown = {0, false, NULL, NULL};
 	bool backward = ExecSupportsBackwardScan(stmt->planTree);
-	Rewrite rw = {0, 0};
+	Rewrite rw = {0, 0, 0};
 	ListCell *lc;
 
 	rw.next_node_id = max_node_id(stmt->planTree);
@@ -379,6 +397,7 @@ rewrite_stmt(PlannedStmt *stmt, int cursor_options)
 
 	stmt->planTree = rewrite_plan(&rw, stmt->planTree, &root);
 	rewrite_children(&rw, stmt->subplans, &unknown);
+	reconsider_jit(stmt, rw.remote_cost);
 
 	/*
 	 * A cursor that could go backward still can: asked for by SCROLL, or

@@ -56,7 +56,8 @@ typedef struct Prefetch
 typedef struct Rewrite
 {
 	int next_node_id;
-	int nodes; /* apply nodes made */
+	int nodes;		  /* apply nodes made */
+	Cost remote_cost; /* of the calls in them, as far as the plan tells */
 } Rewrite;
 
 /* async_plan_expr.c */

@@ -22,6 +22,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/plancat.h"
 #include "session/async_plan.h"
 #include "utils/lsyscache.h"
 
@@ -102,6 +103,15 @@ assign_columns(List *calls)
 	return list_length(distinct);
 }
 
+static Cost
+call_cost(FuncExpr *call)
+{
+	QualCost cost = {0, 0};
+
+	add_function_cost(NULL, call->funcid, (Node *) call, &cost);
+	return cost.per_tuple;
+}
+
 /*
  * An apply node over child that passes its columns on and adds the results of
  * the calls, whose arguments are INDEX_VARs numbered as child's columns.
@@ -138,6 +148,7 @@ apply_node_create(Rewrite *rw, Plan *child, List *calls,
 			continue;
 		added++;
 		exprs = lappend(exprs, list_make2(hoist->call, hoist->guards));
+		rw->remote_cost += call_cost(hoist->call) * child->plan_rows;
 		shown = renumber_vars((Node *) hoist->call, INDEX_VAR, OUTER_VAR);
 		cs->custom_scan_tlist = lappend(
 			cs->custom_scan_tlist,
