@@ -18,6 +18,7 @@
 #define MODAL_SQLSTATE_AUTH "28000"		  /* token missing or refused */
 #define MODAL_SQLSTATE_PERMISSION "42501" /* authenticated, but not allowed */
 #define MODAL_SQLSTATE_NOT_FOUND "42883"  /* no such function, class or method */
+#define MODAL_SQLSTATE_GONE "HV00B"	  /* the remote call, or its results, are no more */
 #define MODAL_SQLSTATE_REFERENCE "22023"  /* malformed reference or argument */
 #define MODAL_SQLSTATE_OPTION "HV00D"	  /* bad option of server or mapping */
 #define MODAL_SQLSTATE_REMOTE "38000"	  /* the remote function failed */

@@ -10,18 +10,18 @@
  */
 #include "compat.h"
 
+#include "clock.h"
 #include "runner_state.h"
 #include "shmem.h"
 #include "storage/ipc.h"
-#include "utils/timestamp.h"
 
-#define STOP_WAIT_MS 5000	   /* as long as core waits for other sessions */
-#define FIRST_BACKOFF_MS 1000
-#define MAX_BACKOFF_MS 60000
+#define STOP_WAIT_S 5	 /* as long as core waits for other sessions */
+#define FIRST_BACKOFF_S 1
+#define MAX_BACKOFF_S 60
 
 /* This process's entry, when it is a runner, and since when. */
 static RunnerShared *my_entry = NULL;
-static TimestampTz entered_at;
+static double entered_at;
 
 static RunnerShared *
 find_entry(Oid dbid)
@@ -65,13 +65,12 @@ free_entry_if_unused(RunnerShared *entry)
 static void
 back_off(RunnerShared *entry)
 {
-	long ms = FIRST_BACKOFF_MS;
+	int s = FIRST_BACKOFF_S;
 
-	for (int i = 0; i < entry->failures && ms < MAX_BACKOFF_MS; i++)
-		ms *= 2;
+	for (int i = 0; i < entry->failures && s < MAX_BACKOFF_S; i++)
+		s *= 2;
 	entry->failures++;
-	entry->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													Min(ms, MAX_BACKOFF_MS));
+	entry->not_before = monotonic_seconds() + Min(s, MAX_BACKOFF_S);
 }
 
 static void
@@ -122,9 +121,8 @@ void
 runner_stop(Oid dbid)
 {
 	RunnerShared *entry;
-	TimestampTz deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOP_WAIT_MS);
-	long left = STOP_WAIT_MS;
+	double deadline = monotonic_seconds() + STOP_WAIT_S;
+	long left;
 
 	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
 	entry = make_entry(dbid);
@@ -137,12 +135,10 @@ runner_stop(Oid dbid)
 	LWLockRelease(modal_shared->lock);
 
 	ConditionVariablePrepareToSleep(&modal_shared->runner_gone);
-	while (left > 0 && !runner_is_gone(dbid))
-	{
+	while (!runner_is_gone(dbid) &&
+		   (left = monotonic_ms_until(deadline)) > 0)
 		(void) ConditionVariableTimedSleep(&modal_shared->runner_gone, left,
 										   PG_WAIT_EXTENSION);
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-	}
 	ConditionVariableCancelSleep();
 }
 
@@ -183,8 +179,7 @@ runner_exit(int code, Datum arg)
 	if (code != 0 && entry->stops == 0)
 	{
 		/* one that has worked for long has not failed in a row */
-		if (TimestampDifferenceExceeds(entered_at, GetCurrentTimestamp(),
-									   MAX_BACKOFF_MS))
+		if (monotonic_seconds() - entered_at > MAX_BACKOFF_S)
 			entry->failures = 0;
 		entry->wanted = true;
 		back_off(entry);
@@ -210,7 +205,7 @@ runner_enter(Oid dbid)
 		entry->starting = false;
 		entry->wanted = true; /* so that the first look is taken */
 		my_entry = entry;
-		entered_at = GetCurrentTimestamp();
+		entered_at = monotonic_seconds();
 	}
 	else if (entry != NULL && entry->pid == 0)
 	{
@@ -319,7 +314,6 @@ launcher_want(Oid dbid)
 Oid
 launcher_next(int limit, long *wait_ms)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	Oid dbid = InvalidOid;
 	int starting = 0;
 
@@ -335,7 +329,7 @@ launcher_next(int limit, long *wait_ms)
 		if (!OidIsValid(entry->dbid) || !entry->wanted || entry->starting ||
 			entry->pid != 0 || entry->stops > 0)
 			continue;
-		ms = TimestampDifferenceMilliseconds(now, entry->not_before);
+		ms = monotonic_ms_until(entry->not_before);
 		if (ms <= 0)
 		{
 			entry->starting = true;

@@ -139,7 +139,7 @@ typedef struct RunnerShared
 	int stops;			/* commands that need it gone: DROP DATABASE, … */
 	bool starting;		/* registered, not yet running */
 	int failures;		/* ends in a row that were failures, for the backoff */
-	TimestampTz not_before;
+	double not_before; /* see clock.h */
 } RunnerShared;
 
 typedef struct ModalShared

@@ -11,6 +11,7 @@
  */
 #include "compat.h"
 
+#include "clock.h"
 #include "executor/spi.h"
 #include "runner_state.h"
 #include "session/enqueue.h"
@@ -78,16 +79,19 @@ look_at_job(int64 id)
 	return job;
 }
 
-static TimestampTz
-timeout_argument(FunctionCallInfo fcinfo)
+/* When to stop waiting, by clock.h; infinity: never. */
+static double
+deadline_argument(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz then;
 
 	if (PG_ARGISNULL(1))
-		return DT_NOEND;
-	return DatumGetTimestampTz(
+		return HUGE_VAL;
+	then = DatumGetTimestampTz(
 		DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
 							PG_GETARG_DATUM(1)));
+	return monotonic_seconds() + (double) (then - now) / USECS_PER_SEC;
 }
 
 /*
@@ -98,26 +102,20 @@ Datum
 modal_wait(PG_FUNCTION_ARGS)
 {
 	int64 id = job_argument(fcinfo);
-	TimestampTz deadline = timeout_argument(fcinfo);
+	double deadline = deadline_argument(fcinfo);
 	Job *job;
 
 	ConditionVariablePrepareToSleep(&modal_shared->job_changed);
 	for (;;)
 	{
-		TimestampTz now;
+		long left;
 
 		job = look_at_job(id);
-		now = GetCurrentTimestamp();
-		if (has_ended(job) || job->state == JOB_PAUSED || now >= deadline)
+		left = monotonic_ms_until(deadline);
+		if (has_ended(job) || job->state == JOB_PAUSED || left == 0)
 			break;
-		if (deadline == DT_NOEND)
-			ConditionVariableSleep(&modal_shared->job_changed,
-								   PG_WAIT_EXTENSION);
-		else
-			(void) ConditionVariableTimedSleep(
-				&modal_shared->job_changed,
-				Max(TimestampDifferenceMilliseconds(now, deadline), 1),
-				PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(&modal_shared->job_changed, left,
+										   PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
 	PG_RETURN_TEXT_P(cstring_to_text(job_state_name(job->state)));

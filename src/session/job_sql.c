@@ -94,6 +94,8 @@ static const struct
 		"SELECT j.state FROM unnest($1) WITH ORDINALITY AS a(id, n) "
 		"LEFT JOIN modal_batch.job j USING (id) ORDER BY a.n",
 		1, {INT8ARRAYOID}},
+	[FIRST_CHUNK] = {
+		"SELECT min(first) FROM modal_batch.chunk WHERE job = $1", 1, {INT8OID}},
 	[LOAD_CHUNKS] = {
 		"SELECT first, count, inputs, done, ordinals FROM modal_batch.chunk "
 		"WHERE job = $1 AND first > $2 - " CppAsString2(CHUNK_MAX_INPUTS)

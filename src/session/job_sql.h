@@ -32,6 +32,7 @@ typedef enum StatementId
 	HAS_WORK,
 	CANDIDATES,
 	STATES,
+	FIRST_CHUNK,
 	LOAD_CHUNKS,
 	START_JOB,
 	PROGRESS,

@@ -292,6 +292,23 @@ job_store_load(int64 id)
 	return load_job(LOAD_JOB, id, NULL);
 }
 
+int64
+job_store_first_chunk(int64 job)
+{
+	StoreScope scope;
+	Datum arg = Int64GetDatum(job);
+	RowReader row = {0};
+	int64 first;
+
+	store_enter(&scope);
+	store_run(FIRST_CHUNK, &arg, NULL);
+	row.tuple = SPI_tuptable->vals[0];
+	row.desc = SPI_tuptable->tupdesc;
+	first = DatumGetInt64(next_value(&row));
+	store_leave(&scope);
+	return first;
+}
+
 List *
 job_store_chunks(int64 job, int64 index, int limit)
 {

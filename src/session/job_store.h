@@ -133,6 +133,8 @@ extern List *job_store_candidates(const int64 *active, int nactive, int limit);
 extern void job_store_states(const int64 *ids, int n, JobState *states);
 /* NULL when it is gone. */
 extern Job *job_store_load(int64 id);
+/* The first index of the run whose chunk is still there; 0 when none is. */
+extern int64 job_store_first_chunk(int64 job);
 /* Chunks of the run from that index on, in order, at most limit of them. */
 extern List *job_store_chunks(int64 job, int64 index, int limit);
 /* The four below return false when the job is no longer running. */

@@ -127,8 +127,8 @@ modal_call_check_done(ModalCall *mc)
 
 /* --- starting ------------------------------------------------------------- */
 
-static void
-announce_opened(ModalCall *mc)
+void
+modal_call_opened(ModalCall *mc)
 {
 	CallOpened opened = {0};
 	const FunctionHandle *handle = mc->handle;
@@ -140,6 +140,7 @@ announce_opened(ModalCall *mc)
 	opened.window = mc->window;
 	opened.accepts_cbor = handle->accepts_cbor;
 	opened.is_generator = handle->is_generator;
+	mc->started = true;
 	if (mc->call_id.len > 0)
 		call_set_remote_id(mc->call, buf_cstr(&mc->call_id));
 	call_opened(mc->call, &opened);
@@ -162,7 +163,6 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 		modal_call_fail_memory(mc);
 		return true;
 	}
-	mc->started = true;
 	mc->window = started.window > 0 ? started.window : DEFAULT_WINDOW;
 	if (mc->window > MAX_WINDOW)
 		mc->window = MAX_WINDOW;
@@ -174,7 +174,7 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 		mc->items.initial_delay_ms = started.initial_delay_ms;
 		mc->items.backoff_coefficient = started.backoff_coefficient;
 	}
-	announce_opened(mc);
+	modal_call_opened(mc);
 	return false;
 }
 
@@ -204,7 +204,8 @@ start_request(ModalCall *mc, CallInput *input)
 
 	if (mc->async)
 	{
-		spawn_key(mc, "start", 0, 0, key);
+		if (!spawn_key(mc, "start", NULL, 0, key))
+			return false;
 		spec.idempotency = key;
 	}
 	grpc_end(&spec.request);
@@ -373,20 +374,17 @@ check_handle(ModalCall *mc)
 static void
 use_handle(ModalCall *mc)
 {
-	Slice resumed = mc->call->open.remote_call_id;
-
 	if (!check_handle(mc))
 		return;
 	if (!mc->async)
 		mc->plane = mc->handle->plane;
 	mc->next_idx = mc->plane != NULL && !mc->unary ? 1 : 0;
-	if (mc->async && resumed.n > 0)
+	if (mc->async && mc->call->open.remote_call_id.n > 0)
 	{
-		buf_put(&mc->call_id, resumed.p, resumed.n);
-		mc->started = true;
-		announce_opened(mc);
+		spawn_resume(mc);
+		return;
 	}
-	else if (!mc->unary && mc->plane == NULL && !start_request(mc, NULL))
+	if (!mc->unary && mc->plane == NULL && !start_request(mc, NULL))
 	{
 		modal_call_fail_memory(mc);
 		return;
@@ -439,7 +437,7 @@ modal_call_open(DispatchCall *call)
 	mc->unary = kind == CALL_REMOTE || kind == CALL_GENERATOR;
 	mc->async = kind == CALL_SPAWN_MAP;
 	mc->follow = kind == CALL_FOLLOW;
-	mc->window = DEFAULT_WINDOW;
+	mc->window = mc->async ? MAX_WINDOW : DEFAULT_WINDOW;
 	mc->highest = -1;
 	mc->total = -1;
 	buf_init(&mc->call_id, 4096, NULL);
@@ -498,6 +496,10 @@ modal_call_cancel(DispatchCall *call, int flags)
 
 	if (!(flags & FRAME_FLAG_DETACH) && !mc->follow)
 	{
+		/* taken up again only to be cancelled, perhaps */
+		if (mc->call_id.len == 0)
+			buf_put(&mc->call_id, call->open.remote_call_id.p,
+					call->open.remote_call_id.n);
 		if (mc->call_id.len > 0)
 			modal_cancel_remote(mc->mt, buf_cstr(&mc->call_id), terminate);
 		else if (mc->start != NULL && mc->plane == NULL)

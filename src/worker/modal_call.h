@@ -12,6 +12,7 @@
 #ifndef MODAL_WORKER_MODAL_CALL_H
 #define MODAL_WORKER_MODAL_CALL_H
 
+#include "proto/modal.pb-c.h"
 #include "worker/blob.h"
 #include "worker/modal.h"
 
@@ -115,6 +116,8 @@ struct ModalCall
 /* --- modal_call.c -------------------------------------------------------- */
 
 extern void modal_call_pump(ModalCall *mc);
+/* It has begun at the service, and its id is known: tell the session. */
+extern void modal_call_opened(ModalCall *mc);
 extern void modal_call_fail(ModalCall *mc, const ModalError *error);
 extern void modal_call_fail_memory(ModalCall *mc);
 extern void modal_call_fail_reply(ModalCall *mc, const char *rpc);
@@ -256,11 +259,25 @@ extern bool spawn_is_done(const ModalCall *mc);
 /* A poll brought nothing: have results expired?  True: mc is gone. */
 extern bool spawn_poll_empty(ModalCall *mc, int64_t unfinished);
 extern void spawn_free(ModalCall *mc);
-/* An idempotency key made of the caller's seed. */
-extern void spawn_key(const ModalCall *mc, const char *what, int64_t ordinal,
-					  uint32_t count, uint8_t key[16]);
+/*
+ * An idempotency key made of the caller's seed and of all ordinals that the
+ * request is about.  False: no memory.
+ */
+extern bool spawn_key(const ModalCall *mc, const char *what,
+					  const int64_t *ordinals, uint32_t n, uint8_t key[16]);
+/* Go on with the call whose id the caller knows. */
+extern void spawn_resume(ModalCall *mc);
 
 /* --- modal_follow.c ------------------------------------------------------ */
+
+/*
+ * Ask for the call whose id the caller knows, and read the reply.  NULL: mc
+ * has failed, with MODAL_SQLSTATE_GONE when there is no such call.
+ */
+extern bool modal_call_find(ModalCall *mc,
+							void (*on_reply)(void *, const GrpcResult *));
+extern Modal__Client__FunctionCallFromIdResponse *
+modal_call_found(ModalCall *mc, const GrpcResult *result);
 
 extern void follow_begin(ModalCall *mc);
 extern void follow_pump(ModalCall *mc);

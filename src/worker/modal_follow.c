@@ -120,7 +120,7 @@ on_outputs(void *arg, const GrpcResult *result)
 	}
 	if (!any && mc->follow_wait && reply.unfinished == 0)
 	{
-		modal_error(&error, MODAL_SQLSTATE_NO_DISPATCHER,
+		modal_error(&error, MODAL_SQLSTATE_GONE,
 					"The service keeps results for a limited time.",
 					"results of remote call \"%s\" have expired",
 					buf_cstr(&mc->call_id));
@@ -131,37 +131,57 @@ on_outputs(void *arg, const GrpcResult *result)
 	follow_pump(mc);
 }
 
-static void
-on_call_found(void *arg, const GrpcResult *result)
+bool
+modal_call_find(ModalCall *mc, void (*on_reply)(void *, const GrpcResult *))
 {
-	ModalCall *mc = arg;
+	GrpcSpec spec = grpc_spec(mc->mt->control, "FunctionCallFromId", mc->call,
+							  on_reply, mc);
+	Slice id = mc->call->open.remote_call_id;
+
+	buf_put(&mc->call_id, id.p, id.n);
+	pb_put_bytes(&spec.request, 1, id.p, id.n);
+	grpc_end(&spec.request);
+	mc->start = grpc_start(&spec);
+	return mc->start != NULL && !mc->call_id.failed;
+}
+
+Modal__Client__FunctionCallFromIdResponse *
+modal_call_found(ModalCall *mc, const GrpcResult *result)
+{
 	Modal__Client__FunctionCallFromIdResponse *reply;
-	CallOpened opened = {0};
 	ModalError error;
 
 	mc->start = NULL;
 	if (result->status == GRPC_NOT_FOUND)
 	{
-		modal_error(&error, MODAL_SQLSTATE_NOT_FOUND, NULL,
+		modal_error(&error, MODAL_SQLSTATE_GONE, NULL,
 					"remote call \"%s\" does not exist",
 					buf_cstr(&mc->call_id));
 		modal_call_fail(mc, &error);
-		return;
+		return NULL;
 	}
 	if (result->status != GRPC_OK)
 	{
 		modal_call_fail_grpc(mc, result, "FunctionCallFromId");
-		return;
+		return NULL;
 	}
 	reply = grpc_unpack(
 		result, &modal__client__function_call_from_id_response__descriptor);
 	if (reply == NULL)
-	{
-		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
-					"the reply of the service to FunctionCallFromId cannot be read");
-		modal_call_fail(mc, &error);
+		modal_call_fail_reply(mc, "FunctionCallFromId");
+	return reply;
+}
+
+static void
+on_call_found(void *arg, const GrpcResult *result)
+{
+	ModalCall *mc = arg;
+	Modal__Client__FunctionCallFromIdResponse *reply =
+		modal_call_found(mc, result);
+	CallOpened opened = {0};
+
+	if (reply == NULL)
 		return;
-	}
 	mc->started = true;
 	mc->next_idx = mc->call->open.first_ordinal;
 	mc->highest = reply->num_inputs - 1;
@@ -173,6 +193,7 @@ on_call_found(void *arg, const GrpcResult *result)
 									 strlen(reply->metadata->function_id)};
 	opened.remote_call_id = (Slice){buf_cstr(&mc->call_id), mc->call_id.len};
 	opened.accepts_cbor = 1;
+	call_set_remote_id(mc->call, buf_cstr(&mc->call_id));
 	call_opened(mc->call, &opened);
 	modal__client__function_call_from_id_response__free_unpacked(reply, NULL);
 	follow_pump(mc);
@@ -181,15 +202,6 @@ on_call_found(void *arg, const GrpcResult *result)
 void
 follow_begin(ModalCall *mc)
 {
-	GrpcSpec spec = grpc_spec(mc->mt->control, "FunctionCallFromId", mc->call,
-							  on_call_found, mc);
-	Slice id = mc->call->open.remote_call_id;
-
-	buf_put(&mc->call_id, id.p, id.n);
-	pb_put_bytes(&spec.request, 1, id.p, id.n);
-	grpc_end(&spec.request);
-	call_set_remote_id(mc->call, buf_cstr(&mc->call_id));
-	mc->start = grpc_start(&spec);
-	if (mc->start == NULL)
+	if (!modal_call_find(mc, on_call_found))
 		modal_call_fail_memory(mc);
 }

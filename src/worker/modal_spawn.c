@@ -47,20 +47,49 @@ spawn_free(ModalCall *mc)
 	free(mc->seen);
 }
 
-void
-spawn_key(const ModalCall *mc, const char *what, int64_t ordinal,
-		  uint32_t count, uint8_t key[16])
+bool
+spawn_key(const ModalCall *mc, const char *what, const int64_t *ordinals,
+		  uint32_t n, uint8_t key[16])
 {
-	uint8_t text[16 + 16 + sizeof(ordinal) + sizeof(count)] = {0};
 	uint8_t digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+		EVP_DigestUpdate(ctx, mc->call->open.idempotency, 16) &&
+		EVP_DigestUpdate(ctx, what, strlen(what) + 1) &&
+		EVP_DigestUpdate(ctx, ordinals, n * sizeof(*ordinals)) &&
+		EVP_DigestFinal_ex(ctx, digest, NULL);
 
-	memcpy(text, mc->call->open.idempotency, 16);
-	memcpy(text + 16, what, strnlen(what, 16));
-	memcpy(text + 32, &ordinal, sizeof(ordinal));
-	memcpy(text + 32 + sizeof(ordinal), &count, sizeof(count));
-	if (EVP_Digest(text, sizeof(text), digest, NULL, EVP_sha256(), NULL) != 1)
-		memcpy(digest, text + 16, 16);
-	memcpy(key, digest, 16);
+	EVP_MD_CTX_free(ctx);
+	memcpy(key, digest, ok ? 16 : 0);
+	return ok;
+}
+
+/* --- resuming ------------------------------------------------------------- */
+
+static void
+on_call_found(void *arg, const GrpcResult *result)
+{
+	ModalCall *mc = arg;
+	Modal__Client__FunctionCallFromIdResponse *reply =
+		modal_call_found(mc, result);
+
+	if (reply == NULL)
+		return;
+	modal__client__function_call_from_id_response__free_unpacked(reply, NULL);
+	modal_call_opened(mc);
+	modal_call_pump(mc);
+}
+
+/*
+ * First make sure that the service still has the call: a NOT_FOUND of
+ * any other request could mean many things, and the caller gives up results
+ * that are there when it is told that the call is gone.
+ */
+void
+spawn_resume(ModalCall *mc)
+{
+	if (!modal_call_find(mc, on_call_found))
+		modal_call_fail_memory(mc);
 }
 
 /* --- batches -------------------------------------------------------------- */
@@ -137,7 +166,8 @@ send_batch(ModalCall *mc, uint32_t n)
 			mc->highest = input->ordinal;
 		call_input_free(input);
 	}
-	spawn_key(mc, "inputs", put->ordinals[0], n, key);
+	if (!spawn_key(mc, "inputs", put->ordinals, n, key))
+		return false;
 	spec.idempotency = key;
 	mc->call->sent += n;
 	call_touch(mc->call);
@@ -212,7 +242,8 @@ finish_inputs(ModalCall *mc)
 	pb_put_bytes(&spec.request, 2, mc->call_id.data, mc->call_id.len);
 	pb_put_uint(&spec.request, 3, mc->total);
 	grpc_end(&spec.request);
-	spawn_key(mc, "finish", mc->total, 0, key);
+	if (!spawn_key(mc, "finish", &mc->total, 1, key))
+		return false;
 	spec.idempotency = key;
 	spec.max_retries = GRPC_RETRY_FOREVER;
 	mc->finish_inputs = grpc_start(&spec);
@@ -348,7 +379,7 @@ spawn_poll_empty(ModalCall *mc, int64_t unfinished)
 		timer_set(&mc->empty_timer, monotonic_seconds() + EMPTY_POLL_DELAY_S);
 		return false;
 	}
-	modal_error(&error, MODAL_SQLSTATE_NO_DISPATCHER,
+	modal_error(&error, MODAL_SQLSTATE_GONE,
 				"The service keeps results for a limited time; run the inputs again.",
 				"results of remote call \"%s\" have expired",
 				buf_cstr(&mc->call_id));

@@ -21,6 +21,7 @@
  */
 #include "compat.h"
 
+#include "clock.h"
 #include "debug_point.h"
 #include "errors.h"
 #include "session/job_owner.h"
@@ -31,6 +32,7 @@
 #include "worker/run_job_internal.h"
 #include "worker/runner_xact.h"
 
+#define JOB_WINDOW 25000 /* what a Modal function takes */
 #define QUANTUM 1000 /* inputs and outputs in a step, at priority 0 */
 #define MAX_WEIGHT 8
 #define MAX_EMPTY_RUNS 3 /* runs without any result, before it fails */
@@ -92,7 +94,7 @@ void
 run_job_stand_still(RunJob *rj)
 {
 	run_job_close_call(rj, FRAME_FLAG_DETACH);
-	rj->retry_at = DT_NOEND;
+	rj->retry_at = HUGE_VAL;
 }
 
 void
@@ -101,8 +103,7 @@ run_job_back_off(RunJob *rj)
 	double s = backoff_next(&rj->backoff, 0.0);
 
 	run_job_close_call(rj, FRAME_FLAG_DETACH);
-	rj->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											   (int64) (s * 1000));
+	rj->retry_at = monotonic_seconds() + s;
 }
 
 /* --- opening -------------------------------------------------------------- */
@@ -144,6 +145,7 @@ open_call(RunJob *rj)
 	endpoint = endpoint_get(job->function, job->owner, &rest);
 	owner_leave(&scope);
 	rest = pinned_reference(job, rest);
+	rj->first_unsettled = job_store_first_chunk(job->id);
 	MemoryContextSwitchTo(old);
 	runner_commit();
 
@@ -155,20 +157,25 @@ open_call(RunJob *rj)
 	MemoryContextSwitchTo(old);
 	rj->nitems = 0;
 	rj->sent = NIL;
+	rj->unacknowledged = 0;
 	rj->started = rj->finished = rj->call_done = false;
 	rj->run_inputs = job_run_inputs(job);
 	rj->settled_at_open = job_settled(job);
 	/* without an id the remote side remembers nothing: send all again */
-	rj->next_index = job->remote_call_id == NULL ? 0 : job->submitted;
+	rj->next_index = job->remote_call_id == NULL
+		? rj->first_unsettled
+		: Max(job->submitted, rj->first_unsettled);
 	rj->stored_submitted = rj->next_index;
-	rj->submitted_since = GetCurrentTimestamp();
+	rj->submitted_since = monotonic_seconds();
 
 	spec.kind = CALL_SPAWN_MAP;
+	if (endpoint->protocol == ENDPOINT_MODAL && endpoint->window == 0)
+		spec.window = JOB_WINDOW;
 	spec.reference = rest;
 	spec.input_format = job->format;
 	spec.return_exceptions = true;
 	spec.discard = job->sink.mode == SINK_DISCARD;
-	spec.first_ordinal = rj->next_index;
+	spec.first_ordinal = rj->first_unsettled;
 	spec.last_ordinal = -1;
 	spec.total_inputs = rj->run_inputs;
 	spec.remote_call_id = job->remote_call_id;
@@ -244,35 +251,43 @@ begin_new_run(RunJob *rj)
 		rj->job = job;
 }
 
-static Jsonb *
-lost_results_error(const RunJob *rj, ErrorData *edata)
+/*
+ * The service no longer knows the call, or has ended it with results missing.
+ * What is left runs again, unless that has been in vain before.
+ */
+static void
+results_lost(RunJob *rj)
 {
-	memset(edata, 0, sizeof(*edata));
-	edata->sqlerrcode = modal_sqlstate(MODAL_SQLSTATE_CONNECTION);
-	edata->message = psprintf("the service has no result for " INT64_FORMAT " inputs",
-							  rj->job->inputs - job_settled(rj->job));
-	return edata_to_jsonb(edata, 1);
+	Job *job = rj->job;
+	ErrorData edata = {0};
+
+	if (job_settled(job) == rj->settled_at_open)
+		rj->empty_runs++;
+	else
+		rj->empty_runs = 0;
+	edata.sqlerrcode = modal_sqlstate(MODAL_SQLSTATE_GONE);
+	edata.message = psprintf("the service has no result for " INT64_FORMAT " inputs",
+							 job->inputs - job_settled(job));
+	if (rj->empty_runs >= MAX_EMPTY_RUNS)
+	{
+		run_job_error(rj, &edata);
+		return;
+	}
+	ereport(LOG, (errmsg("job " INT64_FORMAT ": %s; they are sent again",
+						 job->id, edata.message)));
+	begin_new_run(rj);
 }
 
 static void
 call_failed(RunJob *rj, const CallClosed *closed)
 {
 	ErrorData edata = {0};
-	bool resumed = rj->job->remote_call_id != NULL;
 	char *message = pnstrdup(closed->message.p, closed->message.n);
 
 	edata.sqlerrcode = modal_sqlstate(closed->sqlstate);
 	edata.message = message;
-	if (closed->retryable || error_is_transient(edata.sqlerrcode))
+	if (closed->retryable)
 		edata.sqlerrcode = modal_sqlstate(MODAL_SQLSTATE_CONNECTION);
-	else if (resumed && !rj->started &&
-			 strcmp(closed->sqlstate, MODAL_SQLSTATE_NOT_FOUND) == 0)
-	{
-		/* the service has forgotten the call; if it is the function that is
-		 * gone, the new call will say so */
-		begin_new_run(rj);
-		return;
-	}
 	run_job_error(rj, &edata);
 	pfree(message);
 }
@@ -282,25 +297,10 @@ call_ended(RunJob *rj)
 {
 	const CallClosed *closed = remote_call_closed(rj->call);
 
-	if (!closed->ok)
-	{
-		call_failed(rj, closed);
-		return;
-	}
-	/* it ended well, but results are missing: they have expired */
-	if (job_settled(rj->job) == rj->settled_at_open)
-		rj->empty_runs++;
+	if (closed->ok || strcmp(closed->sqlstate, MODAL_SQLSTATE_GONE) == 0)
+		results_lost(rj);
 	else
-		rj->empty_runs = 0;
-	if (rj->empty_runs >= MAX_EMPTY_RUNS)
-	{
-		ErrorData edata;
-		Jsonb *error = lost_results_error(rj, &edata);
-
-		run_job_fail(rj, error, edata.message);
-		return;
-	}
-	begin_new_run(rj);
+		call_failed(rj, closed);
 }
 
 /* --- cancelling ----------------------------------------------------------- */
@@ -328,7 +328,7 @@ run_job_state_changed(RunJob *rj, JobState state)
 	{
 		case JOB_PENDING:
 		case JOB_RUNNING:
-			if (rj->retry_at == DT_NOEND)
+			if (rj->retry_at == HUGE_VAL)
 				rj->done = true; /* paused and resumed: taken up anew */
 			break;
 		case JOB_CANCELLING:
@@ -409,12 +409,11 @@ run_job_step(RunJob *rj, long *wait_ms)
 		cancel(rj);
 		return true;
 	}
-	if (rj->retry_at == DT_NOEND)
+	if (rj->retry_at == HUGE_VAL)
 		return false;
 	if (rj->retry_at != 0)
 	{
-		long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-												  rj->retry_at);
+		long ms = monotonic_ms_until(rj->retry_at);
 
 		if (ms > 0)
 		{

@@ -11,24 +11,43 @@
 #include "worker/run_job_internal.h"
 #include "worker/runner_xact.h"
 
+#define MAX_UNACKNOWLEDGED ((Size) 32 * 1024 * 1024) /* held by the dispatcher */
+#define RANGE_INPUTS 512 /* no more in one range: its bytes are an average */
+
 static void
-note_sent(RunJob *rj, int64 index)
+note_sent(RunJob *rj, int64 index, Size bytes)
 {
 	SentRange *last = rj->sent == NIL ? NULL : llast(rj->sent);
 
-	if (last == NULL || last->end != index)
+	if (last == NULL || last->end != index ||
+		last->end - last->first == RANGE_INPUTS)
 	{
 		MemoryContext old = MemoryContextSwitchTo(rj->call_cxt);
 
 		last = palloc(sizeof(SentRange));
 		last->first = index;
+		last->bytes = 0;
 		rj->sent = lappend(rj->sent, last);
 		MemoryContextSwitchTo(old);
 	}
 	last->end = index + 1;
+	last->bytes += bytes;
+	rj->unacknowledged += bytes;
 }
 
-/* Take [first, end) out of the ranges that wait for acknowledgement. */
+/* Cut [first, end) off the range; its bytes are thought to be spread evenly. */
+static SentRange *
+cut_range(SentRange *range, int64 first, int64 end)
+{
+	SentRange *part = palloc(sizeof(SentRange));
+
+	part->first = first;
+	part->end = end;
+	part->bytes = (Size) ((double) range->bytes / (range->end - range->first) *
+						  (end - first));
+	return part;
+}
+
 void
 run_job_accepted(RunJob *rj, int64 first, int64 end)
 {
@@ -36,6 +55,7 @@ run_job_accepted(RunJob *rj, int64 first, int64 end)
 	List *left = NIL;
 	ListCell *lc;
 
+	rj->unacknowledged = 0;
 	foreach (lc, rj->sent)
 	{
 		SentRange *r = lfirst(lc);
@@ -46,27 +66,18 @@ run_job_accepted(RunJob *rj, int64 first, int64 end)
 			continue;
 		}
 		if (first > r->first)
-		{
-			SentRange *head = palloc(sizeof(SentRange));
-
-			head->first = r->first;
-			head->end = first;
-			left = lappend(left, head);
-		}
+			left = lappend(left, cut_range(r, r->first, first));
 		if (end < r->end)
-		{
-			r->first = end;
-			left = lappend(left, r);
-		}
-		else
-			pfree(r);
+			left = lappend(left, cut_range(r, end, r->end));
+		pfree(r);
 	}
 	list_free(rj->sent);
 	rj->sent = left;
+	foreach (lc, left)
+		rj->unacknowledged += ((SentRange *) lfirst(lc))->bytes;
 	MemoryContextSwitchTo(old);
 }
 
-/* All inputs below it are held by the service, or have their outcome. */
 int64
 run_job_submitted(const RunJob *rj)
 {
@@ -93,7 +104,12 @@ next_chunk(RunJob *rj)
 	return chunk;
 }
 
-/* Send up to quantum inputs; true when there is room for more. */
+static bool
+may_send(const RunJob *rj)
+{
+	return rj->unacknowledged < MAX_UNACKNOWLEDGED;
+}
+
 bool
 run_job_feed(RunJob *rj, int quantum)
 {
@@ -101,12 +117,12 @@ run_job_feed(RunJob *rj, int quantum)
 	int n = Min(quantum, room);
 	RunChunk *chunk;
 
-	while (n > 0 && rj->next_index < rj->run_inputs &&
+	while (n > 0 && rj->next_index < rj->run_inputs && may_send(rj) &&
 		   (chunk = next_chunk(rj)) != NULL)
 	{
 		int i = (int) (rj->next_index - chunk->stored.first);
 
-		for (; i < chunk->stored.count && n > 0; i++)
+		for (; i < chunk->stored.count && n > 0 && may_send(rj); i++)
 		{
 			ChunkRecord rec;
 
@@ -115,7 +131,9 @@ run_job_feed(RunJob *rj, int quantum)
 				run_chunk_record(chunk, i, &rec);
 				remote_call_put(rj->call, rj->next_index, rec.payload,
 								rec.payload_len);
-				note_sent(rj, rj->next_index);
+				/* HTTP functions acknowledge nothing but by results */
+				if (rj->job->remote_call_id != NULL)
+					note_sent(rj, rj->next_index, rec.payload_len);
 				n--;
 			}
 			rj->next_index++;
@@ -128,5 +146,5 @@ run_job_feed(RunJob *rj, int quantum)
 		return false;
 	}
 	remote_call_flush(rj->call);
-	return room > quantum;
+	return room > quantum && may_send(rj);
 }

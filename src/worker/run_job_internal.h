@@ -45,6 +45,7 @@ typedef struct BatchItem
 typedef struct SentRange
 {
 	int64 first, end;
+	Size bytes;
 } SentRange;
 
 struct RunJob
@@ -53,17 +54,20 @@ struct RunJob
 	Job *job;
 	bool done;			 /* nothing more to do here */
 	bool call_done;		 /* the remote call has ended */
+	/* times are those of clock.h */
 	/* one remote call; all of this is reset when it is closed */
 	MemoryContext call_cxt;
 	RemoteCall *call;	 /* NULL: not open */
 	Sink *sink;
 	bool started;		 /* its id is stored: inputs may be sent */
 	bool finished;		 /* all inputs have been sent */
+	int64 first_unsettled; /* all inputs before it have their outcome */
 	int64 next_index;
 	int64 run_inputs;
 	List *sent;			 /* SentRange *, ascending */
+	Size unacknowledged; /* bytes of these */
 	int64 stored_submitted;
-	TimestampTz submitted_since; /* last time it was stored */
+	double submitted_since; /* last time it was stored */
 	int64 settled_at_open;
 	JobChunks chunks;
 	/* results that wait */
@@ -71,10 +75,10 @@ struct RunJob
 	Buf data;
 	BatchItem *items;
 	int nitems;
-	TimestampTz batch_since;
+	double batch_since;
 	/* trouble */
 	Backoff backoff;
-	TimestampTz retry_at; /* 0: now */
+	double retry_at; /* 0: now, infinity: not by itself */
 	int empty_runs;
 };
 

@@ -8,15 +8,15 @@
  */
 #include "compat.h"
 
+#include "clock.h"
 #include "debug_point.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "worker/run_job_internal.h"
 #include "worker/runner_xact.h"
 
-#define BATCH_MS 50		  /* results wait no longer to be written */
-#define SUBMITTED_MS 1000 /* nor does the number of submitted inputs */
+#define BATCH_S 0.05	/* results wait no longer to be written */
+#define SUBMITTED_S 1.0 /* nor does the number of submitted inputs */
 
 static RunChunk *
 chunk_of_output(RunJob *rj, int64 index)
@@ -55,7 +55,7 @@ take_output(RunJob *rj, const FrameOutput *out)
 	chunk->unwritten++;
 
 	if (rj->nitems == 0)
-		rj->batch_since = GetCurrentTimestamp();
+		rj->batch_since = monotonic_seconds();
 	item = &rj->items[rj->nitems++];
 	memset(item, 0, sizeof(*item));
 	item->chunk = chunk;
@@ -186,7 +186,7 @@ forget_batch(RunJob *rj, const JobProgress *progress)
 	job->failed += progress->failed;
 	job->stale += progress->stale;
 	job->submitted = rj->stored_submitted = progress->submitted;
-	rj->submitted_since = GetCurrentTimestamp();
+	rj->submitted_since = monotonic_seconds();
 	for (int n = rj->chunks.nchunks - 1; n >= 0; n--)
 	{
 		RunChunk *chunk = rj->chunks.chunks[n];
@@ -247,23 +247,15 @@ run_job_write_back(RunJob *rj)
 	}
 }
 
-/* When is the batch to be written?  0: now; -1: there is nothing to write. */
 long
 run_job_batch_due(const RunJob *rj)
 {
-	TimestampTz now;
-	long ms;
-
 	if (rj->nitems == 0 && run_job_submitted(rj) == rj->stored_submitted)
 		return -1;
 	if (batch_full(rj) ||
 		job_settled(rj->job) + rj->nitems >= rj->job->inputs)
 		return 0;
-	now = GetCurrentTimestamp();
-	if (rj->nitems > 0)
-		ms = BATCH_MS - TimestampDifferenceMilliseconds(rj->batch_since, now);
-	else
-		ms = SUBMITTED_MS -
-			TimestampDifferenceMilliseconds(rj->submitted_since, now);
-	return Max(ms, 0);
+	return monotonic_ms_until(rj->nitems > 0
+								  ? rj->batch_since + BATCH_S
+								  : rj->submitted_since + SUBMITTED_S);
 }

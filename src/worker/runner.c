@@ -18,6 +18,7 @@
 #include "compat.h"
 
 #include "access/xact.h"
+#include "clock.h"
 #include "guc.h"
 #include "lib/ilist.h"
 #include "pgstat.h"
@@ -30,7 +31,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 #include "worker/run_job.h"
 #include "worker/runner_xact.h"
 
@@ -265,11 +265,11 @@ expire_results(void)
  * had work was only to look, and leaves at once.
  */
 static long
-leave_or_stay(TimestampTz idle_since)
+leave_or_stay(double idle_since)
 {
-	long ms = had_work ? modal_runner_idle_ms : 0;
+	double stay_s = had_work ? modal_runner_idle_ms / 1000.0 : 0;
+	long ms = monotonic_ms_until(idle_since + stay_s);
 
-	ms -= TimestampDifferenceMilliseconds(idle_since, GetCurrentTimestamp());
 	if (ms > 0)
 		return ms;
 	expire_results();
@@ -290,7 +290,7 @@ reload_configuration(void)
 static void
 run_jobs(void)
 {
-	TimestampTz idle_since = GetCurrentTimestamp();
+	double idle_since = monotonic_seconds();
 
 	for (;;)
 	{
@@ -312,7 +312,7 @@ run_jobs(void)
 			break;
 		more = step_all(&wait_ms);
 		if (nactive > 0)
-			idle_since = GetCurrentTimestamp();
+			idle_since = monotonic_seconds();
 		if (more)
 			wait_ms = 0; /* only let frames move */
 		else if (nactive == 0)

@@ -60,15 +60,6 @@ struct Request
 static int nactive;
 static TransportStats stats;
 
-double
-monotonic_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 /* --- what curl calls ------------------------------------------------------ */
 
 static int

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "core/buf.h"
 
 typedef struct Request Request;
@@ -139,7 +140,5 @@ extern void origin_free(Origin *origin); /* cancels what is under way */
 
 extern Request *request_start(const RequestSpec *spec); /* NULL: no memory */
 extern void request_cancel(Request *request); /* on_done is not called */
-
-extern double monotonic_seconds(void);
 
 #endif /* MODAL_WORKER_TRANSPORT_H */

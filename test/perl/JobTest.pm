@@ -1,0 +1,212 @@
+# Copyright (c) 2026, modal_batch contributors
+
+=pod
+
+=head1 NAME
+
+JobTest - what tests of durable jobs have in common
+
+=head1 SYNOPSIS
+
+  use JobTest;
+
+  my $id = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 1')});
+  job_ends($node, $id, 'completed', 'a job');
+  inputs_are($local, 1000, 'each input was sent once');
+
+=head1 FUNCTIONS
+
+=over
+
+=cut
+
+package JobTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(
+  spawn job job_ends job_becomes wait_until inputs_are
+  worker_pid kill_postmaster wait_up
+);
+
+=pod
+
+=item spawn($node, $call, $dbname)
+
+Commits a call that makes a job; returns the job.
+
+=cut
+
+sub spawn
+{
+	my ($node, $call, $dbname) = @_;
+
+	return $node->safe_psql($dbname // 'postgres', "SELECT $call");
+}
+
+=pod
+
+=item job($node, $id, $columns, $dbname)
+
+What modal_batch.jobs says of it.
+
+=cut
+
+sub job
+{
+	my ($node, $id, $columns, $dbname) = @_;
+
+	return $node->safe_psql($dbname // 'postgres',
+		"SELECT $columns FROM modal_batch.jobs WHERE job = $id");
+}
+
+=pod
+
+=item job_ends($node, $id, $state, $name, dbname => 'postgres')
+
+Waits for its end, and tests that it ended so.
+
+=cut
+
+sub job_ends
+{
+	my ($node, $id, $state, $name, %params) = @_;
+	my $dbname = $params{dbname} // 'postgres';
+	my $seconds = $PostgreSQL::Test::Utils::timeout_default;
+	my $ended =
+	  $node->safe_psql($dbname, "SELECT modal_wait($id, '$seconds s')");
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is($ended, $state, $name)
+	  || diag job($node, $id, 'to_jsonb(jobs)', $dbname);
+}
+
+=pod
+
+=item job_becomes($node, $id, $condition, $dbname)
+
+Waits until its row in modal_batch.jobs meets a condition; false after the
+usual timeout.
+
+=cut
+
+sub job_becomes
+{
+	my ($node, $id, $condition, $dbname) = @_;
+
+	return $node->poll_query_until($dbname // 'postgres',
+		"SELECT EXISTS (SELECT FROM modal_batch.jobs WHERE job = $id AND ($condition))"
+	);
+}
+
+=pod
+
+=item wait_until($what, sub { ... })
+
+Waits until the function returns true, and returns that; dies after the usual
+timeout.
+
+=cut
+
+sub wait_until
+{
+	my ($what, $condition) = @_;
+	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while (time < $until)
+	{
+		my $result = $condition->();
+		return $result if $result;
+		sleep 0.02;
+	}
+	die "timed out waiting for $what";
+}
+
+=pod
+
+=item inputs_are($local, $count, $name)
+
+Tests that inputs 0 to $count - 1 were taken by modal-local, each once.
+
+=cut
+
+sub inputs_are
+{
+	my ($local, $count, $name) = @_;
+	my @put = $local->inputs_put;
+	my %seen;
+
+	$seen{$_}++ for @put;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is(scalar(@put) . ' inputs, ' . keys(%seen) . ' different',
+		"$count inputs, $count different", $name);
+}
+
+=pod
+
+=item worker_pid($node, $type)
+
+Of a background worker of that type, such as "runner"; '' when there is none.
+
+=cut
+
+sub worker_pid
+{
+	my ($node, $type) = @_;
+	my ($out, $err) = ('', '');
+
+	$node->psql(
+		'postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'modal_batch $type' LIMIT 1",
+		stdout => \$out,
+		stderr => \$err);
+	return $out;
+}
+
+=pod
+
+=item kill_postmaster($node)
+
+Kills it, and waits until its children have noticed.
+
+=cut
+
+sub kill_postmaster
+{
+	my ($node) = @_;
+	my ($pid) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+	my @children = split ' ', slurp_file("/proc/$pid/task/$pid/children");
+
+	$node->kill9;
+	wait_until('the end of the children', sub { !grep { -e "/proc/$_" } $pid, @children });
+	return;
+}
+
+=pod
+
+=item wait_up($node)
+
+Waits until the server takes connections again.
+
+=cut
+
+sub wait_up
+{
+	my ($node) = @_;
+
+	return $node->poll_query_until('postgres', 'SELECT true');
+}
+
+=pod
+
+=back
+
+=cut
+
+1;
