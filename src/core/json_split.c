@@ -46,47 +46,17 @@ fail(JsonCursor *c, const char *error)
 bool
 json_value(JsonCursor *c, Slice *value)
 {
-	/* Made once and kept: a tokener of this depth is a large allocation. */
-	static json_tokener *tok = NULL;
-	json_object *object;
-	enum json_tokener_error result;
-	size_t left;
+	const char *error;
+	const char *end;
 
 	if (c->error != NULL)
 		return false;
-	if (tok == NULL && (tok = json_tokener_new_ex(JSON_MAX_DEPTH)) == NULL)
-		return fail(c, "out of memory");
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT |
-									JSON_TOKENER_ALLOW_TRAILING_CHARS |
-									JSON_TOKENER_VALIDATE_UTF8);
-
 	skip_space(c);
-	left = c->end - c->p + 1; /* with the zero byte, which ends a number */
-	if (left > INT_MAX)
-		return fail(c, "the text is too long");
-	if (c->p == c->end)
-		return fail(c, "the text ends too early");
-
-	json_tokener_reset(tok);
-	object = json_tokener_parse_ex(tok, c->p, (int) left);
-	result = json_tokener_get_error(tok);
-	json_object_put(object);
-	if (result == json_tokener_continue)
-		return fail(c, "the text ends too early");
-	if (result != json_tokener_success)
-		return fail(c, json_tokener_error_desc(result));
-
-	value->p = c->p;
-	value->n = json_tokener_get_parse_end(tok);
-	if (value->n > left - 1)
-		value->n = left - 1;
-	c->p += value->n;
-	/* json-c reads white space after a number, and takes NaN and Infinity. */
-	while (value->n > 0 && is_space(value->p[value->n - 1]))
-		value->n--;
-	if (value->p[0] == 'N' || value->p[0] == 'I' ||
-		(value->p[0] == '-' && value->n > 1 && value->p[1] == 'I'))
-		return fail(c, "NaN and Infinity are not JSON");
+	end = json_scan(c->p, c->end, &error);
+	if (end == NULL)
+		return fail(c, error);
+	*value = (Slice){c->p, (size_t) (end - c->p)};
+	c->p = end;
 	return true;
 }
 

@@ -3,9 +3,8 @@
  * json_split.h
  *	  Take JSON text apart into pieces of text, without changing a byte.
  *
- * json-c decides what a value is and where it ends; the pieces stay as the
- * peer wrote them, so that no number loses digits on its way.  Text must be
- * followed by a zero byte (buf_cstr does that).
+ * The pieces stay as the peer wrote them, so that no number loses digits on
+ * its way.  Text must be followed by a zero byte (buf_cstr does that).
  *
  *	 json_open(&c, p, n);
  *	 if (json_enter(&c, '['))
@@ -18,9 +17,8 @@
 #define MODAL_CORE_JSON_SPLIT_H
 
 #include "core/buf.h"
+#include "core/json_scan.h"
 #include "core/reference.h"
-
-#define JSON_MAX_DEPTH 1000 /* levels of arrays and objects in one value */
 
 typedef struct JsonCursor
 {

@@ -1,8 +1,10 @@
 /*
  * JSON in pieces: each lies in the text, after the one before, and is a value
- * by itself; strings survive being read and written.
+ * by itself, for json-c too; strings survive being read and written.
  */
 #include "fuzz.h"
+
+#include <json-c/json.h>
 
 #include "core/cbor.h"
 #include "core/json_split.h"
@@ -30,6 +32,17 @@ check_string(Slice value)
 	buf_free(&again);
 }
 
+static void
+check_with_json_c(const char *text, size_t n)
+{
+	json_tokener *tok = json_tokener_new_ex(JSON_MAX_DEPTH + 1);
+
+	/* the zero byte ends a number */
+	json_object_put(json_tokener_parse_ex(tok, text, (int) n + 1));
+	REQUIRE(json_tokener_get_error(tok) == json_tokener_success);
+	json_tokener_free(tok);
+}
+
 /* A piece of the text, taken out of it, is one whole value. */
 static void
 check_piece(const JsonCursor *c, Slice value, const char *after)
@@ -45,6 +58,7 @@ check_piece(const JsonCursor *c, Slice value, const char *after)
 	json_open(&alone, buf_cstr(&copy), copy.len);
 	REQUIRE(json_value(&alone, &same) && same.n == value.n);
 	REQUIRE(json_at_end(&alone));
+	check_with_json_c(buf_cstr(&copy), copy.len);
 	buf_free(&copy);
 
 	check_string(value);

@@ -73,6 +73,10 @@ test_split(void)
 	check("[ 1.50 , -0 , 1e400 ]", "1.50|-0|1e400|");
 	check("[123456789012345678901234567890, 0.1000]",
 		  "123456789012345678901234567890|0.1000|");
+	check("[{\"n\": [-123456789012345678901234567890]}]",
+		  "{\"n\": [-123456789012345678901234567890]}|");
+	check("[0.0, 1E+5, 10e-2, -1.5e3]", "0.0|1E+5|10e-2|-1.5e3|");
+	check("[\"\\b\\/\\uAbcD\"]", "\"\\b\\/\\uAbcD\"|");
 	check("[\"a\\\"]\\u0041\", null, true, false]",
 		  "\"a\\\"]\\u0041\"|null|true|false|");
 	check("[[1, [2]], {\"a\": [3, {}]}, []]", "[1, [2]]|{\"a\": [3, {}]}|[]|");
@@ -104,6 +108,28 @@ test_bad(void)
 	check_fails("['a']");
 	check_fails("[\"\xff\"]");
 	check_fails("[[1]");
+	check_fails("[01]");
+	check_fails("[+1]");
+	check_fails("[-]");
+	check_fails("[1.]");
+	check_fails("[.5]");
+	check_fails("[1e]");
+	check_fails("[1.e5]");
+	check_fails("[0x10]");
+	check_fails("[\"\t\"]");
+	check_fails("[\"\\x\"]");
+	check_fails("[\"\\u12g4\"]");
+	check_fails("[\"\\u12\"]");
+	check_fails("[\"\\");
+	check_fails("[\"\xc3\"]");
+	check_fails("[nul");
+	check_fails("[nullnull]");
+	check_fails("[[1,2}]");
+	check_fails("[{\"a\":1]]");
+	check_fails("[{\"a\":1,}]");
+	check_fails("[{1:1}]");
+	check_fails("[[1,]]");
+	check_fails("[1,/* no comment */2]");
 	check_fails("{");
 	check_fails("{\"a\"}");
 	check_fails("{\"a\":}");

@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * json_scan.h
+ *	  Where does a JSON value end?
+ *
+ * Takes what RFC 8259 calls a value and nothing else, and builds nothing: a
+ * number may have any size.  (json-c's strict mode refuses integers of more
+ * than 64 bits from 0.17 on, and its other mode takes much that is not JSON.)
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_CORE_JSON_SCAN_H
+#define MODAL_CORE_JSON_SCAN_H
+
+#define JSON_MAX_DEPTH 1000 /* levels of arrays and objects in one value */
+
+/*
+ * The text from p, where the value begins, to end, where a zero byte must be.
+ * Returns the byte after the value, or NULL with the reason in *error.
+ */
+extern const char *json_scan(const char *p, const char *end,
+							 const char **error);
+
+#endif /* MODAL_CORE_JSON_SCAN_H */
