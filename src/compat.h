@@ -127,6 +127,31 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 #define EXECUTOR_RUN_ONCE execute_once
 #endif
 
+/* A set-returning function that fills a tuplestore. */
+#if PG_VERSION_NUM < 150000
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+
+	Assert(flags == 0);
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
+		(rsinfo->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &rsinfo->setDesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = tuplestore_begin_heap(
+		(rsinfo->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	MemoryContextSwitchTo(old);
+}
+#endif
+
 /* Blocks of a generation context: in 14 all of one size. */
 #if PG_VERSION_NUM >= 150000
 #define window_agg_run_condition(plan) (((WindowAgg *) (plan))->runCondition)

@@ -461,7 +461,7 @@ renumber_vars_mutator(Node *node, void *context)
 	{
 		Var *var = copyObject((Var *) node);
 
-		if (var->varno == cx->from)
+		if ((int) var->varno == cx->from)
 			var->varno = cx->to;
 		return (Node *) var;
 	}

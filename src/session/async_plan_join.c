@@ -156,7 +156,7 @@ lateral_mutator(Node *node, void *context)
 									   var->varattno - 1)
 					->expr,
 				context);
-		if (var->varno == (int) cx->scan->scan.scanrelid)
+		if ((int) var->varno == (int) cx->scan->scan.scanrelid)
 			return result_column(cx, var);
 		return renumber_vars(node, OUTER_VAR, INDEX_VAR);
 	}

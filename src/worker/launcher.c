@@ -33,7 +33,7 @@
 #define MAX_STARTING 3
 #define NO_WORKER_RETRY_MS 1000 /* when max_worker_processes is used up */
 
-PGDLLEXPORT void modal_launcher_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn extern PGDLLEXPORT void modal_launcher_main(Datum main_arg);
 
 /* A runner that has been asked for. */
 typedef struct Start

@@ -36,7 +36,7 @@
 
 #define MAX_ACTIVE_JOBS 256
 
-PGDLLEXPORT void modal_runner_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn extern PGDLLEXPORT void modal_runner_main(Datum main_arg);
 
 typedef struct ActiveJob
 {

@@ -31,7 +31,7 @@ static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /* The database that the command wants for itself, or InvalidOid. */
 static Oid
-database_wanted(const Node *parsetree)
+database_wanted(Node *parsetree)
 {
 	const char *name = NULL;
 
@@ -82,7 +82,7 @@ allow_runner(int code, Datum dbid)
 }
 
 static bool
-is_commit_prepared(const Node *parsetree)
+is_commit_prepared(Node *parsetree)
 {
 	return IsA(parsetree, TransactionStmt) &&
 		castNode(TransactionStmt, parsetree)->kind == TRANS_STMT_COMMIT_PREPARED;
