@@ -10,16 +10,16 @@ CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE TYPE pair AS (a int, "B c" text);
 CREATE TYPE nest AS (p pair, list pair[], at timestamptz);
 
-CREATE FUNCTION there_and_back(type text, literal text, OUT python jsonb, OUT json jsonb, OUT same boolean)
+CREATE FUNCTION there_and_back(type text, literal text, OUT python jsonb, OUT js jsonb, OUT same boolean)
 LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('CREATE FUNCTION echoed(%s) RETURNS %1$s LANGUAGE modal AS %L', type, 'local:builtin/echo');
 	EXECUTE format('SELECT modal_remote(%L, %L::%s), modal_remote(%L, %2$L::%3$s), echoed(%2$L::%3$s)::text IS NOT DISTINCT FROM (%2$L::%3$s)::text',
-		'local:builtin/types', literal, type, 'local:builtin/echo') INTO python, json, same;
+		'local:builtin/types', literal, type, 'local:builtin/echo') INTO python, js, same;
 	DROP FUNCTION echoed;
 END $$;
 
-SELECT v.*, left(r.python #>> '{args,0}', 60) AS python, left(r.json::text, 60) AS json, r.same
+SELECT v.*, left(r.python #>> '{args,0}', 60) AS python, left(r.js::text, 60) AS json, r.same
 FROM (VALUES
 	('bool', 'true'), ('bool', NULL),
 	('int2', '-32768'), ('int4', '2147483647'), ('int8', '-9223372036854775808'), ('int8', '9007199254740993'),

@@ -2,8 +2,9 @@
 -- What regression tests and development clusters begin with: the extension,
 -- and the server "local", which is the modal-local that runs beside the
 -- cluster.  Its address comes from the environment; see tools/dev-cluster.
-\getenv local_url MODAL_LOCAL_URL
-\getenv local_ca MODAL_LOCAL_CA
+-- (psql 14 has no \getenv.)
+\set local_url `echo "$MODAL_LOCAL_URL"`
+\set local_ca `echo "$MODAL_LOCAL_CA"`
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS modal_batch;
 CREATE SERVER IF NOT EXISTS local FOREIGN DATA WRAPPER modal_batch

@@ -8,6 +8,7 @@
 #include "compat.h"
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "worker/sink_internal.h"
 
