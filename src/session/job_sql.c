@@ -14,6 +14,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "core/chunk.h"
+#include "session/extension_version.h"
 #include "session/job_sql.h"
 #include "session/sink_target.h"
 #include "utils/array.h"
@@ -170,6 +171,7 @@ store_enter(StoreScope *scope)
 {
 	Oid owner = store_owner();
 
+	extension_check_version();
 	scope->cxt = CurrentMemoryContext;
 	GetUserIdAndSecContext(&scope->userid, &scope->sec_context);
 	SetUserIdAndSecContext(owner, scope->sec_context |

@@ -20,6 +20,7 @@
 #include "commands/defrem.h"
 #include "nodes/parsenodes.h"
 #include "runner_state.h"
+#include "session/extension_version.h"
 #include "session/job_store.h"
 #include "shmem.h"
 #include "storage/ipc.h"
@@ -93,7 +94,8 @@ static void
 wake_runner_if_work(void)
 {
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (job_store_exists() && job_store_has_work())
+	if (job_store_exists() && extension_version_fits() &&
+		job_store_has_work())
 		runner_wake(MyDatabaseId);
 	PopActiveSnapshot();
 }
