@@ -337,7 +337,7 @@ push(CborReader *r, const CborToken *tok)
 
 	if (r->depth >= r->max_depth)
 		return fail(r, CBOR_TOO_DEEP);
-	if (r->depth == r->stack_cap)
+	if (r->stack == NULL || r->depth == r->stack_cap)
 	{
 		uint32_t cap = r->stack_cap > 0 ? r->stack_cap * 2 : CBOR_FIRST_STACK;
 		void *stack = r->grow(r->stack, cap * sizeof(Open));

@@ -473,6 +473,7 @@ build_container(CborReader *r, const CborToken *first)
 		bool in_map = depth > 0 && open[depth - 1] == CBOR_MAP;
 
 		CHECK_FOR_INTERRUPTS();
+		Assert(depth > 0 || tok.kind != CBOR_END);
 		if (tok.kind == CBOR_END)
 			result = pushJsonbValue(&state,
 									open[--depth] == CBOR_MAP ? WJB_END_OBJECT

@@ -145,7 +145,7 @@ option_bool(List *options, const char *name, bool dflt)
 
 #define MAX_DISTANCE 4 /* edits between what was written and what was meant */
 
-static void
+pg_noreturn static void
 unknown_option(const char *name, Oid catalog)
 {
 	const char *nearest = NULL;

@@ -482,13 +482,14 @@ calls_handle_frame(Attachment *att, FrameReader *reader, const void *frame,
 void
 calls_cancel_all(Attachment *att)
 {
-	OpenCall *oc;
+	OpenCall *next;
 
-	while ((oc = att->calls) != NULL)
+	for (OpenCall *oc = att->calls; oc != NULL; oc = next)
 	{
 		/* Asynchronous calls are there to survive their caller. */
 		bool survives = oc->pub.open.kind == CALL_SPAWN_MAP;
 
+		next = oc->next;
 		oc->pub.driver->cancel(&oc->pub, survives ? FRAME_FLAG_DETACH : 0);
 		release_call(oc, true);
 	}

@@ -259,13 +259,15 @@ static void
 modal_target_free(Target *target)
 {
 	ModalTarget *mt = target->state;
+	Background *bg, *next;
 	InputPlane *plane;
 	FunctionHandle *handle;
 
-	while (mt->background != NULL)
+	for (bg = mt->background; bg != NULL; bg = next)
 	{
-		grpc_cancel(mt->background->grpc);
-		background_free(mt->background);
+		next = bg->next;
+		grpc_cancel(bg->grpc);
+		background_free(bg);
 	}
 	auth_free(mt->auth);
 	while ((handle = mt->handles) != NULL)

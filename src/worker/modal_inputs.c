@@ -353,19 +353,21 @@ modal_inputs_free(ModalCall *mc)
 {
 	CallItem *item;
 	CallInput *input;
+	PutRequest *put, *next_put;
+	Upload *upload, *next_upload;
 	uint32_t at = 0;
 
 	timer_cancel(&mc->retry_timer);
-	while (mc->puts != NULL)
+	for (put = mc->puts; put != NULL; put = next_put)
 	{
-		if (mc->puts->grpc != NULL)
-			grpc_cancel(mc->puts->grpc);
-		put_request_free(mc->puts);
+		next_put = put->next;
+		if (put->grpc != NULL)
+			grpc_cancel(put->grpc);
+		put_request_free(put);
 	}
-	while (mc->uploads != NULL)
+	for (upload = mc->uploads; upload != NULL; upload = next_upload)
 	{
-		Upload *upload = mc->uploads;
-
+		next_upload = upload->next;
 		if (upload->blob != NULL)
 			blob_upload_cancel(upload->blob);
 		if (!mc->async)

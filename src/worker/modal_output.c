@@ -280,10 +280,13 @@ modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 void
 modal_downloads_cancel(ModalCall *mc)
 {
-	while (mc->downloads != NULL)
+	Download *next;
+
+	for (Download *download = mc->downloads; download != NULL; download = next)
 	{
-		if (mc->downloads->blob != NULL)
-			blob_download_cancel(mc->downloads->blob);
-		download_free(mc->downloads);
+		next = download->next;
+		if (download->blob != NULL)
+			blob_download_cancel(download->blob);
+		download_free(download);
 	}
 }

@@ -84,7 +84,7 @@ find_spread(Sink *sink)
 	const SinkTarget *t = sink->target;
 
 	sink->spread = palloc(sizeof(AttrNumber) * Max(t->desc->natts, 1));
-	for (AttrNumber attno = 1; attno <= t->desc->natts; attno++)
+	for (int attno = 1; attno <= t->desc->natts; attno++)
 	{
 		Form_pg_attribute att = TupleDescAttr(t->desc, attno - 1);
 

@@ -68,7 +68,7 @@ parse_options(Target *target, Slice options, const char **error)
 	{
 		TargetOption *option = &target->values[target->nvalues];
 
-		if (target->nvalues++ >= TARGET_MAX_OPTIONS)
+		if (target->nvalues == TARGET_MAX_OPTIONS)
 			return false;
 		option->name = at;
 		memcpy(at, name.p, name.n);
@@ -78,6 +78,7 @@ parse_options(Target *target, Slice options, const char **error)
 		memcpy(at, value.p, value.n);
 		at += value.n;
 		*at++ = '\0';
+		target->nvalues++;
 	}
 	return !bad;
 }

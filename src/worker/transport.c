@@ -511,10 +511,13 @@ request_cancel(Request *request)
 void
 requests_free(Origin *origin)
 {
-	Request *request;
+	Request *request, *next;
 
-	while (origin->active != NULL)
-		request_cancel(origin->active);
+	for (request = origin->active; request != NULL; request = next)
+	{
+		next = request->next;
+		request_cancel(request);
+	}
 	while ((request = origin->idle) != NULL)
 	{
 		origin->idle = request->next;
