@@ -143,7 +143,7 @@ def trigger_overhead(jobs, rounds):
     jobs.bench.figure("trigger.overhead_ratio", median(ratios), "ratio")
 
 
-def latency(jobs, name, rounds, before_each=lambda: None):
+def latency(jobs, rounds, before_each=lambda: None):
     """From sending the statement that commits until the remote function runs."""
     starts, ends = [], []
     for _ in range(rounds):
@@ -164,7 +164,7 @@ def start_latency(jobs, rounds):
         jobs.query("SELECT pg_sleep(0.01) FROM generate_series(1, 1000) WHERE EXISTS (SELECT FROM "
                    "pg_stat_get_activity(NULL) WHERE backend_type = 'modal_batch runner')")
     bench = jobs.bench
-    bench.figure("start_latency_ms", latency(jobs, "warm", rounds)[0], "ms")
+    bench.figure("start_latency_ms", latency(jobs, rounds)[0], "ms")
 
 
 def million(jobs, rounds):
@@ -179,7 +179,7 @@ def million(jobs, rounds):
     jobs.clear("results")
     with MemoryPeak(*pids.values()) as large:
         enqueue_s, job = jobs.spawn(MILLION)
-        starts, ends = latency(jobs, "behind", rounds)
+        starts, ends = latency(jobs, rounds)
         drain_s = jobs.drain(job)
     jobs.count("results", MILLION)
     left = int(jobs.query("SELECT count(*) FROM modal_batch.chunk"))

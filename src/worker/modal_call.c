@@ -164,7 +164,8 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 		return true;
 	}
 	mc->window = started.window > 0 ? started.window : DEFAULT_WINDOW;
-	if (mc->window > MAX_WINDOW)
+	/* what the service says is for synchronous calls */
+	if (mc->window > MAX_WINDOW || mc->async)
 		mc->window = MAX_WINDOW;
 	mc->items.client_retries =
 		started.client_retries && !mc->async && mc->generator == NULL;
