@@ -25,16 +25,25 @@ class Session:
 
     END = "--end of answer--"
 
-    def __init__(self, bench):
+    def __init__(self, bench, stop_on_error=True):
         self.process = subprocess.Popen(
-            [os.path.join(bench.bin, "psql"), "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1"],
-            env=bench.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [os.path.join(bench.bin, "psql"), "-X", "-q", "-At",
+             "-v", "ON_ERROR_STOP=%d" % stop_on_error],
+            env=bench.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stderr=None if stop_on_error else subprocess.DEVNULL)
         self.pid = int(self.query("SELECT pg_backend_pid()"))
 
     def query(self, sql):
         """Runs one statement and returns its output, without the last newline."""
+        self.start(sql)
+        return self.answer(sql)
+
+    def start(self, sql):
+        """Begins with a statement; answer() waits for its end."""
         self.process.stdin.write("%s;\n\\echo '%s'\n" % (sql, self.END))
         self.process.stdin.flush()
+
+    def answer(self, sql=""):
         lines = []
         for line in self.process.stdout:
             if line.rstrip("\n") == self.END:
@@ -143,8 +152,8 @@ class Bench:
 
     # --- the cluster -------------------------------------------------------
 
-    def session(self):
-        return Session(self)
+    def session(self, stop_on_error=True):
+        return Session(self, stop_on_error)
 
     def sql(self, sql):
         """Runs statements in a session of their own; returns the output."""

@@ -37,8 +37,8 @@
 /*
  * A channel's segment: two shm_mq side by side, session to dispatcher first.
  */
-#define MODAL_QUEUE_TO_DISPATCHER ((Size) 256 * 1024)
-#define MODAL_QUEUE_TO_SESSION ((Size) 1024 * 1024)
+#define MODAL_QUEUE_TO_DISPATCHER ((Size) 128 * 1024)
+#define MODAL_QUEUE_TO_SESSION ((Size) 128 * 1024)
 #define MODAL_CHANNEL_SIZE (MODAL_QUEUE_TO_DISPATCHER + MODAL_QUEUE_TO_SESSION)
 
 typedef enum ChannelSlotState
@@ -89,8 +89,6 @@ typedef enum DispatcherState
 	DISPATCHER_THROTTLED,  /* the service told us to wait */
 	DISPATCHER_BACKING_OFF /* waits before a retry */
 } DispatcherState;
-
-extern const char *dispatcher_state_name(DispatcherState state);
 
 /* A call in progress, of any kind; see view modal_batch.activity. */
 typedef struct ActivityEntry

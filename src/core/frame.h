@@ -20,11 +20,12 @@
  *	  CONSUMED	 outputs read		  NOTICE	a warning of the service
  *	  CANCEL	 abandon the call	  CLOSED	the end, good or bad; last frame
  *
- * Credit: the session never has more than CallOpen.window inputs put and not
- * yet finished (when 0, DEFAULT_WINDOW); the dispatcher stops fetching
- * outputs of a call while more than CallOpen.output_budget bytes of them have
- * been sent and not been reported by CONSUMED.  So neither side ever holds
- * back the queue itself, and calls do not block each other.
+ * Credit: the dispatcher never has more than CallOpen.window inputs in flight
+ * (when 0, DEFAULT_WINDOW), and the session never puts many more than that
+ * before some have finished; the dispatcher stops fetching outputs of a call
+ * while more than CallOpen.output_budget bytes of them have been sent and not
+ * been reported by CONSUMED.  So neither side ever holds back the queue itself,
+ * and calls do not block each other.
  *
  * Text and bytes are Slices: an absent one and an empty one are the same, and
  * are read as { NULL, 0 }.  An OPEN that would be larger than FRAME_MAX makes

@@ -30,8 +30,6 @@
 
 /* The scratch context is emptied after so many results. */
 #define RESULTS_PER_RESET 256
-/* A full window is filled again when this share of it is free. */
-#define REFILL_SHARE 16
 /* Inputs wait at most so long for others to travel with. */
 #define MAX_LINGER_US 5000
 
@@ -162,11 +160,7 @@ take_ready(MapState *map)
 		take_output(map, &out);
 }
 
-/*
- * The window is full: wait until a part of it is free.  Going on at the first
- * free place would send inputs one by one; waiting for many would leave the
- * remote side without work.
- */
+/* The window is full: wait until a part of it is free. */
 static void
 make_room(MapState *map)
 {
@@ -182,8 +176,7 @@ make_room(MapState *map)
 			continue;
 		}
 		if (result == REMOTE_CALL_END ||
-			remote_call_room(map->call) >=
-				Max(remote_call_window(map->call) / REFILL_SHARE, 1))
+			remote_call_room(map->call) >= remote_call_refill(map->call))
 			return;
 		remote_call_wait(map->call, -1);
 	}
@@ -234,6 +227,7 @@ open_call(MapState *map)
 						   .ordered = map->ordered && !map->discard,
 						   .return_exceptions = !map->raise,
 						   .discard = map->discard,
+						   .put_ahead = true,
 						   .last_ordinal = -1,
 						   .total_inputs = -1};
 

@@ -27,6 +27,9 @@
 /* Consumption is reported at least this often. */
 #define CONSUMED_STEP (64 * 1024)
 #define PART_SIZE (FRAME_MAX - 64)
+/* Shares of the window. */
+#define AHEAD_SHARE 4
+#define REFILL_SHARE 16
 
 typedef struct Accepted
 {
@@ -44,6 +47,7 @@ struct RemoteCall
 	char *label;
 	CallKind kind;
 	uint32 window;
+	bool put_ahead;
 	Size window_bytes;
 	RemoteCallCounters counters;
 
@@ -333,6 +337,8 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 	call->window = spec->window > 0 ? (uint32) spec->window
 		: endpoint->window > 0		? endpoint->window
 									: (uint32) modal_window;
+	call->put_ahead =
+		spec->put_ahead && endpoint->protocol == ENDPOINT_MODAL;
 	call->window_bytes = spec->window_bytes > 0
 		? spec->window_bytes
 		: (Size) modal_window_bytes_kb * 1024;
@@ -358,14 +364,16 @@ int
 remote_call_window(RemoteCall *call)
 {
 	const OutputQueue *q = &call->outputs;
+	uint32 window = call->window;
 	uint64 each;
 
-	/* an asynchronous call's results stay at the service until there is room */
-	if (q->bytes == 0 || call->kind == CALL_SPAWN_MAP)
-		return (int) call->window;
+	if (call->put_ahead)
+		window += window / AHEAD_SHARE;
+	if (q->bytes == 0)
+		return (int) window;
 	/* As many as their results would fit into the memory for them. */
 	each = Max(q->bytes / q->finished, 1);
-	return (int) Min(call->window, Max(call->window_bytes / each, 1));
+	return (int) Min(window, Max(call->window_bytes / each, 1));
 }
 
 int
@@ -376,6 +384,14 @@ remote_call_room(RemoteCall *call)
 	if (channel_unsent(call->channel) > MAX_UNSENT)
 		return 0;
 	return (int) Max(remote_call_window(call) - used, 0);
+}
+
+int
+remote_call_refill(RemoteCall *call)
+{
+	uint32 share = call->put_ahead ? 2 * AHEAD_SHARE : REFILL_SHARE;
+
+	return Max(remote_call_window(call) / share, 1);
 }
 
 void

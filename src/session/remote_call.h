@@ -32,6 +32,8 @@ typedef struct RemoteCallSpec
 	bool return_exceptions;
 	bool discard;
 	int window;					/* 0: server option, else modal_batch.window */
+	bool put_ahead;				/* a caller that can, puts more than the window:
+								 * see remote_call_window */
 	Size window_bytes;			/* 0: modal_batch.window_bytes */
 	int64 first_ordinal;
 	int64 last_ordinal;			/* FOLLOW: -1 to the end */
@@ -62,11 +64,19 @@ extern RemoteCall *remote_call_open(MemoryContext parent,
 
 /*
  * How many inputs may be put and not yet taken as outputs: the window, less
- * when results are large.
+ * when results are large.  With put_ahead it is a quarter more, when the
+ * dispatcher keeps to the window by itself (Modal): what is beyond it waits
+ * there, so that the next input is at hand when one has finished.
  */
 extern int remote_call_window(RemoteCall *call);
 /* How many more may be put now. */
 extern int remote_call_room(RemoteCall *call);
+/*
+ * When there is no room: how much of it to wait for.  Going on at the first
+ * free place would send inputs one by one; waiting for much would leave the
+ * remote side without work.
+ */
+extern int remote_call_refill(RemoteCall *call);
 /*
  * Put an input.  Ordinals must ascend.  The payload is copied; small inputs
  * are collected into frames, which leave when full and at remote_call_flush,

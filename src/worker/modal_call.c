@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WINDOW 100000		/* whatever the service allows */
-
 /* --- life ----------------------------------------------------------------- */
 
 static void
@@ -164,9 +162,8 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 		return true;
 	}
 	mc->window = started.window > 0 ? started.window : DEFAULT_WINDOW;
-	/* what the service says is for synchronous calls */
-	if (mc->window > MAX_WINDOW || mc->async)
-		mc->window = MAX_WINDOW;
+	if (mc->window > mc->call->open.window)
+		mc->window = mc->call->open.window;
 	mc->items.client_retries =
 		started.client_retries && !mc->async && mc->generator == NULL;
 	if (started.has_policy)
@@ -438,7 +435,9 @@ modal_call_open(DispatchCall *call)
 	mc->unary = kind == CALL_REMOTE || kind == CALL_GENERATOR;
 	mc->async = kind == CALL_SPAWN_MAP;
 	mc->follow = kind == CALL_FOLLOW;
-	mc->window = mc->async ? MAX_WINDOW : DEFAULT_WINDOW;
+	mc->window = call->open.window;
+	if (mc->window > DEFAULT_WINDOW && !mc->async)
+		mc->window = DEFAULT_WINDOW; /* until the service has said more */
 	mc->highest = -1;
 	mc->total = -1;
 	buf_init(&mc->call_id, 4096, NULL);

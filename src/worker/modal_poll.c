@@ -99,14 +99,15 @@ modal_call_ensure_poll(ModalCall *mc)
 
 /* An output of an input that we hold; true: the call has ended. */
 static bool
-handle_item_output(ModalCall *mc, CallItem *item, const WireOutput *output)
+handle_item_output(ModalCall *mc, CallItem *item, const WireOutput *output,
+				   double now)
 {
 	CallInput *input = item->payload;
 	int64_t ordinal = input->ordinal;
 	uint32_t attempts = item->retry_count + 1;
 	OutputVerdict verdict =
 		call_state_output(&mc->items, item, output->retry_count,
-						  output->status, monotonic_seconds());
+						  output->status, now);
 
 	if (verdict == OUTPUT_DROP || verdict == OUTPUT_RETRY)
 		return false;
@@ -126,7 +127,7 @@ handle_item_output(ModalCall *mc, CallItem *item, const WireOutput *output)
 }
 
 static bool
-handle_output(ModalCall *mc, const WireOutput *output)
+handle_output(ModalCall *mc, const WireOutput *output, double now)
 {
 	int64_t idx = mc->unary ? 0 : output->idx;
 	CallItem *item;
@@ -143,7 +144,7 @@ handle_output(ModalCall *mc, const WireOutput *output)
 		return true;
 	}
 	item = call_state_find(&mc->items, idx);
-	return item != NULL && handle_item_output(mc, item, output);
+	return item != NULL && handle_item_output(mc, item, output, now);
 }
 
 static void
@@ -154,6 +155,7 @@ on_poll(void *arg, const GrpcResult *result)
 	WireOutput output;
 	bool bad;
 	uint32_t n = 0;
+	double now = monotonic_seconds();
 
 	mc->poll = NULL;
 	if (result->status != GRPC_OK)
@@ -174,7 +176,7 @@ on_poll(void *arg, const GrpcResult *result)
 	while (!mc->stop && wire_next_output(&outputs, &output, &bad))
 	{
 		n++;
-		if (handle_output(mc, &output))
+		if (handle_output(mc, &output, now))
 			return;
 	}
 	if (mc->stop)

@@ -106,10 +106,7 @@ inline_size(const CallInput *input)
 	return input->blob_id != NULL ? 0 : input->len;
 }
 
-/*
- * Will nothing more come until what we have is sent?  The caller waits for
- * results when the window is full, or for less when its memory is.
- */
+/* Will nothing more come until what we have is sent? */
 static bool
 must_flush(const ModalCall *mc)
 {
@@ -118,8 +115,7 @@ must_flush(const ModalCall *mc)
 	if (call->npending > 0)
 		return false;
 	return call->finished ||
-		call->received - call->done >= call->open.window ||
-		(call->done > 0 && call->received - call->done <= mc->nready);
+		call->received - call->done >= call->open.window;
 }
 
 /* How many inputs the next batch has; 0: it is not complete yet. */

@@ -341,18 +341,17 @@ wire_retry(ModalCall *mc, PutRequest *put)
 }
 
 static bool
-item_sent(ModalCall *mc, int64_t idx, Slice token)
+item_sent(ModalCall *mc, int64_t idx, Slice token, double now)
 {
 	CallItem *item = call_state_find(&mc->items, idx);
 
 	return item == NULL ||
-		call_state_sent(&mc->items, item, token.p, token.n,
-						monotonic_seconds());
+		call_state_sent(&mc->items, item, token.p, token.n, now);
 }
 
 /* FunctionPutInputsResponseItem */
 static bool
-read_put_item(ModalCall *mc, const PbField *field)
+read_put_item(ModalCall *mc, const PbField *field, double now)
 {
 	PbReader r;
 	PbField f;
@@ -367,17 +366,17 @@ read_put_item(ModalCall *mc, const PbField *field)
 		else if (f.number == 3 && f.wire == PB_BYTES)
 			token = slice_of(&f);
 	}
-	return !r.bad && item_sent(mc, idx, token);
+	return !r.bad && item_sent(mc, idx, token, now);
 }
 
 /* Tokens in the order of the request. */
 static bool
 read_put_token(ModalCall *mc, const PutRequest *put, uint32_t *n,
-			   const PbField *f)
+			   const PbField *f, double now)
 {
 	uint32_t at = (*n)++;
 
-	return at >= put->n || item_sent(mc, put->idx[at], slice_of(f));
+	return at >= put->n || item_sent(mc, put->idx[at], slice_of(f), now);
 }
 
 bool
@@ -386,6 +385,7 @@ wire_read_put(ModalCall *mc, const PutRequest *put, const GrpcResult *result)
 	PbReader r;
 	PbField f;
 	uint32_t n = 0;
+	double now = monotonic_seconds();
 	bool items = mc->plane == NULL && !put->retry;
 	uint32_t field = 1; /* FunctionPutInputs, FunctionRetryInputs,
 						 * AttemptRetry */
@@ -397,7 +397,8 @@ wire_read_put(ModalCall *mc, const PutRequest *put, const GrpcResult *result)
 	{
 		if (f.number != field || f.wire != PB_BYTES)
 			continue;
-		if (items ? !read_put_item(mc, &f) : !read_put_token(mc, put, &n, &f))
+		if (items ? !read_put_item(mc, &f, now)
+				  : !read_put_token(mc, put, &n, &f, now))
 			return false;
 	}
 	return !r.bad;
