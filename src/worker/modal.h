@@ -73,7 +73,7 @@ typedef struct ModalError
 {
 	const char *sqlstate;
 	bool retryable;
-	const char *hint;	/* a literal, or NULL */
+	const char *hint;	/* NULL for none; must live until modal_fail */
 	char message[1024];
 	char detail[1024];	/* "" for none */
 } ModalError;

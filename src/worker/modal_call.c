@@ -172,6 +172,8 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 		mc->items.initial_delay_ms = started.initial_delay_ms;
 		mc->items.backoff_coefficient = started.backoff_coefficient;
 	}
+	if (mc->plane != NULL && !mc->unary)
+		modal_check_later(mc);
 	modal_call_opened(mc);
 	return false;
 }
@@ -213,6 +215,29 @@ start_request(ModalCall *mc, CallInput *input)
 
 static void lookup(ModalCall *mc);
 
+/* Functions with an input plane may be callable there only. */
+static bool
+is_spawn_refused(const ModalCall *mc, const GrpcResult *result)
+{
+	return mc->async && mc->handle->plane != NULL &&
+		(result->status == GRPC_INVALID_ARGUMENT ||
+		 result->status == GRPC_FAILED_PRECONDITION ||
+		 result->status == GRPC_UNIMPLEMENTED);
+}
+
+static void
+refuse_spawn(ModalCall *mc, const GrpcResult *result)
+{
+	Slice label = mc->call->open.label;
+	ModalError error;
+
+	modal_error_grpc(&error, result, "\"%.*s\" cannot be called in the background",
+					 (int) label.n, label.p);
+	error.sqlstate = MODAL_SQLSTATE_UNSUPPORTED;
+	error.hint = "It is routed to a region of its own, where the service has only calls that are waited for: use modal_remote() or modal_map().";
+	modal_call_fail(mc, &error);
+}
+
 static void
 on_start(void *arg, const GrpcResult *result)
 {
@@ -242,6 +267,11 @@ on_start(void *arg, const GrpcResult *result)
 		lookup(mc);
 		return;
 	}
+	if (is_spawn_refused(mc, result))
+	{
+		refuse_spawn(mc, result);
+		return;
+	}
 	if (result->status != GRPC_OK)
 	{
 		modal_call_fail_grpc(mc, result, "starting the call");
@@ -267,8 +297,6 @@ on_start(void *arg, const GrpcResult *result)
 		modal_call_fail_memory(mc);
 		return;
 	}
-	if (mc->plane != NULL && !mc->unary)
-		modal_check_later(mc);
 	modal_call_pump(mc);
 }
 
@@ -332,14 +360,15 @@ check_handle(ModalCall *mc)
 	Slice label = mc->call->open.label;
 	ModalError error;
 	bool generator = mc->call->open.kind == CALL_GENERATOR;
+	char hint[1024];
 
 	if (handle->web_url[0] != '\0')
 	{
-		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED,
-					"Call it through a foreign server with protocol 'http'; modal_web_url() gives its URL.",
-					"\"%.*s\" is a web function", (int) label.n, label.p);
-		snprintf(error.detail, sizeof(error.detail), "Its URL is %s.",
+		snprintf(hint, sizeof(hint),
+				 "Call it at %s, through a foreign server with protocol 'http' and that URL.",
 				 handle->web_url);
+		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED, hint,
+					"\"%.*s\" is a web function", (int) label.n, label.p);
 	}
 	else if (handle->is_generator && !generator)
 		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED,
