@@ -529,12 +529,25 @@ typedef struct SetState
 	uint32 next;
 } SetState;
 
-/* Make the call; a generator is not known as such before the service says. */
+static void
+set_start(SetState *set, CallKind kind, MemoryContext cxt, const Buf *input)
+{
+	RemoteCallSpec spec;
+
+	typed_site_spec(set->site, kind, &spec);
+	set->call = remote_call_open(cxt, set->site->endpoint, &spec);
+	remote_call_put(set->call, 0, input->data, input->len);
+	remote_call_finish(set->call);
+}
+
+/*
+ * Make the call as that of a generator, which needs its input to begin.  That
+ * the function is none is said before anything is sent to the service.
+ */
 static SetState *
 set_open(FunctionCallInfo fcinfo, MemoryContext cxt)
 {
 	SetState *set = palloc0(sizeof(SetState));
-	RemoteCallSpec spec;
 	Buf input;
 
 	set->site = typed_site_create(cxt, fcinfo->flinfo->fn_oid,
@@ -542,17 +555,13 @@ set_open(FunctionCallInfo fcinfo, MemoryContext cxt)
 	typed_site_connect(set->site);
 	encode_arguments(set->site, fcinfo, &input);
 
-	typed_site_spec(set->site, CALL_GENERATOR, &spec);
-	set->call = remote_call_open(cxt, set->site->endpoint, &spec);
+	set_start(set, CALL_GENERATOR, cxt, &input);
 	set->is_generator = remote_call_wait_opened(set->call)->is_generator;
 	if (!set->is_generator)
 	{
 		remote_call_close(set->call, 0);
-		spec.kind = CALL_REMOTE;
-		set->call = remote_call_open(cxt, set->site->endpoint, &spec);
+		set_start(set, CALL_REMOTE, cxt, &input);
 	}
-	remote_call_put(set->call, 0, input.data, input.len);
-	remote_call_finish(set->call);
 	buf_free(&input);
 	return set;
 }
