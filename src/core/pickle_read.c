@@ -414,13 +414,51 @@ emit_decimal(Emitter *e, const Node *object)
 	return true;
 }
 
-/* The state of a UUID is {"int": n}. */
+static bool
+put_uuid(Emitter *e, const uint8_t bytes[16])
+{
+	cbor_put_tag(e->out, CBOR_TAG_UUID);
+	cbor_put_bytes(e->out, bytes, 16);
+	return true;
+}
+
+/* UUID("digits"), as we write it ourselves; with hyphens or without. */
+static bool
+emit_uuid_of_text(Emitter *e, const Node *text)
+{
+	uint8_t bytes[16] = {0};
+	size_t digits = 0;
+
+	for (uint32_t i = 0; i < text->n; i++)
+	{
+		char c = (char) text->u.p[i];
+		char lower = (char) (c | 0x20);
+		int value = c >= '0' && c <= '9'		   ? c - '0'
+			: lower >= 'a' && lower <= 'f' ? lower - 'a' + 10
+										   : -1;
+
+		if (c == '-')
+			continue;
+		if (value < 0 || digits == 32)
+			return fail(e, "malformed UUID in pickle");
+		bytes[digits / 2] |= (uint8_t) (value << (digits % 2 == 0 ? 4 : 0));
+		digits++;
+	}
+	return digits == 32 ? put_uuid(e, bytes)
+						: fail(e, "malformed UUID in pickle");
+}
+
+/* Python writes no argument, and the state {"int": n}. */
 static bool
 emit_uuid(Emitter *e, const Node *object)
 {
 	const Node *state = node_of(e, object->u.pair.b);
+	NodeId arg = argument(e->m, object, 0);
 	uint8_t bytes[16] = {0};
 	const Node *value = NULL;
+
+	if (arg != 0 && node_of(e, arg)->kind == NODE_TEXT)
+		return emit_uuid_of_text(e, node_of(e, arg));
 
 	if (state->kind == NODE_DICT)
 	{
@@ -451,9 +489,7 @@ emit_uuid(Emitter *e, const Node *object)
 	else
 		return fail(e, "malformed UUID in pickle");
 
-	cbor_put_tag(e->out, CBOR_TAG_UUID);
-	cbor_put_bytes(e->out, bytes, sizeof(bytes));
-	return true;
+	return put_uuid(e, bytes);
 }
 
 /* --- classes by name ------------------------------------------------------------------ */

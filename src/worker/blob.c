@@ -32,6 +32,7 @@
 #define MAX_REPLY (1024 * 1024)
 #define MIN_RATE (64.0 * 1024)	/* bytes per second, for timeouts */
 #define BASE_TIMEOUT 60.0
+#define STALL_S 60				/* without a byte, a transfer is broken off */
 #define MD5_LEN 16
 #define MD5_HEX_LEN 32
 
@@ -309,6 +310,7 @@ send_part(Part *part)
 	spec.body_len = part->n;
 	spec.max_body = MAX_REPLY;
 	spec.timeout_s = transfer_timeout(part->n);
+	spec.stall_s = STALL_S;
 	spec.on_header = on_part_header;
 	spec.on_done = on_part_done;
 	spec.arg = part;
@@ -694,6 +696,7 @@ send_download(void *arg)
 	spec.max_body = FRAME_MAX_PAYLOAD;
 	spec.first_byte_timeout_s = BASE_TIMEOUT;
 	spec.timeout_s = transfer_timeout(FRAME_MAX_PAYLOAD);
+	spec.stall_s = STALL_S;
 	spec.on_done = on_downloaded;
 	spec.arg = download;
 	download->attempts++;

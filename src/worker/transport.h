@@ -91,6 +91,7 @@ typedef struct RequestSpec
 	double timeout_s;		/* whole, from when it is sent; 0: none */
 	double connect_timeout_s;
 	double first_byte_timeout_s; /* 0: none */
+	long stall_s;			/* without a byte of the body, either way; 0: none */
 	bool accept_gzip;
 	/*
 	 * on_header: each header and trailer, name in lower case (may be NULL).

@@ -127,6 +127,8 @@ origin_set_options(const Origin *origin, CURL *easy)
 #endif
 	SET(CURLOPT_PROXY, origin->proxy != NULL ? origin->proxy : "");
 	SET(CURLOPT_NOPROXY, "");
+	/* else a proxy's HTTP/1.1 would be taken for the server's */
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_SSL_VERIFYPEER, origin->config.verify ? 1L : 0L);
 	SET(CURLOPT_SSL_VERIFYHOST, origin->config.verify ? 2L : 0L);
 	if (origin->ca_file != NULL)
@@ -204,6 +206,8 @@ origin_set_request(const Origin *origin, CURL *easy, const RequestSpec *spec)
 	SET(CURLOPT_CONNECTTIMEOUT_MS,
 		spec->connect_timeout_s > 0 ? (long) (spec->connect_timeout_s * 1000)
 									: (long) DEFAULT_CONNECT_TIMEOUT_MS);
+	SET(CURLOPT_LOW_SPEED_LIMIT, spec->stall_s > 0 ? 1L : 0L); /* bytes/s */
+	SET(CURLOPT_LOW_SPEED_TIME, spec->stall_s);
 	return rc == CURLE_OK;
 #undef SET
 }

@@ -193,6 +193,13 @@ test_values(void)
 				"8c05 2d312e3530 85 52 2e", "c4 82 21 3895");
 	check_value("8004 8c04 75756964 8c04 55554944 93 29 81 7d 8c03 696e74"
 				"4b01 73 62 2e", "d825 5000000000000000000000000000000001");
+	/* UUID of its digits, which is how we write it; with hyphens */
+	check_value("8004 8c04 75756964 8c04 55554944 93 8c20"
+				"3030303130323033303430353036303730383039304130623063306430653066"
+				"85 52 2e", "d825 50 000102030405060708090a0b0c0d0e0f");
+	check_value("8004 8c04 75756964 8c04 55554944 93 8c24"
+				"30303031303230332d303430352d303630372d303830392d304130623063306430653066"
+				"85 52 2e", "d825 50 000102030405060708090a0b0c0d0e0f");
 }
 
 static void
@@ -255,6 +262,16 @@ test_bad_values(void)
 	check_bad_value("8004 63 757569640a 555549440a 29 81 7d 62 2e",
 					"malformed UUID in pickle");
 	check_bad_value("8004 63 757569640a 555549440a 29 81 2e",
+					"malformed UUID in pickle");
+	check_bad_value("8004 63 757569640a 555549440a 8c0130 85 52 2e",
+					"malformed UUID in pickle");
+	check_bad_value("8004 63 757569640a 555549440a 8c21"
+					"3030303130323033303430353036303730383039304130623063306430653066"
+					"30 85 52 2e",
+					"malformed UUID in pickle");
+	check_bad_value("8004 63 757569640a 555549440a 8c20"
+					"6730303130323033303430353036303730383039304130623063306430653066"
+					"85 52 2e",
 					"malformed UUID in pickle");
 	check_bad_value("8004 63 646563696d616c0a 446563696d616c0a 8c0178 85 52 2e",
 					"malformed or too large Decimal in pickle");
@@ -354,12 +371,11 @@ write_call(void)
 	return error == NULL;
 }
 
-/* Without UUID, which is written as a call, but read as Python writes it. */
 static bool
 read_value(void)
 {
 	uint8_t in[256];
-	size_t n = from_hex("82 87" SEVEN KEYWORDS, in, sizeof(in));
+	size_t n = from_hex("82 88" SEVEN UUID KEYWORDS, in, sizeof(in));
 	const char *error;
 	Buf pickle;
 	Buf out;
