@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,14 +26,18 @@ typedef Modal__Client__ClassParameterValue ParameterValue;
 static Json *
 parse_object(Slice text)
 {
-	char *copy;
+	struct json_tokener *tokener;
 	Json *json;
 
 	if (text.p == NULL)
 		return json_object_new_object();
-	copy = strndup(text.p, text.n);
-	json = copy != NULL ? json_tokener_parse(copy) : NULL;
-	free(copy);
+	tokener = text.n <= INT_MAX ? json_tokener_new() : NULL;
+	if (tokener == NULL)
+		return NULL;
+	/* else integers that are too large would become the largest */
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	json = json_tokener_parse_ex(tokener, text.p, (int) text.n);
+	json_tokener_free(tokener);
 	if (json != NULL && !json_object_is_type(json, json_type_object))
 	{
 		json_object_put(json);
@@ -95,7 +100,9 @@ set_value(ParameterValue *value, Modal__Client__ParameterType type, Json *json,
 		case TYPE(INT):
 			value->value_oneof_case = VALUE(INT_VALUE);
 			value->int_value = json_object_get_int64(json);
-			return json_object_is_type(json, json_type_int);
+			return json_object_is_type(json, json_type_int) &&
+				(value->int_value < 0 ||
+				 json_object_get_uint64(json) == (uint64_t) value->int_value);
 		case TYPE(BOOL):
 			value->value_oneof_case = VALUE(BOOL_VALUE);
 			value->bool_value = json_object_get_boolean(json);
@@ -262,6 +269,14 @@ get_uint(Json *value, uint32_t min, uint32_t max, uint32_t *to)
 	return true;
 }
 
+static bool
+get_number(Json *value, double *to)
+{
+	*to = json_object_get_double(value);
+	return json_object_is_type(value, json_type_int) ||
+		json_object_is_type(value, json_type_double);
+}
+
 /* x, or [request, limit]; scaled. */
 static bool
 get_range(Json *value, double scale, uint32_t *request, uint32_t *limit)
@@ -278,9 +293,10 @@ get_range(Json *value, double scale, uint32_t *request, uint32_t *limit)
 		first = json_object_array_get_idx(value, 0);
 		second = json_object_array_get_idx(value, 1);
 	}
-	a = json_object_get_double(first) * scale;
-	if (second != NULL)
-		b = json_object_get_double(second) * scale;
+	if (!get_number(first, &a) || (second != NULL && !get_number(second, &b)))
+		return false;
+	a *= scale;
+	b *= scale;
 	if (!(a > 0) || a > UINT32_MAX || (second != NULL && !(b >= a)) ||
 		b > UINT32_MAX)
 		return false;
@@ -341,9 +357,10 @@ get_member(Json *object, const char *name, double dflt, double min, double max,
 {
 	Json *value;
 
-	*to = json_object_object_get_ex(object, name, &value)
-		? json_object_get_double(value)
-		: dflt;
+	*to = dflt;
+	if (json_object_object_get_ex(object, name, &value) &&
+		!get_number(value, to))
+		return false;
 	return *to >= min && *to <= max;
 }
 
@@ -566,6 +583,19 @@ parse_option(BindOptions *options, const char *name, Json *value,
 	return false;
 }
 
+static bool
+check_together(const BindOptions *options, ModalError *error)
+{
+	const Modal__Client__FunctionOptions *message = &options->message;
+
+	if (message->max_concurrent_inputs_opt_case == 0 ||
+		message->target_concurrent_inputs <= message->max_concurrent_inputs)
+		return true;
+	modal_error(error, MODAL_SQLSTATE_REFERENCE, NULL,
+				"function option \"target_inputs\" must not be more than \"max_inputs\"");
+	return false;
+}
+
 bool
 bind_options_parse(BindOptions *options, Slice text, ModalError *error)
 {
@@ -589,7 +619,7 @@ bind_options_parse(BindOptions *options, Slice text, ModalError *error)
 		if (!parse_option(options, iter.key, iter.val, error))
 			return false;
 	}
-	return true;
+	return check_together(options, error);
 }
 
 bool
