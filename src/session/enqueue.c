@@ -98,7 +98,7 @@ make_job(const Endpoint *endpoint, const char *rest)
 
 	job->id = job_store_next_id();
 	job->owner = GetUserId();
-	job->function = endpoint_label(endpoint, rest);
+	job->function = endpoint_reference(endpoint, rest);
 	job->sink.search_path = pstrdup(namespace_search_path);
 	return job;
 }

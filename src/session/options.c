@@ -87,6 +87,7 @@ static const OptionDef option_table[] = {
 	{"ssl_verify", SERVER, FOR_BOTH, OPTION_BOOL, NULL, 0, 0, true, false},
 	{"timeout", SERVER, FOR_HTTP, OPTION_SECONDS, NULL, 0, 86400, false, false},
 	{"url", SERVER, FOR_BOTH, OPTION_URL, NULL, 0, 0, false, false},
+	{"use_os_config", SERVER, FOR_MODAL, OPTION_BOOL, NULL, 0, 0, true, true},
 	{"user_agent", SERVER, FOR_HTTP, OPTION_STRING, NULL, 0, 0, false, false},
 	{"window", SERVER, FOR_BOTH, OPTION_INTEGER, NULL, 1, 100000, false, true},
 	{"basic_credentials", MAPPING, FOR_HTTP, OPTION_STRING, NULL, 0, 0, false, false},
@@ -187,9 +188,8 @@ unknown_option(const char *name, Oid catalog)
 /* --- values -------------------------------------------------------------- */
 
 static void
-check_value(const OptionDef *def, DefElem *elem)
+check_value(const OptionDef *def, const char *value)
 {
-	const char *value = defGetString(elem);
 	const char *error = NULL;
 	bool ignored;
 
@@ -229,6 +229,14 @@ check_value(const OptionDef *def, DefElem *elem)
 		ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 						errmsg("invalid value for option \"%s\"", def->name),
 						errhint("%s", error)));
+}
+
+void
+option_check(const char *name, const char *value)
+{
+	const OptionDef *def = find_option(name, SERVER);
+
+	check_value(def != NULL ? def : find_option(name, MAPPING), value);
 }
 
 /* Options that mean nothing without, or against, another one. */
@@ -281,13 +289,13 @@ modal_batch_validator(PG_FUNCTION_ARGS)
 
 		if (def == NULL)
 			unknown_option(elem->defname, catalog);
-		check_value(def, elem);
+		check_value(def, defGetString(elem));
 		if (def->superuser && !superuser())
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to set option \"%s\"",
 							elem->defname),
-					 errhint("Only superusers may use options that name files, weaken TLS, or redirect connections.")));
+					 errhint("Only superusers may use options that name files, weaken TLS, redirect connections, or lend the server's own credentials.")));
 	}
 	if (catalog == SERVER)
 		check_together(options);

@@ -20,6 +20,7 @@
 #include "nodes/makefuncs.h"
 #include "session/codec.h"
 #include "session/options.h"
+#include "session/os_config.h"
 #include "session/server.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -100,7 +101,8 @@ compare_options(const ListCell *a, const ListCell *b)
 
 /*
  * A user needs a mapping, or one for PUBLIC: a server's own files and
- * environment are never used for somebody who may not read them.
+ * environment are never used for somebody who may not read them, unless a
+ * superuser has said so (use_os_config).
  */
 static List *
 mapping_options(ForeignServer *server, Oid userid, bool needed)
@@ -197,8 +199,12 @@ fill_endpoint(Endpoint *endpoint, ForeignServer *server, Oid userid)
 	endpoint->protocol = http ? ENDPOINT_HTTP : ENDPOINT_MODAL;
 	endpoint->allow_pickle = option_bool(options, "allow_pickle", false);
 	endpoint->window = window != NULL ? pg_strtoint32(window) : 0;
+	endpoint->os_config = option_bool(options, "use_os_config", false);
 	options = list_concat(options,
-						  mapping_options(server, userid, !http));
+						  mapping_options(server, userid,
+										  !http && !endpoint->os_config));
+	if (endpoint->os_config)
+		options = os_config_add(options);
 	if (http)
 	{
 		const char *args = option_value(options, "args");
@@ -280,6 +286,8 @@ endpoint_get_by_server(Oid serverid, Oid userid)
 	entry = hash_search(endpoints, &key, HASH_ENTER, &found);
 	if (!found)
 		entry->endpoint = NULL;
+	if (entry->endpoint != NULL && entry->endpoint->os_config)
+		forget_endpoint(entry);
 	if (entry->endpoint == NULL)
 		make_endpoint(entry);
 	return copy_endpoint(entry->endpoint);
@@ -321,6 +329,12 @@ endpoint_release(Endpoint *endpoint)
 {
 	explicit_bzero(endpoint->options, endpoint->options_len);
 	pfree(endpoint);
+}
+
+char *
+endpoint_reference(const Endpoint *endpoint, const char *rest)
+{
+	return psprintf("%s:%s", endpoint->server_name, rest);
 }
 
 char *

@@ -6,7 +6,8 @@
  *
  * Endpoints are cached by (server, user) and thrown away when the catalog
  * says that the server or the mapping has changed; a caller keeps using the
- * one it has until its call ends.
+ * one it has until its call ends.  With option use_os_config, environment and
+ * file are read for each call.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,6 +44,7 @@ typedef struct Endpoint
 	HttpFormat format;		/* ENDPOINT_HTTP */
 	bool args_as_object;	/* HTTP_JSON: keys are argument names */
 	bool allow_pickle;
+	bool os_config;			/* option use_os_config: not cached */
 	uint32 window;			/* server option, 0: modal_batch.window */
 	/* options of server and mapping as the dispatcher wants them: a list of
 	 * frame_put_option() pairs, sorted by name.  Holds secrets: never show. */
@@ -63,7 +65,9 @@ extern Endpoint *endpoint_get_by_server(Oid serverid, Oid userid);
 /* Free the copy now, secrets wiped; resetting its context does as well. */
 extern void endpoint_release(Endpoint *endpoint);
 
-/* What views and errors call a function: "server:reference". */
+/* The whole reference again, options included: for job rows. */
+extern char *endpoint_reference(const Endpoint *endpoint, const char *rest);
+/* What views and errors call a function: "server:reference", no options. */
 extern char *endpoint_label(const Endpoint *endpoint, const char *rest);
 
 #endif /* MODAL_SESSION_SERVER_H */

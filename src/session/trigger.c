@@ -354,7 +354,7 @@ make_collector(Oid target, char **args)
 	owner_enter(&scope, collector->job.owner, NULL);
 	endpoint = endpoint_get(args[0], collector->job.owner, &rest);
 	owner_leave(&scope);
-	collector->job.function = endpoint_label(endpoint, rest);
+	collector->job.function = endpoint_reference(endpoint, rest);
 	endpoint_release(endpoint);
 	dlist_push_tail(&collectors, &collector->node);
 	return collector;

@@ -106,6 +106,7 @@ def main():
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
         "json_split": [text.encode() for text in JSON],
+        "modal_config": [b'[default]\ntoken_id = "ak-1"\n# x\n[w]\nactive = true\na = \'b\'\nc = "\\u00fc\\n"\n'],
         "option_value": [text.encode() for text in OPTIONS],
         "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
                            for protocol in (2, 4, 5)],
