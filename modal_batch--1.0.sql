@@ -116,6 +116,75 @@ COMMENT ON FUNCTION modal_web_url(text) IS
 	'the URL of a web function, NULL when the function is not one';
 
 -- ---------------------------------------------------------------------------
+-- Remote calls started elsewhere (docs/functions.md)
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION modal_function_call(
+	call text,
+	OUT call_id text, OUT function_id text, OUT app_id text,
+	OUT created_at timestamptz, OUT inputs bigint, OUT pending bigint,
+	OUT succeeded bigint, OUT failed bigint, OUT timed_out bigint,
+	OUT cancelled bigint, OUT dashboard_url text)
+	RETURNS record LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_function_call(text) IS
+	'a remote call by its id ([server:]fc-...): how many inputs it has, and how far they are';
+
+CREATE FUNCTION modal_function_call_get(
+	call text, index bigint DEFAULT 0, timeout interval DEFAULT NULL)
+	RETURNS jsonb LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000
+	AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_function_call_get(text, bigint, interval) IS
+	'waits for one result of a remote call, by the index of its input; NULL when there is none in time';
+
+CREATE FUNCTION modal_function_call_results(
+	call text, first bigint DEFAULT 0, last bigint DEFAULT NULL,
+	wait boolean DEFAULT true, on_error text DEFAULT 'raise',
+	OUT ordinal bigint, OUT result jsonb, OUT error jsonb)
+	RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 100
+	AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_function_call_results(text, bigint, bigint, boolean, text) IS
+	'the results of a remote call in the order of its inputs; without wait, those that are there now';
+
+CREATE FUNCTION modal_function_call_gather(
+	VARIADIC calls text[],
+	OUT call text, OUT ordinal bigint, OUT result jsonb, OUT error jsonb)
+	RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 100
+	AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_function_call_gather(text[]) IS
+	'waits for several remote calls at once and returns their results, call after call';
+
+CREATE FUNCTION modal_function_call_cancel(
+	call text, terminate_containers boolean DEFAULT false)
+	RETURNS void LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_function_call_cancel(text, boolean) IS
+	'ends a remote call; its unfinished inputs fail';
+
+CREATE FUNCTION modal_batch.function_call_graph(call text)
+	RETURNS jsonb LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'modal_function_call_graph';
+COMMENT ON FUNCTION modal_batch.function_call_graph(text) IS
+	'for modal_function_call_graph';
+
+CREATE FUNCTION modal_function_call_graph(call text)
+	RETURNS TABLE (input_id text, call_id text, parent_input_id text,
+		module text, function text, status text, task_id text)
+	LANGUAGE sql VOLATILE STRICT PARALLEL RESTRICTED
+BEGIN ATOMIC
+	SELECT i.input_id, c.call_id, c.parent_input_id, c.module, c.function,
+		i.status, i.task_id
+	FROM modal_batch.function_call_graph(modal_function_call_graph.call) AS g(graph)
+		CROSS JOIN LATERAL jsonb_to_recordset(g.graph->'calls')
+			AS c(call_id text, parent_input_id text, module text, function text)
+		JOIN LATERAL jsonb_to_recordset(g.graph->'inputs')
+			AS i(input_id text, call_id text, status text, task_id text)
+			ON i.call_id = c.call_id;
+END;
+COMMENT ON FUNCTION modal_function_call_graph(text) IS
+	'the inputs of a remote call and of the calls that they made in their turn: parent_input_id is the input that made a call';
+
+-- ---------------------------------------------------------------------------
 -- Seeing (docs/functions.md)
 -- ---------------------------------------------------------------------------
 

@@ -110,6 +110,8 @@ typedef enum PayloadFormat
 #define CALL_DISCARD 2			 /* outputs are wanted without their data */
 #define CALL_ORDERED 4			 /* the reader wants them by ordinal: when not
 								  * all can be fetched, fetch the lowest first */
+#define CALL_AVAILABLE 8		 /* FOLLOW: only what is there now, up to the
+								  * first output that is not */
 
 typedef struct CallOpen
 {

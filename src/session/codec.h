@@ -82,6 +82,8 @@ extern char *remote_text(Slice text);
 
 /* The jsonb shape of a failed input, the same everywhere (DESIGN §5). */
 extern Jsonb *error_to_jsonb(const FrameOutput *out);
+/* What argument on_error says: "raise" or "return"; else 22023. */
+extern bool on_error_raises(text *on_error);
 /* Raise a failed input as an error; function label and ordinal in CONTEXT. */
 pg_noreturn extern void error_raise(const FrameOutput *out, const char *label);
 

@@ -94,6 +94,20 @@ error_to_jsonb(const FrameOutput *out)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+bool
+on_error_raises(text *on_error)
+{
+	char *value = text_to_cstring(on_error);
+
+	if (strcmp(value, "raise") == 0)
+		return true;
+	if (strcmp(value, "return") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid value for on_error: \"%s\"", value),
+						errhint("Valid values are \"raise\" and \"return\".")));
+	return false;
+}
+
 void
 error_raise(const FrameOutput *out, const char *label)
 {

@@ -7,18 +7,17 @@
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "core/json_split.h"
 #include "errors.h"
 #include "funcapi.h"
 #include "guc.h"
 #include "session/codec.h"
+#include "session/control.h"
 #include "session/remote_call.h"
 #include "session/server.h"
 #include "shmem.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
 PG_FUNCTION_INFO_V1(modal_remote);
 PG_FUNCTION_INFO_V1(modal_call);
@@ -60,18 +59,11 @@ encode_variadic(FunctionCallInfo fcinfo, const Endpoint *endpoint, Buf *payload)
 	arg_encode(enc, payload, values, nulls);
 }
 
-static PayloadFormat
-input_format(const Endpoint *endpoint)
-{
-	return endpoint->protocol == ENDPOINT_HTTP ? PAYLOAD_JSON : PAYLOAD_CBOR;
-}
-
 static Jsonb *
 call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload)
 {
 	RemoteCallSpec spec = {.kind = CALL_REMOTE,
 						   .reference = rest,
-						   .input_format = input_format(endpoint),
 						   .last_ordinal = -1,
 						   .total_inputs = 1};
 	FrameOutput out;
@@ -79,74 +71,6 @@ call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload)
 	remote_call_once(CurrentMemoryContext, endpoint, &spec, payload->data,
 					 payload->len, &out);
 	return result_to_jsonb(out.format, out.data.p, out.data.n);
-}
-
-/* A question to the service; the answer is a JSON object. */
-static Jsonb *
-control(const Endpoint *endpoint, const char *rest, ControlOp op,
-		const char *request)
-{
-	RemoteCallSpec spec = {.kind = CALL_CONTROL,
-						   .op = op,
-						   .reference = rest,
-						   .input_format = input_format(endpoint),
-						   .request = request};
-	RemoteCall *call =
-		remote_call_open(CurrentMemoryContext, endpoint, &spec);
-	FrameOutput out;
-	Jsonb *answer;
-
-	remote_call_finish(call);
-	if (remote_call_next(call, &out) != REMOTE_CALL_OUTPUT)
-		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-						errmsg("the service did not answer")));
-	if (!out.ok)
-		error_raise(&out, remote_call_label(call));
-	answer = result_to_jsonb(out.format, out.data.p, out.data.n);
-	remote_call_close(call, 0);
-	return answer;
-}
-
-/* A member of a control answer as text; NULL when absent or null. */
-static char *
-member_text(Jsonb *answer, const char *name)
-{
-	JsonbValue key = {.type = jbvString};
-	JsonbValue *v;
-
-	key.val.string.val = (char *) name;
-	key.val.string.len = strlen(name);
-	v = findJsonbValueFromContainer(&answer->root, JB_FOBJECT, &key);
-	if (v == NULL)
-		return NULL;
-	switch (v->type)
-	{
-		case jbvString:
-			return pnstrdup(v->val.string.val, v->val.string.len);
-		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(
-				numeric_out, NumericGetDatum(v->val.numeric)));
-		case jbvBool:
-			return pstrdup(v->val.boolean ? "true" : "false");
-		default:
-			return NULL;
-	}
-}
-
-/* The members that name the result's columns, as a row of its type. */
-static Datum
-answer_row(FunctionCallInfo fcinfo, Jsonb *answer)
-{
-	TupleDesc desc;
-	char **texts;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	texts = palloc0(desc->natts * sizeof(char *));
-	for (int i = 0; i < desc->natts; i++)
-		texts[i] = member_text(answer, NameStr(TupleDescAttr(desc, i)->attname));
-	return HeapTupleGetDatum(
-		BuildTupleFromCStrings(TupleDescGetAttInMetadata(desc), texts));
 }
 
 /* --- calls ---------------------------------------------------------------- */
@@ -203,7 +127,6 @@ modal_remote_gen(PG_FUNCTION_ARGS)
 		buf_init(&payload, (Size) modal_max_payload_kb * 1024, buf_palloc);
 		encode_variadic(fcinfo, endpoint, &payload);
 		spec.reference = rest;
-		spec.input_format = input_format(endpoint);
 		call = remote_call_open(funcctx->multi_call_memory_ctx, endpoint, &spec);
 		remote_call_put(call, 0, payload.data, payload.len);
 		remote_call_finish(call);
@@ -236,7 +159,7 @@ modal_ping(PG_FUNCTION_ARGS)
 		endpoint_get(psprintf("%s:", server), GetUserId(), &rest);
 
 	PG_RETURN_DATUM(
-		answer_row(fcinfo, control(endpoint, rest, CONTROL_PING, NULL)));
+		control_row(fcinfo, control_ask(endpoint, rest, CONTROL_PING, NULL)));
 }
 
 Datum
@@ -247,7 +170,7 @@ modal_current_stats(PG_FUNCTION_ARGS)
 		endpoint_get(reference_argument(fcinfo), GetUserId(), &rest);
 
 	PG_RETURN_DATUM(
-		answer_row(fcinfo, control(endpoint, rest, CONTROL_STATS, NULL)));
+		control_row(fcinfo, control_ask(endpoint, rest, CONTROL_STATS, NULL)));
 }
 
 Datum
@@ -273,8 +196,8 @@ modal_update_autoscaler(PG_FUNCTION_ARGS)
 					   names[i], PG_GETARG_INT32(i + 1));
 		}
 	buf_put_u8(&request, '}');
-	PG_RETURN_JSONB_P(control(endpoint, rest, CONTROL_AUTOSCALER,
-							  buf_cstr(&request)));
+	PG_RETURN_JSONB_P(control_ask(endpoint, rest, CONTROL_AUTOSCALER,
+								  buf_cstr(&request)));
 }
 
 Datum
@@ -283,8 +206,8 @@ modal_web_url(PG_FUNCTION_ARGS)
 	const char *rest;
 	Endpoint *endpoint =
 		endpoint_get(reference_argument(fcinfo), GetUserId(), &rest);
-	char *url =
-		member_text(control(endpoint, rest, CONTROL_LOOKUP, NULL), "web_url");
+	char *url = control_member(
+		control_ask(endpoint, rest, CONTROL_LOOKUP, NULL), "web_url");
 
 	if (url == NULL || url[0] == '\0')
 		PG_RETURN_NULL();

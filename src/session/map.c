@@ -450,20 +450,6 @@ run_query(MapState *map, const char *query)
 	SPI_finish();
 }
 
-static bool
-argument_raises(FunctionCallInfo fcinfo, int argno)
-{
-	char *on_error = text_to_cstring(PG_GETARG_TEXT_PP(argno));
-
-	if (strcmp(on_error, "raise") == 0)
-		return true;
-	if (strcmp(on_error, "return") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid value for on_error: \"%s\"", on_error),
-						errhint("Valid values are \"raise\" and \"return\".")));
-	return false;
-}
-
 static void
 check_no_nulls(FunctionCallInfo fcinfo)
 {
@@ -536,7 +522,7 @@ modal_map_query(PG_FUNCTION_ARGS)
 	map = create_map(fcinfo, 2);
 	set_keys(map, PG_GETARG_ARRAYTYPE_P(3));
 	map->ordered = PG_GETARG_BOOL(4);
-	map->raise = argument_raises(fcinfo, 5);
+	map->raise = on_error_raises(PG_GETARG_TEXT_PP(5));
 	set_result(map, fcinfo);
 	run_query(map, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	return (Datum) 0;
@@ -555,7 +541,7 @@ modal_map_array(PG_FUNCTION_ARGS)
 	check_no_nulls(fcinfo);
 	map = create_map(fcinfo, 2);
 	map->ordered = PG_GETARG_BOOL(3);
-	map->raise = argument_raises(fcinfo, 4);
+	map->raise = on_error_raises(PG_GETARG_TEXT_PP(4));
 	set_result(map, fcinfo);
 
 	/* As if the elements were the rows of a query with one column. */
@@ -578,7 +564,7 @@ modal_for_each(PG_FUNCTION_ARGS)
 
 	check_no_nulls(fcinfo);
 	map = create_map(fcinfo, 2);
-	map->raise = argument_raises(fcinfo, 3);
+	map->raise = on_error_raises(PG_GETARG_TEXT_PP(3));
 	map->discard = true;
 	run_query(map, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_INT64(map->finished);

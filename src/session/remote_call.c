@@ -279,7 +279,8 @@ fill_open(CallOpen *open, const RemoteCall *call, const Endpoint *endpoint,
 		: endpoint->protocol == ENDPOINT_MODAL	 ? PAYLOAD_CBOR
 												 : PAYLOAD_JSON;
 	open->flags = (spec->return_exceptions ? CALL_RETURN_EXCEPTIONS : 0) |
-		(spec->discard ? CALL_DISCARD : 0) | (spec->ordered ? CALL_ORDERED : 0);
+		(spec->discard ? CALL_DISCARD : 0) | (spec->ordered ? CALL_ORDERED : 0) |
+		(spec->available ? CALL_AVAILABLE : 0);
 	open->window = call->window;
 	open->output_budget = call->window_bytes;
 	open->deadline_ms = spec->deadline_ms;

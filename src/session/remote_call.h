@@ -30,6 +30,7 @@ typedef struct RemoteCallSpec
 	bool ordered;				/* hand out outputs by ordinal, from
 								 * first_ordinal */
 	bool return_exceptions;
+	bool available;				/* FOLLOW: only what is there now */
 	bool discard;
 	int window;					/* 0: server option, else modal_batch.window */
 	bool put_ahead;				/* a caller that can, puts more than the window:

@@ -9,9 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/modal.pb-c.h"
 #include "worker/modal.h"
+
+/* Where Modal shows any object by its id. */
+#define DASHBOARD_URL "https://modal.com/id/"
+#define MAX_UNIX_SECONDS 253402300800.0 /* year 10000 */
 
 typedef struct json_object Json;
 
@@ -126,7 +131,7 @@ take_reply(Control *control, const GrpcResult *result,
 
 	control->grpc = NULL;
 	if (result->status == GRPC_NOT_FOUND && control->call_id != NULL)
-		modal_error(&error, MODAL_SQLSTATE_NOT_FOUND, NULL,
+		modal_error(&error, MODAL_SQLSTATE_GONE, NULL,
 					"remote call \"%s\" does not exist", control->call_id);
 	else if (result->status != GRPC_OK)
 		modal_error_grpc(&error, result, "the request to the service failed");
@@ -350,6 +355,24 @@ add_total(Json *to, const char *name,
 	add_int(to, name, category != NULL ? category->total : 0);
 }
 
+/* Unix seconds, as a timestamp can be written; nothing when not known. */
+static void
+add_time(Json *to, const char *name, double seconds)
+{
+	char text[64];
+	time_t whole;
+	struct tm tm;
+
+	if (!(seconds > 0 && seconds < MAX_UNIX_SECONDS))
+		return;
+	whole = (time_t) seconds;
+	gmtime_r(&whole, &tm);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ",
+			 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+			 tm.tm_min, tm.tm_sec, (int) ((seconds - whole) * 1e6));
+	add_string(to, name, text);
+}
+
 static void
 on_call_info(void *arg, const GrpcResult *result)
 {
@@ -364,12 +387,13 @@ on_call_info(void *arg, const GrpcResult *result)
 	info = reply->info;
 	if (info != NULL)
 	{
-		add_int(control->answer, "total_inputs", info->total_inputs);
-		add_double(control->answer, "created_at", info->created_at);
+		if (info->total_inputs > 0)
+			add_int(control->answer, "inputs", info->total_inputs);
+		add_time(control->answer, "created_at", info->created_at);
 		add_total(control->answer, "pending", info->pending_inputs);
 		add_total(control->answer, "succeeded", info->succeeded_inputs);
 		add_total(control->answer, "failed", info->failed_inputs);
-		add_total(control->answer, "timeout", info->timeout_inputs);
+		add_total(control->answer, "timed_out", info->timeout_inputs);
 		add_total(control->answer, "cancelled", info->cancelled_inputs);
 	}
 	modal__client__function_call_get_info_response__free_unpacked(reply, NULL);
@@ -385,11 +409,14 @@ on_call_found(void *arg, const GrpcResult *result)
 		&modal__client__function_call_from_id_response__descriptor);
 	Modal__Client__FunctionCallGetInfoRequest request =
 		MODAL__CLIENT__FUNCTION_CALL_GET_INFO_REQUEST__INIT;
+	char url[256];
 
 	if (reply == NULL)
 		return;
-	add_string(control->answer, "remote_call_id", reply->function_call_id);
-	add_int(control->answer, "num_inputs", reply->num_inputs);
+	snprintf(url, sizeof(url), DASHBOARD_URL "%s", control->call_id);
+	add_string(control->answer, "call_id", control->call_id);
+	add_string(control->answer, "dashboard_url", url);
+	add_int(control->answer, "inputs", reply->num_inputs);
 	request.function_call_id = control->call_id;
 	if (reply->metadata != NULL)
 	{
@@ -400,6 +427,19 @@ on_call_found(void *arg, const GrpcResult *result)
 	}
 	send(control, "FunctionCallGetInfo", &request.base, on_call_info);
 	modal__client__function_call_from_id_response__free_unpacked(reply, NULL);
+}
+
+/* GenericResult.GenericStatus; an input without a result is pending. */
+static const char *
+status_name(size_t status)
+{
+	static const char *const names[] = {
+		"pending",	"success",		"failure",
+		"terminated", "timeout",	"init_failure",
+		"internal_failure", "idle_timeout", "memory_eviction"};
+
+	return status < sizeof(names) / sizeof(names[0]) ? names[status]
+													 : "unknown";
 }
 
 static void
@@ -421,8 +461,8 @@ on_call_graph(void *arg, const GrpcResult *result)
 		Json *to = json_object_new_object();
 
 		add_string(to, "input_id", from->input_id);
-		add_int(to, "status", from->status);
-		add_string(to, "function_call_id", from->function_call_id);
+		add_string(to, "status", status_name(from->status));
+		add_string(to, "call_id", from->function_call_id);
 		add_string(to, "task_id", from->task_id);
 		json_object_array_add(inputs, to);
 	}
@@ -433,14 +473,15 @@ on_call_graph(void *arg, const GrpcResult *result)
 			reply->function_calls[i];
 		Json *to = json_object_new_object();
 
-		add_string(to, "function_call_id", from->function_call_id);
-		add_string(to, "parent_input_id", from->parent_input_id);
-		add_string(to, "function_name", from->function_name);
-		add_string(to, "module_name", from->module_name);
+		add_string(to, "call_id", from->function_call_id);
+		if (from->parent_input_id[0] != '\0')
+			add_string(to, "parent_input_id", from->parent_input_id);
+		add_string(to, "module", from->module_name);
+		add_string(to, "function", from->function_name);
 		json_object_array_add(calls, to);
 	}
 	json_object_object_add(control->answer, "inputs", inputs);
-	json_object_object_add(control->answer, "function_calls", calls);
+	json_object_object_add(control->answer, "calls", calls);
 	modal__client__function_get_call_graph_response__free_unpacked(reply, NULL);
 	answer(control);
 }

@@ -6,7 +6,7 @@
  *
  * As Modal's own clients do it: ask for a range of indexes, take what is
  * there from its beginning without a gap, and wait for the first one that is
- * not there yet.
+ * not there yet (or end there, if only what is available is wanted).
  *
  *-------------------------------------------------------------------------
  */
@@ -118,7 +118,9 @@ on_outputs(void *arg, const GrpcResult *result)
 		}
 		any |= found;
 	}
-	if (!any && mc->follow_wait && reply.unfinished == 0)
+	if (!any && (mc->call->open.flags & CALL_AVAILABLE))
+		mc->stop = true;
+	else if (!any && mc->follow_wait && reply.unfinished == 0)
 	{
 		modal_error(&error, MODAL_SQLSTATE_GONE,
 					"The service keeps results for a limited time.",
