@@ -18,6 +18,7 @@
 #include "blobs.h"
 #include "faults.h"
 #include "journal.h"
+#include "options.h"
 #include "pb.h"
 #include "util.h"
 
@@ -105,7 +106,8 @@ static void
 store_large_result(const Call *call, const ExecutionResult *result,
 				   char *blob_id)
 {
-	size_t limit = call->async ? MAX_INLINE_ASYNC : MAX_INLINE_SYNC;
+	size_t limit = (size_t) (call->async ? options.max_async_inline
+										: options.max_inline);
 
 	blob_id[0] = '\0';
 	if (result->data_len > limit)
@@ -398,7 +400,7 @@ execution_yield(Execution *execution, const void *data, size_t len)
 									sizeof(Chunk));
 	chunk = &call->chunks[call->n_chunks++];
 	*chunk = (Chunk){.format = execution->format, .len = len};
-	if (len > MAX_INLINE_SYNC)
+	if (len > (size_t) options.max_inline)
 	{
 		chunk->blob_id = xmalloc(BLOB_ID_SIZE);
 		blob_write(chunk->blob_id, data, len);

@@ -15,9 +15,8 @@
 #include "util.h"
 
 #define BLOB_ID_SIZE 28
-#define BLOB_PART_SIZE (8 * 1024 * 1024) /* of a multipart upload */
 #define MAX_BLOB_SIZE ((int64_t) 4 * 1024 * 1024 * 1024)
-#define MAX_BLOB_PARTS (MAX_BLOB_SIZE / BLOB_PART_SIZE)
+#define MAX_BLOB_PARTS 10000
 
 extern void blobs_init(const char *state_dir);
 extern void blob_new_id(char *out);

@@ -243,12 +243,16 @@ raw(Run *run)
 		run_succeed_raw(run, bytes, len);
 }
 
-/* def count(n, delay=0): n items, 0 to n - 1, with seconds between them */
+/*
+ * def count(n, delay=0, size=0): n items, 0 to n - 1, with seconds between
+ * them; with a size, bytes objects of that length instead of numbers
+ */
 static void
 count(Run *run)
 {
 	Item item;
 	int64_t n;
+	int64_t size = 0;
 	double delay = 0;
 
 	if (!run_argument(run, 0, "n", &item))
@@ -265,7 +269,13 @@ count(Run *run)
 		run_raise(run, "ValueError", "delay must be non-negative");
 		return;
 	}
-	run_generate(run, 0, n, delay);
+	if (arguments_get(&run->arguments, 2, "size", &item) &&
+		(!item_int(item, &size) || size < 0 || size > MAX_LARGE))
+	{
+		run_raise(run, "ValueError", "size must be from 0 to %d", MAX_LARGE);
+		return;
+	}
+	run_generate(run, 0, n, delay, (size_t) size);
 }
 
 /* --- class Counter ------------------------------------------------------- */
@@ -365,7 +375,7 @@ counter_upto(Run *run)
 		run_raise(run, "TypeError", "end must be an int, not %s",
 				  item_type(item));
 	else
-		run_generate(run, counter_start(counter_of(run)), end, 0);
+		run_generate(run, counter_start(counter_of(run)), end, 0, 0);
 }
 
 /* --- the table ----------------------------------------------------------- */
@@ -406,6 +416,19 @@ static const struct
 
 #define N_BUILTINS ((int) (sizeof(builtins) / sizeof(builtins[0])))
 #define N_FUNCTIONS (N_BUILTINS - 3) /* that are no methods */
+
+/* As if deployed long ago: they take and return pickles only. */
+static const struct
+{
+	const char *name;
+	int target;
+} old_builtins[] = {
+	{"old_echo", 0},
+	{"old_fail", 3},
+	{"old_types", 10},
+	{"old_raw", 11},
+	{"old_count", 12},
+};
 
 static const Method counter_methods[] = {
 	{"describe", N_FUNCTIONS, false},
@@ -469,8 +492,8 @@ add(int target, const char *name, const char *region)
 void
 builtin_init(void)
 {
-	Function old = {.app = APP, .name = "old_echo", .pickle_only = true,
-					.executor = &builtin_executor, .target = 0};
+	Function old = {.app = APP, .pickle_only = true,
+					.executor = &builtin_executor};
 	Function web = {.app = APP, .name = "web", .web_url = WEB_URL,
 					.executor = &builtin_executor, .target = 0};
 	Function counter = {
@@ -492,7 +515,13 @@ builtin_init(void)
 		if (builtins[i].flags & ALSO_ON_PLANE)
 			add(i, xasprintf("%s_input_plane", builtins[i].name), REGION);
 	}
-	function_add(&old);
+	for (size_t i = 0; i < sizeof(old_builtins) / sizeof(old_builtins[0]); i++)
+	{
+		old.name = old_builtins[i].name;
+		old.target = old_builtins[i].target;
+		old.generator = builtins[old.target].flags & GENERATOR;
+		function_add(&old);
+	}
 	function_add(&web);
 	function_add(&counter);
 }

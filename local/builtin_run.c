@@ -28,6 +28,7 @@ typedef struct Wait
 	int64_t next;
 	int64_t end;
 	double delay;
+	size_t size; /* of items that are bytes; 0: they are numbers */
 	struct Wait *prev_wait;
 	struct Wait *next_wait;
 } Wait;
@@ -262,14 +263,23 @@ run_wait_then_succeed(Run *run, double seconds, Item value)
 }
 
 static void
-yield_one(Execution *execution, int64_t value)
+yield_one(Execution *execution, int64_t value, size_t size)
 {
 	Buf item;
 	Buf pickle;
 
 	buf_init(&item, 0, xbuf_realloc);
 	buf_init(&pickle, 0, xbuf_realloc);
-	cbor_put_int(&item, value);
+	if (size == 0)
+		cbor_put_int(&item, value);
+	else
+	{
+		uint8_t *bytes = xmalloc(size);
+
+		memset(bytes, (uint8_t) value, size);
+		cbor_put_bytes(&item, bytes, size);
+		free(bytes);
+	}
 	if (execution->format != FORMAT_PICKLE)
 		execution_yield(execution, item.data, item.len);
 	else if (pickle_item(&pickle, item.data, item.len) == NULL)
@@ -294,19 +304,20 @@ generate(void *arg)
 			execution_done(execution, &done);
 			return;
 		}
-		yield_one(execution, wait->next++);
+		yield_one(execution, wait->next++, wait->size);
 	} while (wait->delay == 0);
 	loop_set_timer(&wait->timer, wait->delay, generate, wait);
 }
 
 void
-run_generate(Run *run, int64_t start, int64_t end, double delay)
+run_generate(Run *run, int64_t start, int64_t end, double delay, size_t size)
 {
 	Wait *wait = wait_create(run->execution);
 
 	wait->next = start;
 	wait->end = end;
 	wait->delay = delay;
+	wait->size = size;
 	generate(wait);
 }
 

@@ -43,7 +43,11 @@ extern void run_raise(Run *run, const char *type, const char *fmt, ...)
 extern void run_end_by_platform(Run *run, ResultStatus status,
 								const char *text);
 extern void run_wait_then_succeed(Run *run, double seconds, Item value);
-/* Yield the integers from start to end - 1. */
-extern void run_generate(Run *run, int64_t start, int64_t end, double delay);
+/*
+ * Yield the integers from start to end - 1, with seconds between them; or,
+ * with a size, bytes objects of that length.
+ */
+extern void run_generate(Run *run, int64_t start, int64_t end, double delay,
+						 size_t size);
 
 #endif /* MODAL_LOCAL_BUILTIN_RUN_H */

@@ -19,8 +19,6 @@
 #define MAX_INPUTS_OUTSTANDING 1000	   /* of a synchronous call */
 #define MAX_INPUTS_PENDING 1000000	   /* of an asynchronous call */
 #define MAX_INPUT_INDEX ((1 << 24) - 1)
-#define MAX_INLINE_SYNC (2 * 1024 * 1024)
-#define MAX_INLINE_ASYNC (8 * 1024)
 #define MAX_UNREAD_BYTES (256 * 1024 * 1024) /* outputs of a call */
 
 typedef struct Call Call;

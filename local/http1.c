@@ -56,6 +56,7 @@ typedef struct Http1
 	int fd; /* of the file read or written; -1: none */
 	EVP_MD_CTX *md5;
 	int64_t file_left;
+	bool cut; /* and then the connection ends, too early */
 } Http1;
 
 /* --- replies ------------------------------------------------------------- */
@@ -174,11 +175,10 @@ begin_download(Http1 *http, const Fault *fault)
 			   "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n"
 			   "Content-Type: application/octet-stream\r\n\r\n",
 			   (long long) http->file_left);
-	if (fault->truncate)
+	http->cut = fault->truncate;
+	if (http->cut)
 		http->file_left /= 2;
-	http->state = SEND_FILE;
-	if (fault->truncate && http->file_left == 0)
-		http->state = CLOSING;
+	http->state = http->cut && http->file_left == 0 ? CLOSING : SEND_FILE;
 	conn_wants_write(http->conn);
 }
 
@@ -417,7 +417,7 @@ http1_produce(void *session, Buf *out, size_t room)
 			continue;
 		}
 		/* A file that ends early cannot be told but by ending, too. */
-		http->state = http->file_left > 0 ? CLOSING : READ_HEAD;
+		http->state = http->file_left > 0 || http->cut ? CLOSING : READ_HEAD;
 		forget_request(http);
 		process(http);
 	}

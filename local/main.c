@@ -31,6 +31,7 @@
 #define DEFAULT_PORT 9443
 #define DEFAULT_TOKEN_ID "ak-local"
 #define DEFAULT_TOKEN_SECRET "as-local"
+#define MAX_INLINE_OPTION (100 * 1024 * 1024)
 #define IDLE_CHECKS 10 /* in the time allowed */
 
 Options options = {
@@ -38,6 +39,9 @@ Options options = {
 	.port = DEFAULT_PORT,
 	.workers = 2,
 	.concurrency = 1,
+	.max_inline = 2 * 1024 * 1024,
+	.max_async_inline = 8 * 1024,
+	.max_part = 8 * 1024 * 1024,
 };
 
 static LoopTimer idle_timer;
@@ -62,6 +66,11 @@ static const char usage[] =
 	"  --faults FILE       misbehave as FILE says; read again on SIGHUP\n"
 	"  --secret NAME:VARIABLE=VALUE   a secret for options of functions\n"
 	"  --volume NAME       likewise, a volume\n"
+	"  --max-inline BYTES        larger arguments and results are blobs (2097152)\n"
+	"  --max-async-inline BYTES  the same, of asynchronous calls (8192)\n"
+	"  --max-part BYTES    blobs of more than twice that are uploaded in parts\n"
+	"                      of that size (8388608)\n"
+	"  --blob-fields OLD|NEW|BOTH  which fields BlobCreate answers with (BOTH)\n"
 	"  --exit-with-parent  exit when the process that started it does\n"
 	"  --idle-limit SECS   exit after so long without a connection\n"
 	"  --help              show this and exit\n"
@@ -82,6 +91,10 @@ enum
 	OPT_FAULTS,
 	OPT_SECRET,
 	OPT_VOLUME,
+	OPT_MAX_INLINE,
+	OPT_MAX_ASYNC_INLINE,
+	OPT_MAX_PART,
+	OPT_BLOB_FIELDS,
 	OPT_PARENT,
 	OPT_IDLE,
 	OPT_HELP
@@ -98,6 +111,10 @@ static const struct option long_options[] = {
 	{"faults", required_argument, NULL, OPT_FAULTS},
 	{"secret", required_argument, NULL, OPT_SECRET},
 	{"volume", required_argument, NULL, OPT_VOLUME},
+	{"max-inline", required_argument, NULL, OPT_MAX_INLINE},
+	{"max-async-inline", required_argument, NULL, OPT_MAX_ASYNC_INLINE},
+	{"max-part", required_argument, NULL, OPT_MAX_PART},
+	{"blob-fields", required_argument, NULL, OPT_BLOB_FIELDS},
 	{"exit-with-parent", no_argument, NULL, OPT_PARENT},
 	{"idle-limit", required_argument, NULL, OPT_IDLE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -155,6 +172,25 @@ parse_options(int argc, char **argv)
 				break;
 			case OPT_VOLUME:
 				volume_define(optarg);
+				break;
+			case OPT_MAX_INLINE:
+				options.max_inline =
+					integer_option("max-inline", 0, MAX_INLINE_OPTION);
+				break;
+			case OPT_MAX_ASYNC_INLINE:
+				options.max_async_inline =
+					integer_option("max-async-inline", 0, MAX_INLINE_OPTION);
+				break;
+			case OPT_MAX_PART:
+				options.max_part =
+					integer_option("max-part", 1024, MAX_INLINE_OPTION);
+				break;
+			case OPT_BLOB_FIELDS:
+				options.old_blob_fields = strcmp(optarg, "OLD") == 0;
+				options.new_blob_fields = strcmp(optarg, "NEW") == 0;
+				if (!options.old_blob_fields && !options.new_blob_fields &&
+					strcmp(optarg, "BOTH") != 0)
+					die("--blob-fields must be OLD, NEW or BOTH");
 				break;
 			case OPT_PARENT:
 				options.exit_with_parent = true;

@@ -9,6 +9,7 @@
 #define MODAL_LOCAL_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct Options
 {
@@ -21,6 +22,11 @@ typedef struct Options
 	int concurrency;		 /* inputs at a time in each of them */
 	const char *python;		 /* their interpreter, NULL: any */
 	bool exit_with_parent;
+	int64_t max_inline;		  /* larger arguments and results are blobs */
+	int64_t max_async_inline; /* the same, of asynchronous calls */
+	int64_t max_part;		  /* larger blobs are uploaded in parts of that */
+	bool old_blob_fields;	  /* BlobCreate answers in the older fields only */
+	bool new_blob_fields;	  /* in the newer ones only */
 	double idle_limit; /* seconds without a connection, then exit; 0: none */
 	char **files;	   /* Python files to serve */
 	int n_files;

@@ -42,6 +42,7 @@ const char *const rpc_header_names[N_RPC_HEADERS] = {
 	[HEADER_AUTH_TOKEN] = "x-modal-auth-token",
 	[HEADER_IDEMPOTENCY_KEY] = "x-idempotency-key",
 	[HEADER_RETRY_ATTEMPT] = "x-retry-attempt",
+	[HEADER_REGION] = "x-modal-input-plane-region",
 	[HEADER_FAULT] = "x-modal-local-fault",
 };
 

@@ -27,6 +27,8 @@ extern void service_secret_get_or_create(Rpc *rpc);
 extern void service_volume_get_or_create(Rpc *rpc);
 
 extern bool environment_known(const char *name);
+/* What the client should be told with the reply; returns how many. */
+extern size_t service_warnings(Rpc *rpc, Modal__Client__Warning ***warnings);
 
 /* service_lookup.c */
 extern void service_function_get(Rpc *rpc);

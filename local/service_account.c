@@ -15,23 +15,31 @@
 #define DEFAULT_ENVIRONMENT "main"
 #define WORKSPACE "local"
 
+size_t
+service_warnings(Rpc *rpc, Modal__Client__Warning ***warnings)
+{
+	Modal__Client__Warning *warning;
+
+	if (strcmp(rpc->headers[HEADER_CLIENT_VERSION], "deprecated") != 0)
+		return 0;
+	warning = arena_alloc(&rpc->arena, sizeof(*warning));
+	*warnings = arena_alloc(&rpc->arena, sizeof(**warnings));
+	modal__client__warning__init(warning);
+	warning->type =
+		MODAL__CLIENT__WARNING__WARNING_TYPE__WARNING_TYPE_CLIENT_DEPRECATION;
+	warning->message = "This client version is deprecated.";
+	(*warnings)[0] = warning;
+	return 1;
+}
+
 void
 service_client_hello(Rpc *rpc)
 {
 	Modal__Client__ClientHelloResponse reply =
 		MODAL__CLIENT__CLIENT_HELLO_RESPONSE__INIT;
-	Modal__Client__Warning warning = MODAL__CLIENT__WARNING__INIT;
-	Modal__Client__Warning *warnings[] = {&warning};
 
 	reply.image_builder_version = IMAGE_BUILDER_VERSION;
-	if (strcmp(rpc->headers[HEADER_CLIENT_VERSION], "deprecated") == 0)
-	{
-		warning.type =
-			MODAL__CLIENT__WARNING__WARNING_TYPE__WARNING_TYPE_CLIENT_DEPRECATION;
-		warning.message = "This client version is deprecated.";
-		reply.n_server_warnings = 1;
-		reply.server_warnings = warnings;
-	}
+	reply.n_server_warnings = service_warnings(rpc, &reply.server_warnings);
 	rpc_reply_message(rpc, &reply.base);
 }
 

@@ -9,9 +9,8 @@
  *-------------------------------------------------------------------------
  */
 #include "blobs.h"
+#include "options.h"
 #include "service.h"
-
-#define MULTIPART_THRESHOLD (16 * 1024 * 1024)
 
 static char *
 blob_url(Rpc *rpc, const char *id, const char *suffix)
@@ -29,9 +28,13 @@ reply_multipart(Rpc *rpc, Modal__Client__BlobCreateResponse *reply,
 	Modal__Client__MultiPartUpload *uploads[] = {&upload};
 	Modal__Client__MultiPartUploadList list =
 		MODAL__CLIENT__MULTI_PART_UPLOAD_LIST__INIT;
-	size_t n = (size_t) ((length + BLOB_PART_SIZE - 1) / BLOB_PART_SIZE);
+	int64_t part = options.max_part;
+	size_t n;
 
-	upload.part_length = BLOB_PART_SIZE;
+	if (part < length / (MAX_BLOB_PARTS - 1))
+		part = length / (MAX_BLOB_PARTS - 1);
+	n = (size_t) ((length + part - 1) / part);
+	upload.part_length = part;
 	upload.n_upload_urls = n;
 	upload.upload_urls = arena_alloc(&rpc->arena, n * sizeof(char *));
 	for (size_t i = 0; i < n; i++)
@@ -41,12 +44,18 @@ reply_multipart(Rpc *rpc, Modal__Client__BlobCreateResponse *reply,
 		blob_url(rpc, id, arena_printf(&rpc->arena, "?complete=%zu", n));
 	list.n_items = 1;
 	list.items = uploads;
-	reply->upload_type_oneof_case =
-		MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPE_ONEOF_MULTIPART;
-	reply->multipart = &upload;
-	reply->upload_types_oneof_case =
-		MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPES_ONEOF_MULTIPARTS;
-	reply->multiparts = &list;
+	if (!options.new_blob_fields)
+	{
+		reply->upload_type_oneof_case =
+			MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPE_ONEOF_MULTIPART;
+		reply->multipart = &upload;
+	}
+	if (!options.old_blob_fields)
+	{
+		reply->upload_types_oneof_case =
+			MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPES_ONEOF_MULTIPARTS;
+		reply->multiparts = &list;
+	}
 	rpc_reply_message(rpc, &reply->base);
 }
 
@@ -59,12 +68,18 @@ reply_single(Rpc *rpc, Modal__Client__BlobCreateResponse *reply,
 
 	list.n_items = 1;
 	list.items = &url;
-	reply->upload_type_oneof_case =
-		MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPE_ONEOF_UPLOAD_URL;
-	reply->upload_url = url;
-	reply->upload_types_oneof_case =
-		MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPES_ONEOF_UPLOAD_URLS;
-	reply->upload_urls = &list;
+	if (!options.new_blob_fields)
+	{
+		reply->upload_type_oneof_case =
+			MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPE_ONEOF_UPLOAD_URL;
+		reply->upload_url = url;
+	}
+	if (!options.old_blob_fields)
+	{
+		reply->upload_types_oneof_case =
+			MODAL__CLIENT__BLOB_CREATE_RESPONSE__UPLOAD_TYPES_ONEOF_UPLOAD_URLS;
+		reply->upload_urls = &list;
+	}
 	rpc_reply_message(rpc, &reply->base);
 }
 
@@ -90,10 +105,14 @@ service_blob_create(Rpc *rpc)
 	blob_new_id(id);
 	rpc_log(rpc, "blob=%s", id);
 	rpc_log(rpc, "bytes=%lld", (long long) request->content_length);
-	reply.blob_id = id;
-	reply.n_blob_ids = 1;
-	reply.blob_ids = ids;
-	if (request->content_length > MULTIPART_THRESHOLD)
+	if (!options.new_blob_fields)
+		reply.blob_id = id;
+	if (!options.old_blob_fields)
+	{
+		reply.n_blob_ids = 1;
+		reply.blob_ids = ids;
+	}
+	if (request->content_length > 2 * options.max_part)
 		reply_multipart(rpc, &reply, id, request->content_length);
 	else
 		reply_single(rpc, &reply, id);

@@ -52,6 +52,14 @@ service_function_map(Rpc *rpc)
 				 "A web function is called by its URL");
 		return;
 	}
+	if (handle->region != NULL &&
+		is_async(request->function_call_invocation_type))
+	{
+		rpc_fail(rpc, GRPC_FAILED_PRECONDITION,
+				 "A function that is routed to region '%s' cannot be spawned",
+				 handle->region);
+		return;
+	}
 	inputs = inputs_from_items(rpc, handle, request->pipelined_inputs,
 							   request->n_pipelined_inputs);
 	if (inputs == NULL)

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "calls.h"
+#include "options.h"
 #include "registry.h"
 #include "service.h"
 #include "text.h"
@@ -109,10 +110,10 @@ describe_common(Rpc *rpc, const Handle *handle, const char *name,
 		m->web_url = unconst(function->web_url);
 	m->max_object_size_bytes_opt_case =
 		MODAL__CLIENT__FUNCTION_HANDLE_METADATA__MAX_OBJECT_SIZE_BYTES_OPT_MAX_OBJECT_SIZE_BYTES;
-	m->max_object_size_bytes = MAX_INLINE_SYNC;
+	m->max_object_size_bytes = (uint64_t) options.max_inline;
 	m->max_async_object_size_bytes_opt_case =
 		MODAL__CLIENT__FUNCTION_HANDLE_METADATA__MAX_ASYNC_OBJECT_SIZE_BYTES_OPT_MAX_ASYNC_OBJECT_SIZE_BYTES;
-	m->max_async_object_size_bytes = MAX_INLINE_ASYNC;
+	m->max_async_object_size_bytes = (uint64_t) options.max_async_inline;
 	if (!function->pickle_only)
 	{
 		m->n_supported_input_formats = 2;
@@ -221,8 +222,13 @@ service_function_get(Rpc *rpc)
 						 request->environment_name, request->app_version);
 	if (handle == NULL)
 		return;
+	rpc_log(rpc, "function=%s/%s", handle->function->app,
+			handle->function->name);
+	rpc_log(rpc, "environment=%s", request->environment_name);
+	rpc_log(rpc, "version=%d", request->app_version);
 	reply.function_id = handle->id;
 	reply.handle_metadata = describe(rpc, handle);
+	reply.n_server_warnings = service_warnings(rpc, &reply.server_warnings);
 	rpc_reply_message(rpc, &reply.base);
 }
 
@@ -288,6 +294,16 @@ service_class_get(Rpc *rpc)
 	rpc_reply_message(rpc, &reply.base);
 }
 
+static void
+log_params(Rpc *rpc, ProtobufCBinaryData params)
+{
+	if (!rpc_logging())
+		return;
+	buf_put_cstr(&rpc->log, "\tparams=");
+	for (size_t i = 0; i < params.len; i++)
+		buf_printf(&rpc->log, "%02x", params.data[i]);
+}
+
 void
 service_function_bind_params(Rpc *rpc)
 {
@@ -313,6 +329,7 @@ service_function_bind_params(Rpc *rpc)
 	rpc_log(rpc, "function=%s/%s", handle->function->app,
 			handle->function->name);
 	rpc_log(rpc, "bound=%s", handle->id);
+	log_params(rpc, request->serialized_params);
 	if (rpc_logging() && request->function_options != NULL)
 	{
 		buf_put_cstr(&rpc->log, "\toptions=");

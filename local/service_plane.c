@@ -56,6 +56,8 @@ log_call(Rpc *rpc, const Call *call)
 
 	call_id_format(id, call->number);
 	rpc_log(rpc, "call=%s", id);
+	if (rpc->headers[HEADER_REGION] != NULL)
+		rpc_log(rpc, "region=%s", rpc->headers[HEADER_REGION]);
 }
 
 /* --- single attempts ----------------------------------------------------- */
