@@ -96,7 +96,8 @@ for group in "$@"; do
 				libcbor-dev libjson-c-dev zlib1g-dev libssl-dev libnghttp2-dev)
 			;;
 		test)
-			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx)
+			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx
+				protobuf-compiler python3-protobuf)
 			;;
 		js)
 			# Node comes with npm from some sources and without from others.

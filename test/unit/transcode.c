@@ -1,24 +1,14 @@
 /*
- * Reads records from its input and writes one answer for each: the C side of
- * the property tests.
- *
- * Record: an operation (one byte), a length (32 bits, host order), bytes.
- * Answer: 1 or 0 (did it work?), a length, bytes; those of a failure are the
- * error's text.
+ * The C side of the property tests of CBOR and pickle; see records.h.
  *
  *   c   CBOR to CBOR in the shortest form, through tokens
  *   w   a call in CBOR to pickle
  *   r   pickle to CBOR
  *   e   pickle of an exception to "class: text"
  */
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "core/cbor.h"
 #include "core/pickle.h"
-
-#define MAX_RECORD (64 * 1024 * 1024)
+#include "records.h"
 
 static bool put_item(Buf *out, CborReader *in, const CborToken *tok);
 
@@ -123,58 +113,27 @@ exception_text(Buf *out, const void *p, size_t n)
 	return good ? NULL : "not an exception";
 }
 
+static const char *
+handle(char op, Buf *out, const void *p, size_t n, bool *known)
+{
+	switch (op)
+	{
+		case 'c':
+			return cbor_to_cbor(out, p, n);
+		case 'w':
+			return pickle_from_cbor_call(out, p, n);
+		case 'r':
+			return pickle_to_cbor(out, p, n);
+		case 'e':
+			return exception_text(out, p, n);
+		default:
+			*known = false;
+			return NULL;
+	}
+}
+
 int
 main(void)
 {
-	struct
-	{
-		uint8_t op;
-		uint32_t n;
-	} record;
-	Buf out;
-
-	buf_init(&out, 0, NULL);
-	while (fread(&record.op, 1, 1, stdin) == 1 &&
-		   fread(&record.n, sizeof(record.n), 1, stdin) == 1)
-	{
-		uint8_t *bytes;
-		const char *error;
-		uint8_t status;
-		uint32_t n;
-
-		if (record.n > MAX_RECORD)
-			return 2;
-		bytes = malloc(record.n > 0 ? record.n : 1);
-		if (bytes == NULL || fread(bytes, 1, record.n, stdin) != record.n)
-			return 2;
-
-		buf_reset(&out);
-		switch (record.op)
-		{
-			case 'c':
-				error = cbor_to_cbor(&out, bytes, record.n);
-				break;
-			case 'w':
-				error = pickle_from_cbor_call(&out, bytes, record.n);
-				break;
-			case 'r':
-				error = pickle_to_cbor(&out, bytes, record.n);
-				break;
-			case 'e':
-				error = exception_text(&out, bytes, record.n);
-				break;
-			default:
-				return 2;
-		}
-
-		status = error == NULL;
-		n = (uint32_t) (error ? strlen(error) : out.len);
-		fwrite(&status, 1, 1, stdout);
-		fwrite(&n, sizeof(n), 1, stdout);
-		fwrite(error ? (const void *) error : out.data, 1, n, stdout);
-		fflush(stdout);
-		free(bytes);
-	}
-	buf_free(&out);
-	return 0;
+	return answer_records(handle);
 }
