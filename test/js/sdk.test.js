@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { ModalClient, NotFoundError, RemoteError, TimeoutError } from "modal";
+import { FunctionTimeoutError, ModalClient, NotFoundError, RemoteError, TimeoutError } from "modal";
 
 const APP = "sdk_support";
 const BUILTIN = "builtin";
@@ -64,6 +64,25 @@ describe("lookup", () => {
 
   test("a dotted name is refused", async () => {
     assert.match((await failure(fn("EchoCls.echo_string"))).message, /client\.cls\.fromName/);
+  });
+
+  test("a version and an environment", async () => {
+    const pinned = await fn("echo_string", { version: 1, environment: "main" });
+    assert.equal(await pinned.remote(["pinned"]), "output: pinned");
+  });
+
+  test("a version that was never deployed", async () => {
+    assertError(await failure(fn("echo_string", { version: 7 })), NotFoundError, /echo_string/);
+  });
+
+  test("an environment that is not there", async () => {
+    assertError(await failure(fn("echo_string", { environment: "elsewhere" })), NotFoundError, /echo_string/);
+  });
+
+  test("a web function has a URL, and is not called", async () => {
+    const web = await modal.functions.fromName(BUILTIN, "web");
+    assert.match(await web.getWebUrl(), /^https:/);
+    assert.match((await failure(web.remote())).message, /web/i);
   });
 
   test("no web URL", async () => {
@@ -260,13 +279,154 @@ describe("classes", () => {
     assert.equal(await instance.method("echo_string").remote([], { s: "hello" }), "output: hello");
   });
 
+  test("parameters of every type", async () => {
+    const instance = await (await cls("EchoClsParametrized")).instance({
+      name: "hi", repetitions: 2, loud: true, data: new TextEncoder().encode("!"),
+    });
+    assert.equal(await instance.method("echo_parameter").remote(), "output: HI HI!");
+  });
+
+  test("defaults of parameters", async () => {
+    const instance = await (await cls("EchoClsParametrized")).instance();
+    assert.equal(await instance.method("echo_parameter").remote(), "output: test");
+  });
+
+  test("some parameters", async () => {
+    const instance = await (await cls("EchoClsParametrized")).instance({ repetitions: 3 });
+    assert.equal(await instance.method("echo_parameter").remote(), "output: test test test");
+  });
+
+  test("a missing parameter", async () => {
+    assert.match((await failure((await cls("NeedsName")).instance())).message, /name/);
+    const instance = await (await cls("NeedsName")).instance({ name: "you" });
+    assert.equal(await instance.method("greet").remote(), "hello you");
+  });
+
+  test("a parameter of a wrong type", async () => {
+    assert.match((await failure((await cls("NeedsName")).instance({ name: 1 }))).message, /name|string/i);
+  });
+
+  test("spawning a method", async () => {
+    const instance = await (await cls("EchoCls")).instance();
+    const call = await instance.method("echo_string").spawn(["later"]);
+    assert.equal(await call.get(), "output: later");
+  });
+
+  test("a built-in class, in C", async () => {
+    const counter = await (await modal.cls.fromName(BUILTIN, "Counter")).instance({ name: "c", start: 40 });
+    assert.equal(await counter.method("add").remote([2]), 42);
+  });
+
   test("unknown method", async () => {
     const instance = await (await cls("EchoCls")).instance();
     assert.throws(() => instance.method("nonexistent"), NotFoundError);
   });
 });
 
+describe("options", () => {
+  const cls = () => modal.cls.fromName(APP, "EchoClsParametrized");
+  const variable = async (configured, name, parameters) =>
+    (await configured.instance(parameters)).method("echo_env_var").remote([name]);
+
+  test("resources, limits and times are accepted", async () => {
+    const configured = (await cls()).withOptions({
+      cpu: 0.25, cpuLimit: 4, memoryMiB: 256, memoryLimitMiB: 512, gpu: "T4", retries: 2,
+      maxContainers: 2, bufferContainers: 1, scaledownWindowMs: 60_000, timeoutMs: 30_000,
+    });
+    assert.equal(await (await configured.instance()).method("echo_parameter").remote(), "output: test");
+  });
+
+  test("secrets by name and of an object, and env", async () => {
+    const configured = (await cls()).withOptions({
+      secrets: [await modal.secrets.fromName("sdk-secret"), await modal.secrets.fromObject({ OF_OBJECT: "o" })],
+      env: { OF_ENV: "e" },
+    });
+    assert.deepEqual(
+      [await variable(configured, "SDK_VALUE"), await variable(configured, "OF_OBJECT"), await variable(configured, "OF_ENV")],
+      ["output: 42", "output: o", "output: e"]);
+    assert.equal(await variable(await cls(), "SDK_VALUE"), "output: [not set]");
+  });
+
+  test("an unknown secret", async () => {
+    assertError(await failure(modal.secrets.fromName("no-such-secret")), NotFoundError, /no-such-secret/);
+  });
+
+  test("volumes", async () => {
+    const configured = (await cls()).withOptions({ volumes: { "/data": await modal.volumes.fromName("sdk-volume") } });
+    assert.equal(await (await configured.instance()).method("echo_parameter").remote(), "output: test");
+  });
+
+  test("concurrency and batching, one after the other", async () => {
+    const configured = (await cls())
+      .withOptions({ timeoutMs: 20_000 })
+      .withConcurrency({ maxInputs: 10, targetInputs: 5 })
+      .withBatching({ maxBatchSize: 4, waitMs: 100 })
+      .withOptions({ env: { LATER: "yes" } });
+    assert.equal(await variable(configured, "LATER", { name: "n" }), "output: yes");
+  });
+
+  test("a timeout", async () => {
+    const sleep = await (await fn("sleep")).withOptions({ timeoutMs: 1000 }).instance();
+    assert.ok((await failure(sleep.remote([30]))) instanceof FunctionTimeoutError);
+  });
+
+  test("of a function", async () => {
+    const configured = await (await fn("env_var")).withOptions({ env: { FOR_FUNCTION: "f" } }).instance();
+    assert.equal(await configured.remote(["FOR_FUNCTION"]), "f");
+    const call = await configured.spawn(["FOR_FUNCTION"]);
+    assert.equal(await call.get(), "f");
+  });
+
+  test("another region", async () => {
+    const configured = await (await cls()).withOptions({ routingRegion: "eu-west" }).instance({ name: "far" });
+    assert.equal(await configured.method("echo_parameter").remote(), "output: far");
+  });
+});
+
+describe("input plane", () => {
+  test("a call", async () => {
+    const echo = await modal.functions.fromName(BUILTIN, "echo_input_plane");
+    assert.equal(await echo.remote(["there"]), "there");
+  });
+
+  test("an internal failure is retried", async () => {
+    const crash = await modal.functions.fromName(BUILTIN, "crash_input_plane");
+    assert.equal(await crash.remote(["again"]), "again");
+  });
+
+  test("an exception", async () => {
+    const fail = await modal.functions.fromName(BUILTIN, "fail_input_plane");
+    assertError(await failure(fail.remote(["bad"])), RemoteError, /ValueError\('bad'\)/);
+  });
+
+  test("spawning is refused", async () => {
+    const echo = await modal.functions.fromName(BUILTIN, "echo_input_plane");
+    assert.match((await failure(echo.spawn(["x"]))).message, /cannot be spawned/);
+  });
+});
+
 describe("statistics and autoscaler", () => {
+  test("a busy function", async () => {
+    const sleep = await fn("sleep");
+    const call = await sleep.spawn([60]);
+    let stats;
+    for (let i = 0; i < 100; i++) {
+      stats = await sleep.getCurrentStats();
+      if (stats.backlog === 0) break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.deepEqual([stats.backlog, stats.numTotalRunners >= 1], [0, true]);
+    await call.cancel();
+  });
+
+  test("settings of the autoscaler", async () => {
+    const echo = await fn("echo_string");
+    const settings = await echo.updateAutoscaler({ minContainers: 1, maxContainers: 5 });
+    assert.equal(settings.maxContainers, 5);
+    const more = await echo.updateAutoscaler({ bufferContainers: 2, scaledownWindowMs: 300_000 });
+    assert.deepEqual([more.minContainers, more.bufferContainers, more.scaledownWindowMs], [1, 2, 300_000]);
+  });
+
   test("current statistics", async () => {
     const stats = await (await fn("echo_string")).getCurrentStats();
     assert.equal(stats.backlog, 0);

@@ -28,6 +28,10 @@ def raise_value_error(message):
     raise ValueError(message)
 
 
+def env_var(name):
+    return os.environ.get(name, "[not set]")
+
+
 def unserializable():
     return object()
 
