@@ -278,6 +278,7 @@ COMMENT ON LANGUAGE modal IS 'functions that run remotely';
 -- ---------------------------------------------------------------------------
 
 CREATE SEQUENCE modal_batch.job_id_seq;
+COMMENT ON SEQUENCE modal_batch.job_id_seq IS 'numbers of background jobs';
 
 -- Counters are updated with every batch of results: leave room for it in the
 -- page, and no index on what changes.
@@ -314,6 +315,8 @@ CREATE TABLE modal_batch.job (
 	finished_at timestamptz,
 	last_error jsonb
 ) WITH (fillfactor = 50);
+COMMENT ON TABLE modal_batch.job IS
+	'background jobs; view modal_batch.jobs is easier to read';
 ALTER SEQUENCE modal_batch.job_id_seq OWNED BY modal_batch.job.id;
 CREATE INDEX job_unfinished ON modal_batch.job (priority DESC, id) WHERE finished_at IS NULL;
 
@@ -330,6 +333,16 @@ CREATE TABLE modal_batch.chunk (
 	PRIMARY KEY (job, first)
 ) WITH (autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0.1,
 	toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_scale_factor = 0.1);
+COMMENT ON TABLE modal_batch.chunk IS
+	'encoded inputs of unfinished jobs, many in a row';
+
+-- Inputs are written once and read once: spend little on their compression.
+DO $$
+BEGIN
+	ALTER TABLE modal_batch.chunk ALTER COLUMN inputs SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+	NULL; -- a server built without it
+END $$;
 
 -- Results of jobs without a table, and the failures of every job.  "payload"
 -- is the failed input itself, for modal_retry.
@@ -345,6 +358,9 @@ CREATE TABLE modal_batch.result (
 	payload bytea,
 	PRIMARY KEY (job, ordinal)
 );
+
+COMMENT ON TABLE modal_batch.result IS
+	'results of jobs without a table for them, and failures of all jobs; see modal_results()';
 
 -- Everybody may look; rows are for the job's owner and members of that role.
 ALTER TABLE modal_batch.job ENABLE ROW LEVEL SECURITY;
@@ -387,6 +403,8 @@ CREATE FUNCTION modal_spawn(function text, VARIADIC args "any") RETURNS bigint
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 CREATE FUNCTION modal_spawn(function text) RETURNS bigint
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION modal_spawn(text) IS
+	'calls a remote function without arguments in the background, once this transaction has committed';
 COMMENT ON FUNCTION modal_spawn(text, "any") IS
 	'calls a remote function in the background, once this transaction has committed';
 
@@ -453,6 +471,22 @@ CREATE FUNCTION modal_forget(job bigint) RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION modal_forget(bigint) IS
 	'deletes an ended job and its stored results';
+
+-- Calls at a server that is not Modal's own have no page there.
+CREATE FUNCTION modal_dashboard_url(job bigint) RETURNS text
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT 'https://modal.com/id/' || j.remote_call_id
+	FROM modal_batch.job j
+	WHERE j.id = (SELECT modal_batch.check_job(modal_dashboard_url.job))
+		AND NOT EXISTS (
+			SELECT FROM pg_catalog.pg_foreign_server s,
+				pg_catalog.pg_options_to_table(s.srvoptions) o
+			WHERE s.srvname = split_part(j.function, ':', 1) AND o.option_name = 'url'
+				AND o.option_value !~ '^https://([^/]+\.)?modal\.com(/|$)');
+END;
+COMMENT ON FUNCTION modal_dashboard_url(bigint) IS
+	'page of a job''s present remote call in Modal''s dashboard; NULL when it has none';
 
 CREATE FUNCTION modal_trigger() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME';

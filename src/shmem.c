@@ -130,6 +130,23 @@ modal_slot(int dispatcher, int procno)
 	return &modal_shared->slots[dispatcher * modal_shared->nslots + procno];
 }
 
+const char *
+dispatcher_state_name(DispatcherState state)
+{
+	switch (state)
+	{
+		case DISPATCHER_NETWORK:
+			return "waiting for answers";
+		case DISPATCHER_THROTTLED:
+			return "throttled by the service";
+		case DISPATCHER_BACKING_OFF:
+			return "waiting before a retry";
+		case DISPATCHER_IDLE:
+			break;
+	}
+	return "idle";
+}
+
 void
 modal_check_preloaded(void)
 {

@@ -90,6 +90,8 @@ typedef enum DispatcherState
 	DISPATCHER_BACKING_OFF /* waits before a retry */
 } DispatcherState;
 
+extern const char *dispatcher_state_name(DispatcherState state);
+
 /* A call in progress, of any kind; see view modal_batch.activity. */
 typedef struct ActivityEntry
 {

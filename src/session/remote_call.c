@@ -370,7 +370,8 @@ remote_call_window(RemoteCall *call)
 
 	if (call->put_ahead)
 		window += window / AHEAD_SHARE;
-	if (q->bytes == 0)
+	/* an asynchronous call's results stay at the service until there is room */
+	if (q->bytes == 0 || call->kind == CALL_SPAWN_MAP)
 		return (int) window;
 	/* As many as their results would fit into the memory for them. */
 	each = Max(q->bytes / q->finished, 1);

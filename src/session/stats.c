@@ -191,25 +191,6 @@ modal_stat_reset(PG_FUNCTION_ARGS)
 
 /* --- dispatchers --------------------------------------------------------------- */
 
-static const char *
-dispatcher_state_name(const DispatcherShared *dispatcher)
-{
-	if (dispatcher->pid == 0)
-		return "not running";
-	switch (pg_atomic_read_u32(
-		&unconstify(DispatcherShared *, dispatcher)->state))
-	{
-		case DISPATCHER_NETWORK:
-			return "waiting for answers";
-		case DISPATCHER_THROTTLED:
-			return "throttled by the service";
-		case DISPATCHER_BACKING_OFF:
-			return "waiting before a retry";
-		default:
-			return "idle";
-	}
-}
-
 Datum
 modal_stat_dispatcher(PG_FUNCTION_ARGS)
 {
@@ -225,7 +206,10 @@ modal_stat_dispatcher(PG_FUNCTION_ARGS)
 		values[n++] = Int32GetDatum(i);
 		nulls[n] = d->pid == 0;
 		values[n++] = Int32GetDatum(d->pid);
-		values[n++] = CStringGetTextDatum(dispatcher_state_name(d));
+		values[n++] = CStringGetTextDatum(
+			d->pid == 0 ? "not running"
+						: dispatcher_state_name(
+							  (DispatcherState) pg_atomic_read_u32(&d->state)));
 		values[n] = timestamp_or_null(d->started_at, &nulls[n]);
 		n++;
 		values[n] = timestamp_or_null(

@@ -23,6 +23,7 @@
 #include <signal.h>
 
 #include "debug_point.h"
+#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "shmem.h"
@@ -110,10 +111,23 @@ current_state(void)
 	return DISPATCHER_NETWORK;
 }
 
+/* For pg_stat_activity. */
+static void
+report_state(DispatcherState state)
+{
+	static DispatcherState reported = DISPATCHER_IDLE;
+
+	if (state != reported)
+		pgstat_report_activity(state == DISPATCHER_IDLE ? STATE_IDLE : STATE_RUNNING,
+							   dispatcher_state_name(state));
+	reported = state;
+}
+
 static void
 publish(void)
 {
 	TransportStats stats;
+	DispatcherState state = current_state();
 
 	channels_publish(my_shared);
 	transport_stats(&stats);
@@ -122,7 +136,8 @@ publish(void)
 	pg_atomic_write_u64(&my_shared->requests_total, stats.requests);
 	pg_atomic_write_u64(&my_shared->bytes_sent, stats.bytes_sent);
 	pg_atomic_write_u64(&my_shared->bytes_received, stats.bytes_received);
-	pg_atomic_write_u32(&my_shared->state, current_state());
+	pg_atomic_write_u32(&my_shared->state, state);
+	report_state(state);
 	pg_atomic_write_u64(&my_shared->heartbeat, GetCurrentTimestamp());
 }
 
@@ -190,6 +205,8 @@ modal_dispatcher_main(Datum arg)
 	set = create_wait_set();
 	wait_event = modal_wait_event("ModalBatchDispatcher");
 	announce(DatumGetInt32(arg));
+	pgstat_report_appname("modal_batch dispatcher");
+	pgstat_report_activity(STATE_IDLE, dispatcher_state_name(DISPATCHER_IDLE));
 	ereport(DEBUG1, (errmsg_internal("modal_batch dispatcher started")));
 
 	block_signals(&unblocked);

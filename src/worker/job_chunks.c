@@ -171,6 +171,12 @@ job_chunks_drop(JobChunks *jc, RunChunk *chunk)
 	pfree(chunk);
 }
 
+bool
+job_chunks_full(const JobChunks *jc)
+{
+	return jc->bytes >= MAX_MEMORY;
+}
+
 void
 job_chunks_evict(JobChunks *jc, int64 sent_upto)
 {

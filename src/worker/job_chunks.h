@@ -48,6 +48,8 @@ extern RunChunk *job_chunks_find(JobChunks *jc, int64 index);
  * none.
  */
 extern RunChunk *job_chunks_load(JobChunks *jc, int64 index);
+/* Does it hold as much as it may? */
+extern bool job_chunks_full(const JobChunks *jc);
 /* Make room; inputs from sent_upto on have not been sent. */
 extern void job_chunks_evict(JobChunks *jc, int64 sent_upto);
 extern void job_chunks_drop(JobChunks *jc, RunChunk *chunk);

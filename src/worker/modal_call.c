@@ -162,7 +162,8 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 		return true;
 	}
 	mc->window = started.window > 0 ? started.window : DEFAULT_WINDOW;
-	if (mc->window > mc->call->open.window)
+	/* what the service says is for synchronous calls */
+	if (mc->window > mc->call->open.window || mc->async)
 		mc->window = mc->call->open.window;
 	mc->items.client_retries =
 		started.client_retries && !mc->async && mc->generator == NULL;

@@ -106,7 +106,10 @@ inline_size(const CallInput *input)
 	return input->blob_id != NULL ? 0 : input->len;
 }
 
-/* Will nothing more come until what we have is sent? */
+/*
+ * Will nothing more come until what we have is sent?  The caller waits for
+ * results when the window is full, or for less when its memory is.
+ */
 static bool
 must_flush(const ModalCall *mc)
 {
@@ -115,7 +118,8 @@ must_flush(const ModalCall *mc)
 	if (call->npending > 0)
 		return false;
 	return call->finished ||
-		call->received - call->done >= call->open.window;
+		call->received - call->done >= call->open.window ||
+		(call->done > 0 && call->received - call->done <= mc->nready);
 }
 
 /* How many inputs the next batch has; 0: it is not complete yet. */

@@ -8,6 +8,7 @@
  */
 #include "compat.h"
 
+#include "guc.h"
 #include "worker/run_job_internal.h"
 #include "worker/runner_xact.h"
 
@@ -110,10 +111,25 @@ may_send(const RunJob *rj)
 	return rj->unacknowledged < MAX_UNACKNOWLEDGED;
 }
 
+/*
+ * How many inputs may be sent now?  What has no result yet is kept in memory,
+ * for its keys: when that is full, no more than any call may have.
+ */
+static int
+room_for_inputs(const RunJob *rj)
+{
+	int room = remote_call_room(rj->call);
+	int in_flight = remote_call_window(rj->call) - room;
+
+	if (job_chunks_full(&rj->chunks))
+		room = Min(room, Max(modal_window - in_flight, 0));
+	return room;
+}
+
 bool
 run_job_feed(RunJob *rj, int quantum)
 {
-	int room = remote_call_room(rj->call);
+	int room = room_for_inputs(rj);
 	int n = Min(quantum, room);
 	RunChunk *chunk;
 

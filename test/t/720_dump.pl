@@ -1,0 +1,107 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# pg_dump and restore of a database with jobs: ended, failed, and unfinished
+# ones, of several owners.
+
+use strict;
+use warnings FATAL => 'all';
+
+use ModalLocal;
+use ModalTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $local = ModalLocal->new;
+my $node  = modal_node('main', local => $local);
+
+$node->safe_psql(
+	'postgres', q{
+	CREATE ROLE worker;
+	GRANT USAGE ON FOREIGN SERVER local TO worker;
+	CREATE USER MAPPING FOR worker SERVER local
+		OPTIONS (token_id 'ak-local', token_secret 'as-local');
+	CREATE SCHEMA "Odd name";
+	CREATE TABLE "Odd name".squares (g int PRIMARY KEY, result int);
+	GRANT ALL ON SCHEMA "Odd name" TO worker;
+	ALTER TABLE "Odd name".squares OWNER TO worker;
+	SELECT modal_spawn_map('local:builtin/square', 'SELECT generate_series(1, 3)');
+	SELECT modal_spawn('local:builtin/fail', 'on purpose');
+	SELECT modal_wait(id) FROM modal_batch.job;
+	SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT generate_series(1, 500)'));
+	SET ROLE worker;
+	SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT g, g AS n FROM generate_series(1, 300) g',
+		key => '{g}', into_table => '"Odd name".squares'));
+	RESET ROLE;
+	CREATE FUNCTION typed_square(int) RETURNS int LANGUAGE modal AS 'local:builtin/square';
+	CREATE TABLE numbers (id int PRIMARY KEY, n int, n2 int);
+	CREATE TRIGGER n2 AFTER INSERT OR UPDATE ON numbers
+		FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/square', 'n', 'n2')});
+
+# What the tables of jobs hold.
+sub jobs
+{
+	my ($dbname) = @_;
+
+	return $node->safe_psql(
+		$dbname, q{
+		SELECT * FROM modal_batch.job ORDER BY id;
+		SELECT job, first, count, md5(inputs), done, ordinals FROM modal_batch.chunk ORDER BY 1, 2;
+		SELECT * FROM modal_batch.result ORDER BY 1, 2;
+		SELECT last_value, is_called FROM modal_batch.job_id_seq});
+}
+
+my $want = jobs('postgres');
+like($want, qr/\|paused\|/, 'there are unfinished jobs');
+
+my $dir = PostgreSQL::Test::Utils::tempdir();
+$node->command_ok(
+	[ 'pg_dump', '-Fc', '-f', "$dir/dump", $node->connstr('postgres') ],
+	'pg_dump');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok(
+	[
+		'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), "$dir/dump"
+	],
+	'pg_restore');
+is(jobs('restored'), $want, 'all jobs are there');
+
+# Goes on with them.
+my ($mine, $theirs) = split /\n/, $node->safe_psql('restored',
+	q{SELECT id FROM modal_batch.job WHERE state = 'paused' ORDER BY id});
+is($node->safe_psql('restored', "SELECT modal_resume($mine); SELECT modal_wait($mine, '2 min')"),
+	"t\ncompleted", 'an unfinished job goes on');
+is($node->safe_psql('restored', "SELECT count(*), sum(result::int) FROM modal_results($mine)"),
+	'500|41791750', 'with all its results');
+is( $node->safe_psql(
+		'restored',
+		"SET ROLE worker; SELECT modal_resume($theirs); SELECT modal_wait($theirs, '2 min'); SELECT count(*), sum(result) FROM \"Odd name\".squares"
+	),
+	"t\ncompleted\n300|9045050",
+	'that of another owner too, into its table');
+is( $node->safe_psql('restored', q{SELECT typed_square(5)}),
+	'25', 'typed functions are there');
+$node->safe_psql('restored', 'INSERT INTO numbers VALUES (1, 6)');
+ok($node->poll_query_until('restored', 'SELECT n2 = 36 FROM numbers'),
+	'and triggers');
+is(jobs('postgres'), $want, 'the jobs of the other database have not moved');
+
+# Jobs that were not paused when they were dumped: modal_batch.start_runner().
+$node->safe_psql('restored', "SELECT modal_wait(id, '1 min') FROM modal_batch.job");
+$node->safe_psql('postgres', q{UPDATE modal_batch.job SET state = 'pending' WHERE state = 'paused'});
+$node->command_ok(
+	[ 'pg_dump', '-Fc', '-f', "$dir/pending", $node->connstr('postgres') ],
+	'pg_dump with pending jobs');
+$node->safe_psql('postgres', 'CREATE DATABASE again');
+$node->command_ok(
+	[
+		'pg_restore', '--exit-on-error', '-d', $node->connstr('again'), "$dir/pending"
+	],
+	'pg_restore');
+is( $node->safe_psql(
+		'again',
+		"SELECT modal_batch.start_runner(); SELECT modal_wait($mine, '2 min')"),
+	"\ncompleted",
+	'start_runner goes on with the jobs of a restored database');
+
+$node->stop;
+done_testing();
