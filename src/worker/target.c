@@ -64,6 +64,7 @@ parse_options(Target *target, Slice options, const char **error)
 	at = target->options + options.n;
 
 	*error = "malformed server options";
+	target->nvalues = 0;
 	while (frame_next_option(&rest, &name, &value, &bad))
 	{
 		TargetOption *option = &target->values[target->nvalues];
