@@ -3,6 +3,7 @@
 A group is a file groups/NAME.py with one function, run(bench); see Bench.
 """
 
+import contextlib
 import glob
 import os
 import re
@@ -132,6 +133,9 @@ class Bench:
 
     def __exit__(self, *error):
         self.dev_cluster("stop")
+        # The results of jobs, gigabytes of them, which modal-local would read at its next start.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(self.directory, "modal-local", "journal"))
 
     def dev_cluster(self, action, *arguments):
         return subprocess.run(

@@ -1,6 +1,6 @@
 """Durable jobs: what recording, running and writing back cost."""
 
-import json
+import time
 
 from harness import MemoryPeak, cpu_us, median, timed
 
@@ -84,7 +84,7 @@ def throughput(jobs, rounds):
         figures.setdefault(name, []).append(value)
 
     def insert_payloads():
-        jobs.query("INSERT INTO jobs_bench.payloads SELECT int4send(n) FROM (%s) q"
+        jobs.query("INSERT INTO jobs_bench.payloads SELECT int4send(id) || int4send(n) FROM (%s) q"
                    % (ROWS % INPUTS))
 
     def copy_results():
@@ -160,11 +160,33 @@ def latency(jobs, rounds, before_each=lambda: None):
 
 
 def start_latency(jobs, rounds):
+    """With a runner that waits for work, and with none, which must be started."""
     def until_runner_left():
-        jobs.query("SELECT pg_sleep(0.01) FROM generate_series(1, 1000) WHERE EXISTS (SELECT FROM "
-                   "pg_stat_get_activity(NULL) WHERE backend_type = 'modal_batch runner')")
+        while jobs.query("SELECT pid FROM pg_stat_activity "
+                         "WHERE backend_type = 'modal_batch runner'"):
+            time.sleep(0.01)
+
+    def set_idle_timeout(action):
+        jobs.query("ALTER SYSTEM %s" % action)
+        jobs.query("SELECT pg_reload_conf()")
+
     bench = jobs.bench
     bench.figure("start_latency_ms", latency(jobs, rounds)[0], "ms")
+    set_idle_timeout("SET modal_batch.runner_idle_timeout = 0")
+    cold = latency(jobs, rounds, before_each=until_runner_left)[0]
+    set_idle_timeout("RESET modal_batch.runner_idle_timeout")
+    bench.figure("start_latency_cold_ms", cold, "ms")
+
+
+def view(jobs, rounds):
+    """What it costs to look at a thousand large jobs."""
+    jobs.query("INSERT INTO modal_batch.job (id, owner, function, state, finished_at, format, "
+               "inputs, succeeded, mode, search_path) SELECT -g, current_user::regrole, "
+               "'local:builtin/echo', 'completed', now(), 'cbor', 1000000, 1000000, 'result', '' "
+               "FROM generate_series(1, 1000) g")
+    seconds = [timed(lambda: jobs.query("SELECT * FROM modal_batch.jobs")) for _ in range(rounds)]
+    jobs.query("DELETE FROM modal_batch.job WHERE id < 0")
+    jobs.bench.figure("jobs_view_ms", median(seconds) * 1000, "ms")
 
 
 def million(jobs, rounds):
@@ -208,5 +230,6 @@ def run(bench):
     bench.figure("bloat_mb", jobs.own_mb() - own_mb, "MB")
     trigger_overhead(jobs, rounds)
     start_latency(jobs, 20)
+    view(jobs, 9)
     million(jobs, 9)
     jobs.session.close()
