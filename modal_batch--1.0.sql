@@ -277,6 +277,10 @@ COMMENT ON LANGUAGE modal IS 'functions that run remotely';
 -- Durable jobs (docs/jobs.md)
 -- ---------------------------------------------------------------------------
 
+-- The schema of the extension may be one that others write to: no operator or
+-- function of theirs must get into tables, policies and views.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE SEQUENCE modal_batch.job_id_seq;
 COMMENT ON SEQUENCE modal_batch.job_id_seq IS 'numbers of background jobs';
 
@@ -399,6 +403,8 @@ WHERE pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW modal_batch.jobs IS 'own background jobs and how far they are';
 GRANT SELECT ON modal_batch.jobs TO PUBLIC;
 
+SET LOCAL search_path = @extschema@, pg_temp;
+
 CREATE FUNCTION modal_spawn(function text, VARIADIC args "any") RETURNS bigint
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 CREATE FUNCTION modal_spawn(function text) RETURNS bigint
@@ -443,7 +449,7 @@ CREATE FUNCTION modal_gather(VARIADIC jobs bigint[])
 	RETURNS TABLE (job bigint, ordinal bigint, result jsonb, error jsonb)
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT modal_wait(j.job) FROM unnest(modal_gather.jobs) AS j(job);
+	SELECT modal_wait(j.job, NULL::interval) FROM unnest(modal_gather.jobs) AS j(job);
 	SELECT j.job, r.ordinal, r.result, r.error
 	FROM unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
 		CROSS JOIN LATERAL modal_results(j.job) AS r

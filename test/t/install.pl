@@ -79,5 +79,61 @@ is( $node->safe_psql(
 	'1',
 	'the extension can be made again');
 
+# --- a schema that others have prepared -----------------------------------------
+
+# An operator or function there that fits better than pg_catalog's would run
+# with the rights of whoever looks at a view.
+$node->safe_psql('postgres', 'CREATE DATABASE hostile');
+$node->safe_psql(
+	'hostile', q{
+	CREATE SCHEMA trap;
+	DO $do$
+	DECLARE
+		op text;
+		l text;
+		r text;
+		n int := 0;
+	BEGIN
+		FOREACH op IN ARRAY '{+,-,*,/,||,=,<>,<,>,<=,>=}'::text[] LOOP
+			FOREACH l IN ARRAY '{int4,int8,numeric,float8,text,oid,regrole,regclass,interval,timestamptz}'::text[] LOOP
+				FOREACH r IN ARRAY '{int4,int8,numeric,float8,text,oid,regrole,regclass,interval,timestamptz}'::text[] LOOP
+					n := n + 1;
+					EXECUTE format('CREATE FUNCTION trap.f%s(%s, %s) RETURNS %s LANGUAGE sql AS $$ SELECT NULL::%4$s $$',
+						n, l, r, CASE WHEN op IN ('+', '-', '*', '/') THEN 'numeric' WHEN op = '||' THEN 'text' ELSE 'bool' END);
+					EXECUTE format('CREATE OPERATOR trap.%s (FUNCTION = trap.f%s, LEFTARG = %s, RIGHTARG = %s)', op, n, l, r);
+				END LOOP;
+			END LOOP;
+		END LOOP;
+	END $do$;
+	CREATE FUNCTION trap.pg_has_role(regrole, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
+	CREATE FUNCTION trap.nextval(text) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
+	CREATE FUNCTION trap.round(numeric, bigint) RETURNS numeric LANGUAGE sql AS 'SELECT 1.0';
+	CREATE FUNCTION trap.round(bigint, int) RETURNS numeric LANGUAGE sql AS 'SELECT 1.0';
+	CREATE FUNCTION trap.make_interval(secs numeric) RETURNS interval LANGUAGE sql AS $$ SELECT '1 day'::interval $$;
+	CREATE FUNCTION trap.pg_extension_config_dump(text, text) RETURNS void LANGUAGE sql AS '';
+	CREATE FUNCTION trap.modal_wait(bigint) RETURNS text LANGUAGE sql AS $$ SELECT 'trapped' $$;
+	SET search_path = trap, pg_catalog;
+	CREATE EXTENSION modal_batch SCHEMA trap});
+is( $node->safe_psql(
+		'hostile', q{
+		WITH member AS (SELECT classid, objid FROM pg_depend
+				WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'),
+			part AS (SELECT * FROM member
+				UNION SELECT 'pg_rewrite'::regclass, r.oid FROM pg_rewrite r JOIN member ON ev_class = objid
+				UNION SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a JOIN member ON adrelid = objid
+				UNION SELECT 'pg_constraint'::regclass, c.oid FROM pg_constraint c JOIN member ON conrelid = objid
+				UNION SELECT 'pg_policy'::regclass, p.oid FROM pg_policy p JOIN member ON polrelid = objid)
+		SELECT pg_describe_object(d.classid, d.objid, d.objsubid), pg_describe_object(refclassid, refobjid, 0)
+		FROM pg_depend d JOIN part USING (classid, objid)
+		WHERE refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+			AND NOT EXISTS (SELECT FROM member m WHERE m.classid = refclassid AND m.objid = refobjid)
+		ORDER BY 1, 2}),
+	'',
+	'nothing of the extension uses what was in its schema');
+is( $node->safe_psql(
+		'hostile', q{SELECT cardinality(extconfig) FROM pg_extension WHERE extname = 'modal_batch'}),
+	'4',
+	'tables to dump are known');
+
 $node->stop;
 done_testing();
