@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "funcapi.h"
+#include "guc.h"
 #include "session/codec.h"
 #include "session/control.h"
 #include "session/remote_call.h"
@@ -66,6 +67,7 @@ typedef struct Wanted
 	int64 last;			/* -1: to the end */
 	bool available;		/* only what is there now */
 	bool raise;
+	Size window_bytes;	/* of results held; 0: as for any call */
 } Wanted;
 
 static RemoteCall *
@@ -79,6 +81,7 @@ follow(MemoryContext cxt, text *call, const Wanted *wanted)
 						   .ordered = true,
 						   .return_exceptions = !wanted->raise,
 						   .available = wanted->available,
+						   .window_bytes = wanted->window_bytes,
 						   .first_ordinal = wanted->first,
 						   .last_ordinal = wanted->last};
 	RemoteCall *followed = remote_call_open(cxt, endpoint, &spec);
@@ -292,7 +295,10 @@ gather_create(ArrayType *names)
 static void
 open_ahead(CallGather *gather, MemoryContext cxt)
 {
-	const Wanted all = {.last = -1};
+	/* together they hold what one call may hold */
+	const Wanted all = {.last = -1,
+						.window_bytes = (Size) modal_window_bytes_kb * 1024 /
+							Min(gather->n, GATHER_AHEAD)};
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 
 	while (gather->opened < gather->n &&

@@ -39,6 +39,7 @@ use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
 use constant START_SECONDS => 60;
+use constant WAIT_SECONDS => 60;
 
 my $top = $ENV{MODAL_TOP} // dirname(__FILE__) . '/../..';
 
@@ -250,6 +251,23 @@ sub requests
 		  if !defined $name || $request{rpc} eq $name;
 	}
 	return @requests;
+}
+
+=pod
+
+=item $local->wait_for_requests($name, $count)
+
+Waits until there are so many, as requests says; returns how many there are.
+
+=cut
+
+sub wait_for_requests
+{
+	my ($self, $name, $count) = @_;
+	my $until = time + WAIT_SECONDS;
+
+	sleep 0.02 while $self->requests($name) < $count && time < $until;
+	return scalar $self->requests($name);
 }
 
 =pod

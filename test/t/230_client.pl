@@ -8,10 +8,11 @@ use warnings FATAL => 'all';
 
 use ModalLocal;
 use ModalTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $local = ModalLocal->new(args => [ '--secret', 'keys:API_KEY=k1', '--volume', 'data' ]);
-my $node = modal_node('main', local => $local, conf => "statement_timeout = '60s'\n");
+my $node = modal_node('main', local => $local, conf => "statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'\n");
 
 sub result_is
 {
@@ -138,6 +139,16 @@ subtest 'options' => sub {
 	$job = job_of("modal_spawn_map($more, 'SELECT 8')", 'completed');
 	result_is("SELECT result FROM modal_results($job)", '8', 'of many inputs');
 	$local->clear_log;
+	result_is(q{CREATE FUNCTION square(int) RETURNS int LANGUAGE modal AS 'local:builtin/square#{"cpu": 1}';
+		SELECT square(7)}, '49', 'in a typed function');
+	$node->safe_psql('postgres', q{CREATE TABLE numbers (id int PRIMARY KEY, n int, n2 int);
+		CREATE TRIGGER n2 AFTER INSERT ON numbers FOR EACH ROW
+			EXECUTE FUNCTION modal_trigger('local:builtin/square#{"cpu": 2}', 'n', 'n2');
+		INSERT INTO numbers VALUES (1, 8)});
+	ok($node->poll_query_until('postgres', 'SELECT n2 = 64 FROM numbers'), 'in a trigger');
+	is(join(' ', sort map { $_->{options} } $local->requests('FunctionBindParams')),
+		'{resources:{milli_cpu:1000}} {resources:{milli_cpu:2000}}', 'which send them');
+	$local->clear_log;
 	result_is(q{SELECT modal_remote(modal_with_options('local:builtin/flaky', '{"retries": {"max_retries": 2,
 			"backoff_coefficient": 1, "initial_delay": 0}}'), 2, 'x'::text)}, '"x"', 'a retry policy');
 	is($local->requests('FunctionRetryInputs'), 2, 'is followed');
@@ -183,7 +194,7 @@ subtest 'generators' => sub {
 	$local->clear_log;
 	$node->safe_psql('postgres', q{SELECT modal_remote_gen('local:builtin/count', 1000, 0.05::float8) LIMIT 2});
 	ok($node->poll_query_until('postgres', 'SELECT calls = 0 FROM modal_batch.stat_dispatcher'), 'a query that stops early');
-	is($local->requests('FunctionCallCancel'), 1, 'cancels the generator');
+	is($local->wait_for_requests('FunctionCallCancel', 1), 1, 'cancels the generator');
 	my ($items) = $node->safe_psql('postgres', q{BEGIN;
 		DECLARE c CURSOR FOR SELECT modal_remote_gen('local:builtin/count', 100, 0.02::float8);
 		FETCH 3 FROM c; CLOSE c; COMMIT});

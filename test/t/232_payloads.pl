@@ -8,6 +8,7 @@ use warnings FATAL => 'all';
 
 use ModalLocal;
 use ModalTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 # Limits are low, so that small payloads are large.
@@ -19,7 +20,7 @@ my $local = ModalLocal->new(args => [%limits]);
 my $old = ModalLocal->new(args => [ %limits, '--blob-fields', 'OLD' ]);
 my $new = ModalLocal->new(args => [ %limits, '--blob-fields', 'NEW' ]);
 my $wide = ModalLocal->new(args => [ '--max-inline', 60_000_000 ]);
-my $node = modal_node('main', local => $local, conf => "statement_timeout = '60s'\n");
+my $node = modal_node('main', local => $local, conf => "statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'\n");
 
 for ([ old => $old ], [ new => $new ], [ wide => $wide ])
 {

@@ -20,7 +20,7 @@ my $config = PostgreSQL::Test::Utils::tempdir . '/modal.toml';
 $ENV{MODAL_CONFIG_PATH} = $config;
 
 my $local = ModalLocal->new;
-my $node = modal_node('main', local => $local, conf => "statement_timeout = '60s'\n");
+my $node = modal_node('main', local => $local, conf => "statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'\n");
 my ($url, $ca) = ($local->url, $local->ca_file);
 
 sub result_is
@@ -67,6 +67,8 @@ subtest 'environments and versions' => sub {
 	is(($local->requests('FunctionGet'))[0]{version}, 1, 'is asked for');
 	fails_like(q{SELECT modal_remote('local:builtin/echo@2', 1)}, qr/42883: remote function "builtin\/echo" does not exist/,
 		'one that was never deployed');
+	result_is(q{SELECT modal_remote('local:builtin/Counter{"name": "x"}.add@1', 2)}, '2', 'of a class');
+	is(($local->requests('FunctionGet'))[-1]{version}, 1, 'too');
 	create_mapped_server('main_env', "url '$url', environment 'main'");
 	result_is(q{SELECT modal_remote('main_env:builtin/echo', 2)}, '2', 'an environment');
 	is(($local->requests('FunctionGet'))[-1]{environment}, 'main', 'is asked for');

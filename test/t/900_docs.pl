@@ -1,17 +1,19 @@
 # Copyright (c) 2026, modal_batch contributors
 
-# The reference is complete, and what it says of tests is true.
+# The reference is complete, its examples work, and what is said of tests is
+# true.
 
 use strict;
 use warnings FATAL => 'all';
 
+use ModalLocal;
 use ModalTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $top = $ENV{MODAL_TOP};
-my $node = modal_node('main');
-$node->safe_psql('postgres', 'CREATE EXTENSION modal_batch');
+my $local = ModalLocal->new;
+my $node = modal_node('main', local => $local);
 
 my $reference = slurp_file("$top/docs/functions.md");
 my @functions = split /\n/, $node->safe_psql('postgres', q{
@@ -45,6 +47,16 @@ for (@views)
 	my ($section) = $reference =~ /^### \Q$view\E$(.*?)^##/ms;
 	like($section // '', qr/`$column`/, "docs/functions.md has column $column of $view");
 }
+
+my $examples = 0;
+for my $example ($reference =~ /^```sql$(.*?)^```$/msg)
+{
+	my ($status, $out, $err) = $node->psql('postgres', $example, on_error_stop => 1);
+	my ($line) = $example =~ /(\S[^\n]*)/;
+	is("$status $err", '0 ', "example: $line");
+	$examples++;
+}
+cmp_ok($examples, '>', 15, 'there are examples');
 
 # The table of Modal's methods: each row names a file, and text in it.
 my $rows = 0;
