@@ -25,7 +25,7 @@
 #include "pgstat.h"
 #include "port/pg_bitutils.h"
 #include "session/async_exec.h"
-#include "session/language.h"
+#include "session/typed_site.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"

@@ -11,7 +11,7 @@
 #include "nodes/makefuncs.h"
 #include "session/async_exec.h"
 #include "session/async_plan.h"
-#include "session/language.h"
+#include "session/typed_function.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 

@@ -27,7 +27,7 @@
 #include "session/async.h"
 #include "session/async_exec.h"
 #include "session/async_plan.h"
-#include "session/language.h"
+#include "session/typed_function.h"
 #include "utils/syscache.h"
 
 static planner_hook_type prev_planner_hook = NULL;

@@ -24,7 +24,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "session/async_plan.h"
-#include "session/language.h"
+#include "session/typed_function.h"
 #include "utils/syscache.h"
 
 /*

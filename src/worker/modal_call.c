@@ -371,19 +371,19 @@ check_handle(ModalCall *mc)
 		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED, hint,
 					"\"%.*s\" is a web function", (int) label.n, label.p);
 	}
-	else if (handle->is_generator && !generator)
-		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED,
-					"Use modal_remote_gen().", "\"%.*s\" is a generator",
-					(int) label.n, label.p);
-	else if (!handle->is_generator && generator)
+	else if (handle->is_generator != generator)
 	{
 		/* A caller that takes either kind learns from this which it is. */
-		CallOpened opened = {.accepts_cbor = handle->accepts_cbor};
+		CallOpened opened = {.is_generator = handle->is_generator,
+							 .accepts_cbor = handle->accepts_cbor};
 
 		call_opened(mc->call, &opened);
 		modal_error(&error, MODAL_SQLSTATE_UNSUPPORTED,
-					"Use modal_remote() or modal_map().",
-					"\"%.*s\" is not a generator", (int) label.n, label.p);
+					generator ? "Use modal_remote() or modal_map()."
+							  : "Use modal_remote_gen().",
+					generator ? "\"%.*s\" is not a generator"
+							  : "\"%.*s\" is a generator",
+					(int) label.n, label.p);
 	}
 	else if (!handle->accepts_cbor && !mc->mt->allow_pickle)
 	{
