@@ -11,14 +11,13 @@
 use strict;
 use warnings FATAL => 'all';
 
-use FindBin;
 use ModalTest;
-use PostgreSQL::Test::Utils;
 use Test::More;
+use TypedShapes;
 
 my $node    = modal_node('main');
 my $version = $node->safe_psql('postgres', 'SHOW server_version_num') / 10000;
-$node->safe_psql('postgres', slurp_file("$FindBin::Bin/../typed/setup.sql"));
+setup_shapes($node, rows => 300);
 
 my $prepare = q{
 	DROP TABLE IF EXISTS e, p;

@@ -1,4 +1,4 @@
--- What the shapes of shapes.sql work with.
+-- What the shapes of shapes.sql work with; :rows is how many items there are.
 CREATE FUNCTION vol(int) RETURNS int STRICT PARALLEL RESTRICTED COST 1000
 	LANGUAGE plpgsql AS $$ BEGIN RETURN $1 * 2; END $$;
 CREATE FUNCTION stab(int) RETURNS int STABLE STRICT PARALLEL RESTRICTED COST 1000
@@ -35,11 +35,11 @@ CREATE FUNCTION with_set(int) RETURNS int STRICT SET work_mem = '1MB' COST 1000
 
 CREATE TABLE item (id int PRIMARY KEY, x int, g int, s text);
 INSERT INTO item SELECT i, CASE WHEN i % 50 <> 0 THEN i * 10 END, i % 7, 'row ' || i
-	FROM generate_series(1, 300) i;
+	FROM generate_series(1, :rows) i;
 CREATE TABLE other (id int PRIMARY KEY, y int);
-INSERT INTO other SELECT i, i * 20 FROM generate_series(1, 100) i;
+INSERT INTO other SELECT i, i * 20 FROM generate_series(1, :rows / 3) i;
 CREATE TABLE target (id int PRIMARY KEY, v int, w int);
-INSERT INTO target SELECT i, i FROM generate_series(1, 200) i;
+INSERT INTO target SELECT i, i FROM generate_series(1, :rows * 2 / 3) i;
 CREATE TABLE many AS SELECT i AS id, i % 1000 AS x FROM generate_series(1, 20000) i;
 CREATE SEQUENCE counter;
 
@@ -51,7 +51,7 @@ ALTER TABLE part2 DROP COLUMN dummy;
 ALTER TABLE part ATTACH PARTITION part2 FOR VALUES FROM (101) TO (201);
 CREATE TABLE part3 PARTITION OF part FOR VALUES FROM (201) TO (301);
 CREATE INDEX ON part (id);
-INSERT INTO part SELECT i, i FROM generate_series(1, 300) i;
+INSERT INTO part SELECT i, i FROM generate_series(1, :rows) i;
 
 CREATE FUNCTION inlined(int) RETURNS int LANGUAGE sql AS 'SELECT vol($1) + 1';
 CREATE FUNCTION sql_set(int) RETURNS SETOF int LANGUAGE sql
