@@ -510,6 +510,11 @@ modal_call_consumed(DispatchCall *call)
 {
 	ModalCall *mc = call->state;
 
+	if (!modal_downloads_start(mc))
+	{
+		modal_call_fail_memory(mc);
+		return;
+	}
 	if (mc->follow)
 		follow_pump(mc);
 	else if (mc->generator != NULL)

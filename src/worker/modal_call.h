@@ -95,6 +95,7 @@ struct ModalCall
 
 	Download *downloads;
 	uint32_t ndownloads;
+	size_t largest_blob;
 	bool stop;			/* a failed input ends the call */
 
 	/* asynchronous (modal_spawn.c) */
@@ -239,6 +240,11 @@ extern bool wire_read_get_outputs(const GrpcResult *result,
 /* Deliver a result, after fetching its blob if it has one. */
 extern bool modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 						  const WireOutput *output);
+/*
+ * Fetch blobs that wait, as far as the reader has room; false: out of memory,
+ * and nothing will try again.
+ */
+extern bool modal_downloads_start(ModalCall *mc);
 extern void modal_downloads_cancel(ModalCall *mc);
 /* The same for whoever has no ModalCall: inline results only. */
 extern void modal_output_fill(const DispatchCall *call, bool allow_pickle,

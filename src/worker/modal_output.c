@@ -4,7 +4,8 @@
  *	  Results of Modal functions as outputs of calls.
  *
  * A result that is a blob is fetched first; at most MAX_DOWNLOADS at a time,
- * the rest waits in the order of arrival.
+ * and no more than the reader has room for.  The rest waits: in the order of
+ * arrival, or of inputs where the reader wants them so.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,6 +16,11 @@
 
 #include "core/pickle.h"
 #include "worker/modal_call.h"
+
+/* Results are blobs from this size on, about. */
+#define BLOB_SIZE (2 * 1024 * 1024)
+/* Downloads at a time until one has told how large they are. */
+#define FIRST_DOWNLOADS 2
 
 struct Download
 {
@@ -162,8 +168,6 @@ deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 	buf_free(&scratch);
 }
 
-static void start_downloads(ModalCall *mc);
-
 static void
 download_free(Download *download)
 {
@@ -180,6 +184,74 @@ download_free(Download *download)
 	free(download);
 }
 
+static void on_downloaded(void *arg, Buf *data, const ModalError *error);
+
+/* Is it the one that a reader who wants outputs in order waits for? */
+static bool
+is_next_in_order(const ModalCall *mc, const Download *download)
+{
+	uint32_t at = 0;
+	const CallItem *item;
+
+	if ((mc->call->open.flags & CALL_ORDERED) == 0)
+		return false;
+	for (const Download *d = mc->downloads; d != NULL; d = d->next)
+	{
+		if (d->ordinal < download->ordinal)
+			return false;
+	}
+	while ((item = call_state_next(&mc->items, &at)) != NULL)
+	{
+		const CallInput *input = item->payload;
+
+		if (input->ordinal < download->ordinal)
+			return false;
+	}
+	return true;
+}
+
+/* The download to be started next, if any is waiting. */
+static Download *
+next_download(const ModalCall *mc)
+{
+	bool ordered = (mc->call->open.flags & CALL_ORDERED) != 0;
+	Download *next = NULL;
+
+	/* New ones are put at the head: the last that waits is the oldest. */
+	for (Download *d = mc->downloads; d != NULL; d = d->next)
+	{
+		if (d->blob == NULL &&
+			(next == NULL || !ordered || d->ordinal < next->ordinal))
+			next = d;
+	}
+	return next;
+}
+
+bool
+modal_downloads_start(ModalCall *mc)
+{
+	size_t each = mc->largest_blob > BLOB_SIZE ? mc->largest_blob : BLOB_SIZE;
+	uint32_t limit = mc->largest_blob > 0 ? MAX_DOWNLOADS : FIRST_DOWNLOADS;
+	uint32_t active = 0;
+	Download *next;
+
+	for (Download *d = mc->downloads; d != NULL; d = d->next)
+		active += d->blob != NULL;
+	while (active < limit && (next = next_download(mc)) != NULL)
+	{
+		if (call_budget_left(mc->call) <= active * each &&
+			!is_next_in_order(mc, next))
+			break;
+		next->blob = blob_download(mc->mt, mc->call,
+								   (Slice){next->blob_id, strlen(next->blob_id)},
+								   on_downloaded, next);
+		if (next->blob == NULL)
+			return active > 0; /* tried again when another one is through */
+		active++;
+	}
+	return true;
+}
+
 static void
 on_downloaded(void *arg, Buf *data, const ModalError *error)
 {
@@ -189,6 +261,8 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 	if (data != NULL)
 	{
 		mc->delivered_bytes += data->len;
+		if (data->len > mc->largest_blob)
+			mc->largest_blob = data->len;
 		deliver(mc, download->ordinal, download->attempts, &download->output,
 				(Slice){(char *) data->data, data->len});
 	}
@@ -206,38 +280,8 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 			mc->stop = true;
 	}
 	download_free(download);
-	start_downloads(mc);
+	(void) modal_downloads_start(mc);
 	modal_call_pump(mc);
-}
-
-static void
-start_downloads(ModalCall *mc)
-{
-	uint32_t active = 0;
-	Download *next = NULL;
-
-	/* New ones are put at the head: the last that waits is the oldest. */
-	for (Download *d = mc->downloads; d != NULL; d = d->next)
-	{
-		if (d->blob != NULL)
-			active++;
-		else
-			next = d;
-	}
-	while (next != NULL && active < MAX_DOWNLOADS)
-	{
-		Download *d = next;
-
-		next = d->prev;
-		if (d->blob != NULL)
-			continue;
-		d->blob = blob_download(mc->mt, mc->call,
-								(Slice){d->blob_id, strlen(d->blob_id)},
-								on_downloaded, d);
-		if (d->blob == NULL)
-			return; /* tried again when another one is through */
-		active++;
-	}
 }
 
 bool
@@ -273,8 +317,7 @@ modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 		download_free(download);
 		return false;
 	}
-	start_downloads(mc);
-	return mc->ndownloads > 1 || download->blob != NULL;
+	return modal_downloads_start(mc);
 }
 
 void
