@@ -299,8 +299,11 @@ finish_input(Input *input, const ExecutionResult *result)
 
 	slot->live--;
 	call->n_unfinished--;
-	give_output(call, execution->idx, execution->attempt, input->started_at,
-				result, &input->fault);
+	if (input->fault.expired)
+		call_wake(call);
+	else
+		give_output(call, execution->idx, execution->attempt,
+					input->started_at, result, &input->fault);
 	input_free(input);
 }
 

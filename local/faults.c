@@ -181,6 +181,8 @@ parse_input_action(InputFault *fault, const char *word)
 		return fault->duplicate = true;
 	if (strcmp(word, "reorder") == 0)
 		return fault->reorder = true;
+	if (strcmp(word, "expired") == 0)
+		return fault->expired = true;
 	return false;
 }
 

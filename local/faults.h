@@ -39,6 +39,7 @@ typedef struct InputFault
 	bool lost;			   /* never executed, no output */
 	bool duplicate;		   /* output is given twice */
 	bool reorder;		   /* output is given after the next one */
+	bool expired;		   /* executed, but its output is not kept */
 } InputFault;
 
 /* Read the script now and on SIGHUP; NULL: there is none. */

@@ -69,6 +69,14 @@ select_outputs(const Waiter *waiter, uint64_t *numbers, size_t max,
 	return n;
 }
 
+/* All inputs are known and done: waiting would bring nothing. */
+static bool
+is_over(const Call *call)
+{
+	return call->async && call->declared_inputs >= 0 &&
+		   call->n_inputs >= call->declared_inputs && call->n_unfinished == 0;
+}
+
 static bool
 outputs_ready(Waiter *waiter, bool timed_out)
 {
@@ -85,7 +93,7 @@ outputs_ready(Waiter *waiter, bool timed_out)
 	char cursor[CURSOR_SIZE];
 	uint8_t *p;
 
-	if (n == 0 && !timed_out)
+	if (n == 0 && !timed_out && !is_over(call))
 		return false;
 	p = rpc_reply_open(rpc, bytes + n * (1 + PB_MAX_VARINT) +
 								2 * (1 + PB_MAX_VARINT) + CURSOR_SIZE);

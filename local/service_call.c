@@ -143,6 +143,7 @@ service_function_finish_inputs(Rpc *rpc)
 	}
 	call->declared_inputs = (int32_t) request->num_inputs;
 	journal_declared(call);
+	call_wake(call);
 	rpc->durable = call->async;
 	rpc_log(rpc, "call=%s", request->function_call_id);
 	rpc_log(rpc, "declared=%u", request->num_inputs);

@@ -110,7 +110,8 @@ static const struct
 		3, {INT8OID, TEXTOID, INT4OID}},
 	[PROGRESS] = {
 		"UPDATE modal_batch.job SET succeeded = succeeded + $2, "
-		"failed = failed + $3, stale = stale + $4, submitted = $5 "
+		"failed = failed + $3, stale = stale + $4, submitted = $5, "
+		"last_error = NULL "
 		"WHERE id = $1 AND state = 'running'",
 		5, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}},
 	[FINISH_JOB] = {

@@ -101,12 +101,17 @@ struct ModalCall
 	/* asynchronous (modal_spawn.c) */
 	GrpcCall *finish_inputs;
 	bool inputs_finished;
+	bool none_unfinished; /* of the inputs there were at the last poll */
 	int64_t total;		/* of the remote call, once known */
 	int64_t highest;	/* ordinal */
 	uint8_t *seen;		/* a bit per ordinal with an output */
 	int64_t seen_bits, nseen;
+	int64_t first_sent; /* ordinal; of those sent from here, so many have */
+	uint64_t nanswered; /* outputs */
 	int empty_at_end;	/* polls without anything, though all is sent */
 	Timer empty_timer;
+	Timer flush_timer;
+	bool flush;			/* it has fired */
 
 	bool follow_wait;	/* for output next_idx, up to highest */
 
@@ -262,8 +267,10 @@ extern void spawn_put_done(PutRequest *put);
 /* False: seen already, or before the caller's first. */
 extern bool spawn_wants_output(ModalCall *mc, int64_t idx);
 extern bool spawn_is_done(const ModalCall *mc);
+/* Has the service all inputs, and is at work at none? */
+extern bool spawn_all_finished(const ModalCall *mc);
 /* A poll brought nothing: have results expired?  True: mc is gone. */
-extern bool spawn_poll_empty(ModalCall *mc, int64_t unfinished);
+extern bool spawn_poll_empty(ModalCall *mc);
 extern void spawn_free(ModalCall *mc);
 /*
  * An idempotency key made of the caller's seed and of all ordinals that the

@@ -76,6 +76,8 @@ modal_call_ensure_poll(ModalCall *mc)
 		list = false;
 		if (!spawn_wants_poll(mc))
 			return;
+		if (spawn_all_finished(mc))
+			timeout = 0;
 	}
 	else if (!mc->unary && mc->plane == NULL)
 	{
@@ -190,7 +192,8 @@ on_poll(void *arg, const GrpcResult *result)
 		return;
 	}
 	mc->poll_was_empty = n == 0;
-	if (n == 0 && mc->async && spawn_poll_empty(mc, outputs.unfinished))
+	mc->none_unfinished = outputs.unfinished == 0;
+	if (n == 0 && mc->async && spawn_poll_empty(mc))
 		return;
 	modal_call_pump(mc);
 }

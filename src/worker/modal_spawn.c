@@ -6,7 +6,7 @@
  *
  * An input's index at the service is its ordinal, and every request has an
  * idempotency key made of the caller's seed and the ordinals in it.  Batches
- * end at multiples of SPAWN_CHUNK and at a size, not wherever inputs happened
+ * end at multiples of a number and at a size, not wherever inputs happened
  * to stop arriving, so that a caller who sends unconfirmed inputs again after
  * a crash makes the same requests again.
  *
@@ -24,15 +24,18 @@
 #include "core/pb.h"
 
 #define MAX_INDEX INT32_MAX /* an index is 32 bits on the wire */
+#define FLUSH_DELAY_S 0.05	/* of an incomplete batch, when all else is done */
 #define EMPTY_POLL_DELAY_S 1.0
 #define EMPTY_POLLS 3		/* at the end, before results count as expired */
 
 static void on_empty_timer(void *arg);
+static void on_flush_timer(void *arg);
 
 void
 spawn_begin(ModalCall *mc)
 {
 	timer_init(&mc->empty_timer, on_empty_timer, mc);
+	timer_init(&mc->flush_timer, on_flush_timer, mc);
 	mc->total = mc->call->open.total_inputs;
 }
 
@@ -42,6 +45,7 @@ spawn_free(ModalCall *mc)
 	if (!mc->async)
 		return;
 	timer_cancel(&mc->empty_timer);
+	timer_cancel(&mc->flush_timer);
 	if (mc->finish_inputs != NULL)
 		grpc_cancel(mc->finish_inputs);
 	free(mc->seen);
@@ -100,15 +104,31 @@ is_uploaded(const ModalCall *mc, const CallInput *input)
 	return input->len <= modal_call_inline_limit(mc) || input->blob_id != NULL;
 }
 
-static size_t
-inline_size(const CallInput *input)
+/*
+ * Batches end where the ordinal is a multiple of this: so large that requests
+ * are few, and small enough that the window holds several.
+ */
+static uint32_t
+group_size(const ModalCall *mc)
 {
-	return input->blob_id != NULL ? 0 : input->len;
+	uint32_t n = SPAWN_CHUNK;
+
+	while (n > 1 && n * 4 > mc->call->open.window)
+		n /= 2;
+	return n;
+}
+
+/* Of what was sent from here, is nothing still to be answered? */
+static bool
+is_idle(const ModalCall *mc)
+{
+	return mc->call->npending == 0 && mc->nanswered >= mc->call->sent;
 }
 
 /*
- * Will nothing more come until what we have is sent?  The caller waits for
- * results when the window is full, or for less when its memory is.
+ * Will nothing more come until what we have is sent?  Not so while outputs
+ * are outstanding, or have only just been handed over: each makes room for
+ * more inputs, whatever it is that the caller limits.
  */
 static bool
 must_flush(const ModalCall *mc)
@@ -117,9 +137,10 @@ must_flush(const ModalCall *mc)
 
 	if (call->npending > 0)
 		return false;
-	return call->finished ||
-		call->received - call->done >= call->open.window ||
-		(call->done > 0 && call->received - call->done <= mc->nready);
+	if (call->sent == 0 && (call->received >= call->open.window ||
+							call->received >= mc->window))
+		return true;
+	return call->finished || (mc->flush && is_idle(mc));
 }
 
 /* How many inputs the next batch has; 0: it is not complete yet. */
@@ -127,24 +148,26 @@ static uint32_t
 next_batch(const ModalCall *mc)
 {
 	const CallInput *input = mc->ready;
+	uint32_t size = group_size(mc);
 	int64_t group;
 	size_t bytes = 0;
 	uint32_t n = 0;
 
 	if (input == NULL)
 		return 0;
-	group = input->ordinal / SPAWN_CHUNK;
+	group = input->ordinal / size;
 	for (; input != NULL; input = input->next)
 	{
-		if (input->ordinal / SPAWN_CHUNK != group)
+		if (input->ordinal / size != group)
+			return n;
+		/* uploaded ones count, too: the caller limits what is under way */
+		if (n > 0 && bytes + input->len > SPAWN_CHUNK_BYTES)
 			return n;
 		if (!is_uploaded(mc, input))
 			return 0;
-		if (n > 0 && bytes + inline_size(input) > SPAWN_CHUNK_BYTES)
-			return n;
-		bytes += inline_size(input);
+		bytes += input->len;
 		n++;
-		if (input->ordinal % SPAWN_CHUNK == SPAWN_CHUNK - 1)
+		if (input->ordinal % size == size - 1)
 			return n;
 	}
 	return must_flush(mc) ? n : 0;
@@ -173,6 +196,8 @@ send_batch(ModalCall *mc, uint32_t n)
 	if (!spawn_key(mc, "inputs", put->ordinals, n, key))
 		return false;
 	spec.idempotency = key;
+	if (mc->call->sent == 0)
+		mc->first_sent = put->ordinals[0];
 	mc->call->sent += n;
 	call_touch(mc->call);
 	return modal_call_start_put(put, &spec);
@@ -212,6 +237,15 @@ ordinals_are_valid(const ModalCall *mc)
 			return false;
 	}
 	return true;
+}
+
+static void
+on_flush_timer(void *arg)
+{
+	ModalCall *mc = arg;
+
+	mc->flush = true;
+	modal_call_pump(mc);
 }
 
 /* --- the end of inputs ---------------------------------------------------- */
@@ -278,6 +312,11 @@ spawn_pump(ModalCall *mc)
 			if (!send_batch(mc, n))
 				goto no_memory;
 		}
+		mc->flush = false;
+		if (mc->ready != NULL && is_idle(mc) &&
+			mc->flush_timer.heap_index == 0 &&
+			!timer_set(&mc->flush_timer, monotonic_seconds() + FLUSH_DELAY_S))
+			goto no_memory;
 		if (mc->call->finished && mc->call->npending == 0 && mc->nready == 0 &&
 			mc->nputs == 0 && !mc->inputs_finished &&
 			mc->finish_inputs == NULL && !finish_inputs(mc))
@@ -344,8 +383,16 @@ spawn_wants_output(ModalCall *mc, int64_t idx)
 		return false;
 	mc->seen[idx / 8] |= bit;
 	mc->nseen++;
+	if (mc->call->sent > 0 && idx >= mc->first_sent)
+		mc->nanswered++;
 	mc->empty_at_end = 0;
 	return idx >= mc->call->open.first_ordinal;
+}
+
+bool
+spawn_all_finished(const ModalCall *mc)
+{
+	return mc->inputs_finished && mc->none_unfinished;
 }
 
 bool
@@ -370,11 +417,11 @@ on_empty_timer(void *arg)
 }
 
 bool
-spawn_poll_empty(ModalCall *mc, int64_t unfinished)
+spawn_poll_empty(ModalCall *mc)
 {
 	ModalError error;
 
-	if (unfinished != 0 || !mc->inputs_finished)
+	if (!spawn_all_finished(mc))
 		return false;
 	if (++mc->empty_at_end < EMPTY_POLLS)
 	{

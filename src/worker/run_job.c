@@ -22,6 +22,7 @@
 #include "compat.h"
 
 #include "clock.h"
+#include "access/xact.h"
 #include "debug_point.h"
 #include "errors.h"
 #include "session/job_owner.h"
@@ -124,8 +125,9 @@ pinned_reference(const Job *job, const char *rest)
 					ref.options.p == NULL ? "" : ref.options.p - 1);
 }
 
+/* with_sink: for more than to cancel it. */
 static void
-open_call(RunJob *rj)
+open_call(RunJob *rj, bool with_sink)
 {
 	Job *job = rj->job;
 	RemoteCallSpec spec = {0};
@@ -140,7 +142,8 @@ open_call(RunJob *rj)
 										  ALLOCSET_DEFAULT_SIZES);
 	runner_begin();
 	old = MemoryContextSwitchTo(rj->call_cxt);
-	rj->sink = sink_create(rj->call_cxt, job);
+	if (with_sink)
+		rj->sink = sink_create(rj->call_cxt, job);
 	owner_enter(&scope, job->owner, NULL);
 	endpoint = endpoint_get(job->function, job->owner, &rest);
 	owner_leave(&scope);
@@ -305,16 +308,48 @@ call_ended(RunJob *rj)
 
 /* --- cancelling ----------------------------------------------------------- */
 
+/*
+ * Cancel a remote call that is not followed here.  That it cannot be reached,
+ * because its server or the owner's rights are gone, is no reason to keep the
+ * job.
+ */
+static void
+cancel_unfollowed(RunJob *rj)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		open_call(rj, false);
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(old);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(old);
+		ereport(LOG,
+				(errmsg("remote call \"%s\" of job " INT64_FORMAT " could not be cancelled: %s",
+						rj->job->remote_call_id, rj->job->id, edata->message)));
+	}
+	PG_END_TRY();
+}
+
 static void
 cancel(RunJob *rj)
 {
 	Job *job = rj->job;
+	Job *now;
 
+	runner_begin();
+	now = job_store_load(job->id);
+	job->terminate = now != NULL && now->terminate;
+	runner_commit();
 	if (rj->call == NULL && job->remote_call_id != NULL)
-	{
-		/* not followed here: take it up again, to end it */
-		open_call(rj);
-	}
+		cancel_unfollowed(rj);
 	run_job_close_call(rj, job->terminate ? FRAME_FLAG_TERMINATE : 0);
 	run_job_end(rj, JOB_CANCELLED, NULL, NULL);
 }
@@ -327,9 +362,15 @@ run_job_state_changed(RunJob *rj, JobState state)
 	switch (state)
 	{
 		case JOB_PENDING:
+			/* paused and resumed meanwhile: it is to be marked as running */
+			if (job->state == JOB_RUNNING)
+			{
+				run_job_close_call(rj, FRAME_FLAG_DETACH);
+				job->state = state;
+				rj->retry_at = 0;
+			}
+			break;
 		case JOB_RUNNING:
-			if (rj->retry_at == HUGE_VAL)
-				rj->done = true; /* paused and resumed: taken up anew */
 			break;
 		case JOB_CANCELLING:
 			job->state = state;
@@ -427,7 +468,7 @@ run_job_step(RunJob *rj, long *wait_ms)
 		if (job_settled(rj->job) >= rj->job->inputs)
 			run_job_end(rj, JOB_COMPLETED, NULL, NULL); /* nothing to do */
 		else
-			open_call(rj);
+			open_call(rj, true);
 		return true;
 	}
 	if (!rj->started)

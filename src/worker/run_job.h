@@ -27,7 +27,11 @@ extern int32 run_job_priority(const RunJob *rj);
  * Errors are of this job alone; hand them to run_job_error.
  */
 extern bool run_job_step(RunJob *rj, long *wait_ms);
-/* The transaction has been aborted; the job backs off, or fails. */
+/*
+ * The transaction has been aborted; the job backs off, or fails.  A failed
+ * one keeps its inputs, and the remote call goes on.  When this raises an
+ * error itself, the job has backed off.
+ */
 extern void run_job_error(RunJob *rj, const ErrorData *edata);
 /* The row's state is now this one. */
 extern void run_job_state_changed(RunJob *rj, JobState state);

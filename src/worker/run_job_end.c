@@ -62,11 +62,17 @@ run_on_complete(RunJob *rj)
 		OwnerScope scope;
 		Oid type = INT8OID;
 		Datum id = Int64GetDatum(rj->job->id);
+		int rc;
 
 		owner_enter(&scope, rj->job->owner, rj->job->sink.search_path);
 		SPI_connect();
-		SPI_execute_with_args(rj->job->on_complete, 1, &type, &id, NULL, false,
-							  0);
+		rc = SPI_execute_with_args(rj->job->on_complete, 1, &type, &id, NULL,
+								   false, 0);
+		if (rc < 0)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("a statement of this kind cannot be run at the end of a job"),
+							errdetail("SPI says \"%s\".",
+									  SPI_result_code_string(rc))));
 		SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 		SPI_finish();
 		owner_leave(&scope);
@@ -116,13 +122,6 @@ run_job_end(RunJob *rj, JobState state, Jsonb *error, const char *message)
 	rj->done = true;
 }
 
-void
-run_job_fail(RunJob *rj, Jsonb *error, const char *message)
-{
-	run_job_close_call(rj, FRAME_FLAG_DETACH);
-	run_job_end(rj, JOB_FAILED, error, message);
-}
-
 static void
 note_error(RunJob *rj, Jsonb *error)
 {
@@ -147,14 +146,15 @@ run_job_error(RunJob *rj, const ErrorData *edata)
 {
 	Jsonb *error = error_in_job(rj, edata);
 
+	/* first, for what follows may fail, too */
+	run_job_back_off(rj);
 	if (error_is_transient(edata->sqlerrcode))
 	{
-		run_job_back_off(rj);
 		ereport(LOG,
 				(errmsg("job " INT64_FORMAT " will be tried again: %s",
 						rj->job->id, edata->message)));
 		note_error(rj, error);
 	}
 	else
-		run_job_fail(rj, error, edata->message);
+		run_job_end(rj, JOB_FAILED, error, edata->message);
 }

@@ -131,6 +131,8 @@ run_job_feed(RunJob *rj, int quantum)
 {
 	int room = room_for_inputs(rj);
 	int n = Min(quantum, room);
+	/* HTTP functions acknowledge nothing but by results */
+	bool asynchronous = rj->job->remote_call_id != NULL;
 	RunChunk *chunk;
 
 	while (n > 0 && rj->next_index < rj->run_inputs && may_send(rj) &&
@@ -142,13 +144,17 @@ run_job_feed(RunJob *rj, int quantum)
 		{
 			ChunkRecord rec;
 
-			if (!chunk_bit(chunk->seen, i))
+			/*
+			 * The service may hold more than has been recorded, and knows
+			 * the same request again: it must be made of the same inputs,
+			 * even if some have results already.
+			 */
+			if (asynchronous || !chunk_bit(chunk->seen, i))
 			{
 				run_chunk_record(chunk, i, &rec);
 				remote_call_put(rj->call, rj->next_index, rec.payload,
 								rec.payload_len);
-				/* HTTP functions acknowledge nothing but by results */
-				if (rj->job->remote_call_id != NULL)
+				if (asynchronous)
 					note_sent(rj, rj->next_index, rec.payload_len);
 				n--;
 			}

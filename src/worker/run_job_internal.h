@@ -127,7 +127,5 @@ extern void run_job_ended(RunJob *rj, JobState state, const char *message);
 /* Both, in a transaction of its own. */
 extern void run_job_end(RunJob *rj, JobState state, Jsonb *error,
 						const char *message);
-/* The job cannot go on; its inputs stay, and so does the remote call. */
-extern void run_job_fail(RunJob *rj, Jsonb *error, const char *message);
 
 #endif /* MODAL_WORKER_RUN_JOB_INTERNAL_H */

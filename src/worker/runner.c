@@ -35,6 +35,7 @@
 #include "worker/runner_xact.h"
 
 #define MAX_ACTIVE_JOBS 256
+#define EXPIRY_INTERVAL_S 600 /* of looking for old results, while busy */
 
 pg_noreturn extern PGDLLEXPORT void modal_runner_main(Datum main_arg);
 
@@ -42,10 +43,14 @@ typedef struct ActiveJob
 {
 	dlist_node node;
 	RunJob *run;
+	bool fresh; /* no step has been made yet */
 } ActiveJob;
 
 static dlist_head active_jobs = DLIST_STATIC_INIT(active_jobs);
 static int nactive = 0;
+static bool leaving = false;
+static double last_expiry;		  /* see clock.h */
+static bool must_look = false;	  /* without being asked to */
 static bool more_waiting = false; /* jobs for which there was no place */
 static bool had_work = false;
 static MemoryContext jobs_cxt;
@@ -103,6 +108,54 @@ active_ids(void)
 	return ids;
 }
 
+/* In PG_CATCH. */
+static ErrorData *
+take_error(void)
+{
+	ErrorData *edata;
+
+	MemoryContextSwitchTo(loop_cxt);
+	edata = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(loop_cxt);
+	return edata;
+}
+
+/* An error of one job is that job's affair, even one in recording an error. */
+static bool
+step_safely(RunJob *run, long *wait_ms)
+{
+	volatile bool more = true;
+	ErrorData *volatile edata = NULL;
+
+	PG_TRY();
+	{
+		more = run_job_step(run, wait_ms);
+	}
+	PG_CATCH();
+	{
+		edata = take_error();
+	}
+	PG_END_TRY();
+	if (edata == NULL)
+		return more;
+
+	PG_TRY();
+	{
+		run_job_error(run, edata);
+	}
+	PG_CATCH();
+	{
+		edata = take_error();
+		ereport(LOG, (errmsg("could not record the error of job " INT64_FORMAT ": %s",
+							 run_job_id(run), edata->message)));
+		must_look = true; /* are the tables still there? */
+	}
+	PG_END_TRY();
+	return true;
+}
+
 /* --- looking for work ----------------------------------------------------- */
 
 /* Tell the active jobs what users have done to their rows. */
@@ -138,6 +191,7 @@ take_job(int64 id)
 	}
 	aj = MemoryContextAlloc(jobs_cxt, sizeof(ActiveJob));
 	aj->run = run_job_create(cxt, job);
+	aj->fresh = true;
 	insert_job(aj);
 	had_work = true;
 }
@@ -172,32 +226,42 @@ look_for_jobs(void)
 	return exists;
 }
 
-/* --- one turn ------------------------------------------------------------- */
-
-/* An error of one job is that job's affair. */
+/*
+ * Look when that was wished for; true when that brought anything.  New jobs
+ * make their first step at once: the turn of those that are here can take a
+ * while.
+ */
 static bool
-step_safely(RunJob *run, long *wait_ms)
+look_if_wished(void)
 {
-	volatile bool more = true;
-	ErrorData *volatile edata = NULL;
+	dlist_iter iter;
+	bool stop;
+	bool look = runner_take_wish(&stop) || must_look ||
+		(more_waiting && nactive < MAX_ACTIVE_JOBS);
 
-	PG_TRY();
+	if (stop)
+		leaving = true;
+	if (leaving || !look)
+		return false;
+	must_look = false;
+	if (!look_for_jobs())
 	{
-		more = run_job_step(run, wait_ms);
+		leaving = true;
+		return false;
 	}
-	PG_CATCH();
+	dlist_foreach(iter, &active_jobs)
 	{
-		MemoryContextSwitchTo(loop_cxt);
-		edata = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(loop_cxt);
+		ActiveJob *aj = dlist_container(ActiveJob, node, iter.cur);
+		long ms;
+
+		if (aj->fresh)
+			(void) step_safely(aj->run, &ms);
+		aj->fresh = false;
 	}
-	PG_END_TRY();
-	if (edata != NULL)
-		run_job_error(run, edata);
-	return more;
+	return true;
 }
+
+/* --- one turn ------------------------------------------------------------- */
 
 /* Move every job on; *wait_ms is when the earliest wants to be again. */
 static bool
@@ -219,6 +283,9 @@ step_all(long *wait_ms)
 			*wait_ms = *wait_ms < 0 ? ms : Min(*wait_ms, ms);
 		if (run_job_done(aj->run))
 			remove_job(aj);
+		more |= look_if_wished();
+		if (leaving)
+			break;
 	}
 	return more;
 }
@@ -251,6 +318,7 @@ expire_results(void)
 {
 	int64 n;
 
+	last_expiry = monotonic_seconds();
 	if (modal_result_retention_s < 0)
 		return;
 	runner_begin();
@@ -290,13 +358,11 @@ reload_configuration(void)
 static void
 run_jobs(void)
 {
-	double idle_since = monotonic_seconds();
+	double idle_since = last_expiry = monotonic_seconds();
 
 	for (;;)
 	{
 		long wait_ms;
-		bool stop;
-		bool wish;
 		bool more;
 
 		CHECK_FOR_INTERRUPTS();
@@ -304,12 +370,11 @@ run_jobs(void)
 		MemoryContextSwitchTo(loop_cxt);
 		MemoryContextReset(loop_cxt);
 
-		wish = runner_take_wish(&stop);
-		if (stop)
+		(void) look_if_wished();
+		if (leaving)
 			break;
-		if ((wish || (more_waiting && nactive < MAX_ACTIVE_JOBS)) &&
-			!look_for_jobs())
-			break;
+		if (monotonic_seconds() - last_expiry > EXPIRY_INTERVAL_S)
+			expire_results();
 		more = step_all(&wait_ms);
 		if (nactive > 0)
 			idle_since = monotonic_seconds();

@@ -33,7 +33,55 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw(
   spawn job job_ends job_becomes wait_until inputs_are
   worker_pid kill_postmaster wait_up
+  map_into sink_is
 );
+
+=pod
+
+=item map_into($node, $table, $inputs, function => 'square', more => '', dbname => 'postgres')
+
+Makes a table of columns id and result and commits a job that squares the
+numbers from 0 to $inputs - 1 into it; returns the job.  C<more> are more
+arguments of modal_spawn_map.
+
+=cut
+
+sub map_into
+{
+	my ($node, $table, $inputs, %params) = @_;
+	my $function = $params{function} // 'square';
+	my $more     = defined $params{more} ? ", $params{more}" : '';
+	my $last     = $inputs - 1;
+
+	$node->safe_psql($params{dbname} // 'postgres',
+		"CREATE TABLE IF NOT EXISTS $table (id int, result bigint)");
+	return spawn(
+		$node, qq{modal_spawn_map('local:builtin/$function',
+		'SELECT g AS id, g AS n FROM generate_series(0, $last) g',
+		key => '{id}', into_table => '$table'$more)}, $params{dbname});
+}
+
+=pod
+
+=item sink_is($node, $table, $inputs, $name, $dbname)
+
+Tests that the table has just one row for each input, and the right one.
+
+=cut
+
+sub sink_is
+{
+	my ($node, $table, $inputs, $name, $dbname) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is(
+		$node->safe_psql(
+			$dbname // 'postgres',
+			"SELECT count(*), count(DISTINCT id), bool_and(result = id::bigint * id) FROM $table"
+		),
+		"$inputs|$inputs|t",
+		$name);
+}
 
 =pod
 

@@ -159,6 +159,22 @@ sub end
 
 =pod
 
+=item $local->forget
+
+Between stop and start: as if everything that it knew of calls were lost.
+
+=cut
+
+sub forget
+{
+	my ($self) = @_;
+
+	unlink glob "$self->{dir}/state/journal*";
+	return;
+}
+
+=pod
+
 =item $local->port, url, http_url, ca_file, log_file, pid
 
 =cut
@@ -276,7 +292,7 @@ sub wait_for_requests
 
 The indexes of all inputs that the server took, as often as it took them,
 sorted; retries and repeated requests that were recognized are not among them.
-With an id, only those of that function call.
+With an id, only those of that function call.  In scalar context, how many.
 
 =cut
 
@@ -298,7 +314,8 @@ sub inputs_put
 			push @all, $first .. $last // $first;
 		}
 	}
-	return sort { $a <=> $b } @all;
+	@all = sort { $a <=> $b } @all;
+	return @all;
 }
 
 =pod

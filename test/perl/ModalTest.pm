@@ -51,11 +51,12 @@ my %point_log;
 
 =over
 
-=item modal_node($name, local => $local, conf => $text)
+=item modal_node($name, local => $local, conf => $text, env => {...})
 
 A started cluster with the settings of test/regress.conf, then those of
 C<conf>.  With C<local>, database postgres has the extension and a server
 "local" that is this modal-local; without, only the library is preloaded.
+C<env> is for the server alone.
 
 =cut
 
@@ -69,7 +70,10 @@ sub modal_node
 		slurp_file("$ENV{MODAL_TOP}/test/regress.conf"));
 	$node->append_conf('postgresql.conf', $params{conf})
 	  if defined $params{conf};
-	$node->start;
+	{
+		local %ENV = (%ENV, %{ $params{env} // {} });
+		$node->start;
+	}
 	create_local_server($node, $params{local}) if defined $params{local};
 	return $node;
 }

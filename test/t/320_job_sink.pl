@@ -1,0 +1,193 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# Jobs whose table, rights, server or disk change under them.
+
+use strict;
+use warnings FATAL => 'all';
+
+use JobTest;
+use ModalLocal;
+use ModalTest;
+use OsFaults;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $os    = OsFaults->new;
+my $local = ModalLocal->new;
+my $node  = modal_node('main', local => $local, env => $os->env);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# A job of which some results have been written and others have not.
+sub job_midway
+{
+	my ($table, %params) = @_;
+
+	$local->set_faults("FunctionGetOutputs delay=0.2\n");
+	my $job = map_into($node, $table, 10000, %params);
+	job_becomes($node, $job, 'succeeded > 0');
+	return $job;
+}
+
+sub fails_then_completes
+{
+	my ($job, $sqlstate, $what, $repair, $table) = @_;
+
+	job_ends($node, $job, 'failed', "$what: the job fails");
+	is(job($node, $job, q{last_error->>'code'}), $sqlstate, '... with this SQLSTATE');
+	sql($repair) if $repair ne '';
+	sql("SELECT modal_retry($job)");
+	job_ends($node, $job, 'completed', '... and completes once that is repaired');
+	sink_is($node, $table, 10000, '... with one result for each input') if defined $table;
+	return;
+}
+
+# outputs at a pace
+sql(q{ALTER SERVER local OPTIONS (ADD window '1000')});
+
+# --- rows that the table refuses ---------------------------------------------
+
+sql('CREATE TABLE refused (id int, result bigint, CONSTRAINT c CHECK (id % 100 <> 7))');
+my $job = map_into($node, 'refused', 10000);
+job_ends($node, $job, 'completed', '1 % of rows violate a constraint: the job completes');
+is(job($node, $job, 'succeeded, failed, stale'), '9900|100|0', '... with 1 % failed');
+is( sql("SELECT count(*), bool_and((input->>'id')::int % 100 = 7), min(error->>'code') FROM modal_results($job)"),
+	'100|t|23514', '... each for itself');
+sql('ALTER TABLE refused DROP CONSTRAINT c');
+$local->clear_log;
+is(sql("SELECT modal_retry($job)"), '100', '... which are retried');
+job_ends($node, $job, 'completed', '... alone');
+is(scalar $local->inputs_put, 100, '... and sent again');
+sink_is($node, 'refused', 10000, '... until every input has its result');
+is(job($node, $job, 'succeeded, failed, stale'), '10000|0|0', '... and is counted once');
+
+# --- a table that is locked, altered, dropped ----------------------------------
+
+$job = job_midway('locked');
+my $session = $node->background_psql('postgres');
+$session->query_safe('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
+ok(job_becomes($node, $job, q{last_error->>'code' = '55P03' AND state = 'running'}),
+	'the table is locked: the job waits, and says why');
+$local->set_faults('');
+my $other = map_into($node, 'not_locked', 100);
+job_ends($node, $other, 'completed', '... others go on');
+$session->query_safe('COMMIT');
+job_ends($node, $job, 'completed', '... and so does it afterwards');
+sink_is($node, 'locked', 10000, '... with one result for each input');
+$session->quit;
+
+$job = job_midway('wider');
+sql('ALTER TABLE wider ADD COLUMN at timestamptz DEFAULT now(), ALTER result TYPE numeric');
+job_ends($node, $job, 'completed', 'the table is altered: the job completes');
+sink_is($node, 'wider', 10000, '... with one result for each input');
+
+$job = job_midway('renamed');
+sql('CREATE SCHEMA other; ALTER TABLE renamed RENAME TO moved; ALTER TABLE moved SET SCHEMA other');
+job_ends($node, $job, 'completed', 'the table is renamed and moved: the job completes');
+sink_is($node, 'other.moved', 10000, '... with one result for each input');
+
+$job = job_midway('narrow');
+sql('ALTER TABLE narrow RENAME result TO answer');
+fails_then_completes($job, '42703', 'the result column is gone',
+	'ALTER TABLE narrow RENAME answer TO result', 'narrow');
+
+$job = job_midway('dropped');
+sql('DROP TABLE dropped');
+job_ends($node, $job, 'failed', 'the table is dropped: the job fails');
+is(job($node, $job, q{last_error->>'code'}), '42P01', '... with this SQLSTATE');
+sql("SELECT modal_cancel($job)");
+job_ends($node, $job, 'cancelled', '... and can be cancelled');
+sql("SELECT modal_forget($job)");
+is(sql("SELECT count(*) FROM modal_batch.chunk WHERE job = $job"), '0', '... and forgotten');
+
+# --- a full disk ---------------------------------------------------------------
+
+mkdir $node->basedir . '/space' or die $!;
+$node->safe_psql('postgres', "CREATE TABLESPACE small LOCATION '" . $node->basedir . "/space'");
+sql('CREATE TABLE filled (id int, result bigint) TABLESPACE small');
+$job = job_midway('filled');
+$os->fill('/space/');
+ok(job_becomes($node, $job, q{last_error->>'code' = '53100' AND state = 'running'}),
+	'the disk is full: the job waits, and says why');
+$local->set_faults('');
+$other = map_into($node, 'not_filled', 100);
+job_ends($node, $other, 'completed', '... others go on');
+$os->fill('');
+job_ends($node, $job, 'completed', '... and so does it when there is room again');
+sink_is($node, 'filled', 10000, '... with one result for each input');
+
+# --- rights, servers, mappings ---------------------------------------------------
+
+sql(q{
+	CREATE ROLE alice LOGIN;
+	GRANT USAGE ON FOREIGN SERVER local TO alice;
+	CREATE USER MAPPING FOR alice SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local');
+	CREATE TABLE of_another (id int, result bigint, who text DEFAULT current_user);
+	GRANT INSERT, SELECT ON of_another TO alice;
+});
+$local->set_faults("FunctionGetOutputs delay=0.2\n");
+$job = sql(q{SET ROLE alice; SELECT modal_spawn_map('local:builtin/square',
+	'SELECT g AS id, g FROM generate_series(0, 9999) g', key => '{id}', into_table => 'of_another')});
+job_becomes($node, $job, 'succeeded > 0');
+sql('REVOKE INSERT ON of_another FROM alice');
+fails_then_completes($job, '42501', 'the owner loses the right to insert',
+	'GRANT INSERT ON of_another TO alice', 'of_another');
+is(sql('SELECT DISTINCT who FROM of_another'), 'alice', '... all of it done as the owner');
+
+# What was paused is opened anew.
+sub job_paused
+{
+	my ($table) = @_;
+	my $job = job_midway($table);
+
+	is(sql("SELECT modal_pause($job)"), 't', 'a job is paused');
+	wait_until('the runner to see it', sub {
+		sql("SELECT count(*) FROM modal_batch.activity WHERE kind = 'job'") eq '0' });
+	return $job;
+}
+
+$job = job_paused('unmapped');
+sql(qq{DROP USER MAPPING FOR CURRENT_USER SERVER local; SELECT modal_resume($job)});
+fails_then_completes($job, '28000', 'the user mapping is dropped',
+	q{CREATE USER MAPPING FOR CURRENT_USER SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local')},
+	'unmapped');
+
+$job = job_paused('no_server');
+my $options = sql(q{SELECT string_agg(format('%s %L', option_name, option_value), ', ')
+	FROM pg_foreign_server, pg_options_to_table(srvoptions) WHERE srvname = 'local'});
+sql("DROP SERVER local CASCADE; SELECT modal_resume($job)");
+fails_then_completes($job, '42704', 'the server is dropped', qq{
+	CREATE SERVER local FOREIGN DATA WRAPPER modal_batch OPTIONS ($options);
+	CREATE USER MAPPING FOR CURRENT_USER SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local')},
+	'no_server');
+
+my $elsewhere = ModalLocal->new;
+$job = job_midway('elsewhere');
+sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $elsewhere->url, $elsewhere->ca_file);
+job_ends($node, $job, 'completed', 'the server is another: the job completes');
+sink_is($node, 'elsewhere', 10000, '... with one result for each input');
+sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $local->url, $local->ca_file);
+
+# --- clock ------------------------------------------------------------------------
+
+my $jumps = 0;
+for my $jump (-3600, 7200, -3600)
+{
+	my $table = 'jump' . ++$jumps;
+	$job = job_midway($table);
+	$os->jump($jump);
+	job_ends($node, $job, 'completed', "the clock jumps by $jump s: the job completes");
+	sink_is($node, $table, 10000, '... with one result for each input');
+}
+$job = job_midway('jump_away');
+$local->kill9;
+job_becomes($node, $job, 'last_error IS NOT NULL');
+$os->jump(-3600);
+$local->write_faults('');
+$local->start;
+job_ends($node, $job, 'completed', 'it jumps while the job waits for the service: the job completes');
+sink_is($node, 'jump_away', 10000, '... with one result for each input');
+
+$node->stop;
+done_testing();
