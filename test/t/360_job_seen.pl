@@ -33,13 +33,17 @@ like($log, qr/job $job completed after [\d.]+ s: 1 inputs succeeded, 0 failed, 0
 	'and its end, with counts');
 
 # large results do not narrow the window of a job until its inputs wait for ever
-$node->safe_psql('postgres', 'CREATE TABLE blobs (id int, result bytea)');
+$node->safe_psql(
+	'postgres', q{
+	CREATE TABLE blobs (id int, result bytea);
+	ALTER SERVER local OPTIONS (ADD window '600')});
 $job = spawn($node,
 	q{modal_spawn_map('local:builtin/large', 'SELECT i AS id, 20000 FROM generate_series(1, 3000) i',
 		key => '{id}', into_table => 'blobs')});
 job_ends($node, $job, 'completed', 'a job with large results ends');
 is($node->safe_psql('postgres', 'SELECT count(DISTINCT id), min(length(result)) FROM blobs'),
 	'3000|20000', 'and all of them are there');
+$node->safe_psql('postgres', 'ALTER SERVER local OPTIONS (DROP window)');
 
 # one row is not delayed by half a million before it
 $node->safe_psql('postgres', 'CREATE TABLE many (n int, result int)');
