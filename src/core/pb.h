@@ -11,6 +11,8 @@
 #ifndef MODAL_CORE_PB_H
 #define MODAL_CORE_PB_H
 
+#include <endian.h>
+
 #include "core/buf.h"
 
 typedef enum PbWire
@@ -137,8 +139,9 @@ pb_reader_init(PbReader *r, const void *p, size_t n)
 	r->bad = false;
 }
 
+/* The slow half of pb_read_varint: more than one byte, or none. */
 static inline bool
-pb_read_varint(PbReader *r, uint64_t *v)
+pb_read_long_varint(PbReader *r, uint64_t *v)
 {
 	uint64_t result = 0;
 
@@ -157,6 +160,18 @@ pb_read_varint(PbReader *r, uint64_t *v)
 	return false;
 }
 
+/* Most are tags, lengths and small numbers: one byte. */
+static inline bool
+pb_read_varint(PbReader *r, uint64_t *v)
+{
+	if (r->p < r->end && *r->p < 0x80)
+	{
+		*v = *r->p++;
+		return true;
+	}
+	return pb_read_long_varint(r, v);
+}
+
 static inline bool
 pb_read_fixed(PbReader *r, uint64_t *v, size_t n)
 {
@@ -166,8 +181,8 @@ pb_read_fixed(PbReader *r, uint64_t *v, size_t n)
 		return false;
 	}
 	*v = 0;
-	for (size_t i = 0; i < n; i++)
-		*v |= (uint64_t) r->p[i] << (8 * i);
+	memcpy(v, r->p, n);
+	*v = le64toh(*v); /* the format is little-endian */
 	r->p += n;
 	return true;
 }

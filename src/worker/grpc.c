@@ -85,15 +85,20 @@ grpc_random(uint8_t *to, size_t n)
 static void
 format_uuid(char *to, const uint8_t *bytes)
 {
+	static const char digits[] = "0123456789abcdef";
 	uint8_t b[16];
 
 	memcpy(b, bytes, sizeof(b));
 	b[6] = (b[6] & 0x0f) | 0x40;
 	b[8] = (b[8] & 0x3f) | 0x80;
-	snprintf(to, 37,
-			 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-			 b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10],
-			 b[11], b[12], b[13], b[14], b[15]);
+	for (int i = 0; i < 16; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*to++ = '-';
+		*to++ = digits[b[i] >> 4];
+		*to++ = digits[b[i] & 0x0f];
+	}
+	*to = '\0';
 }
 
 GrpcSpec
