@@ -47,7 +47,8 @@ answer_records(RecordHandler handle)
 		n = (uint32_t) (error ? strlen(error) : out.len);
 		fwrite(&status, 1, 1, stdout);
 		fwrite(&n, sizeof(n), 1, stdout);
-		fwrite(error ? (const void *) error : out.data, 1, n, stdout);
+		if (n > 0)
+			fwrite(error ? (const void *) error : out.data, 1, n, stdout);
 		fflush(stdout);
 		free(bytes);
 	}
