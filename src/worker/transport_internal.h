@@ -29,6 +29,7 @@ struct Origin
 	bool plain;			 /* http:// */
 	bool loopback;		 /* on this machine */
 	CURLM *multi;
+	int socket;			 /* its newest HTTP/2 connection, or -1 */
 	Timer timer;		 /* what curl asked for */
 	bool kicked;		 /* curl wants to run at once */
 	Origin *next_kicked;

@@ -8,6 +8,8 @@
 #include "worker/transport_internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -102,6 +104,8 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 		return -1;
 	entry->origin = origin;
 	entry->events = event.events;
+	if (origin->config.http2)
+		origin->socket = fd;
 	return 0;
 }
 
@@ -197,6 +201,27 @@ on_origin_timer(void *arg)
 	drive(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
+static void
+cork(const Origin *origin, int fd, int on)
+{
+	if (fd >= 0 && sockets[fd].origin == origin)
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+/*
+ * curl sends headers and data of each request by themselves.  Corked, all that
+ * is sent now leaves together, and wakes up the other side once.
+ */
+static void
+drive_corked(Origin *origin)
+{
+	int fd = origin->socket;
+
+	cork(origin, fd, 1);
+	drive(origin, CURL_SOCKET_TIMEOUT, 0);
+	cork(origin, fd, 0);
+}
+
 void
 transport_run(void)
 {
@@ -207,7 +232,7 @@ transport_run(void)
 
 		kicked = origin->next_kicked;
 		origin->kicked = false;
-		drive(origin, CURL_SOCKET_TIMEOUT, 0);
+		drive_corked(origin);
 	}
 }
 
@@ -322,6 +347,7 @@ loop_curl_before(unsigned int version)
 void
 loop_add(Origin *origin)
 {
+	origin->socket = -1;
 	timer_init(&origin->timer, on_origin_timer, origin);
 	curl_multi_setopt(origin->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(origin->multi, CURLMOPT_SOCKETDATA, origin);
