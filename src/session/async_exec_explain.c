@@ -40,12 +40,15 @@ explain_stats(const ApplyCall *call, ExplainState *es)
 		ExplainPropertyUInteger("Bytes Sent", NULL, stats.bytes_sent, es);
 		ExplainPropertyUInteger("Bytes Received", NULL, stats.bytes_received,
 								es);
-		ExplainPropertyFloat("Time Waiting", "ms", stats.wait_us / 1000.0, 3,
-							 es);
-		ExplainPropertyFloat("Remote Time p50", "ms",
-							 stats.remote_p50_us / 1000.0, 3, es);
-		ExplainPropertyFloat("Remote Time Max", "ms",
-							 stats.remote_max_us / 1000.0, 3, es);
+		if (es->timing)
+		{
+			ExplainPropertyFloat("Time Waiting", "ms", stats.wait_us / 1000.0,
+								 3, es);
+			ExplainPropertyFloat("Remote Time p50", "ms",
+								 stats.remote_p50_us / 1000.0, 3, es);
+			ExplainPropertyFloat("Remote Time Max", "ms",
+								 stats.remote_max_us / 1000.0, 3, es);
+		}
 		return;
 	}
 

@@ -49,7 +49,7 @@ for (@views)
 }
 
 my $examples = 0;
-for my $example ($reference =~ /^```sql$(.*?)^```$/msg)
+for my $example (map { /^```sql$(.*?)^```$/msg } $reference, slurp_file("$top/docs/typed-functions.md"))
 {
 	my ($status, $out, $err) = $node->psql('postgres', $example, on_error_stop => 1);
 	my ($line) = $example =~ /(\S[^\n]*)/;
