@@ -8,9 +8,6 @@
  */
 #include "compat.h"
 
-#include <pwd.h>
-#include <unistd.h>
-
 #include "commands/defrem.h"
 #include "core/modal_config.h"
 #include "nodes/makefuncs.h"
@@ -59,16 +56,14 @@ static char *
 config_path(void)
 {
 	const char *path = variable("MODAL_CONFIG_PATH");
-	const char *home = variable("HOME");
-	struct passwd *user;
+	char home[MAXPGPATH];
 
 	if (path != NULL)
 		return pstrdup(path);
-	if (home == NULL)
-	{
-		user = getpwuid(geteuid());
-		home = user != NULL ? user->pw_dir : "";
-	}
+	if (!get_home_path(home))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("the operating system user that runs the server has no home directory")));
 	return psprintf("%s/.modal.toml", home);
 }
 

@@ -118,6 +118,15 @@ subtest 'the configuration of the operating system user' => sub {
 	fails_like(q{SELECT modal_remote('os:builtin/echo', 6)}, qr/F0000: file .* is larger than/, 'a huge file');
 	unlink $config;
 	fails_like(q{SELECT modal_remote('os:builtin/echo', 6)}, qr/28000: .*has no token/, 'no file');
+	{
+		my $home = PostgreSQL::Test::Utils::tempdir;
+		local $ENV{HOME} = $home;
+		delete local $ENV{MODAL_CONFIG_PATH};
+		append_to_file("$home/.modal.toml", "[default]\n$good");
+		$node->restart;
+		result_is(q{SELECT modal_remote('os:builtin/echo', 6)}, '6', 'the file in the home directory');
+	}
+	$node->restart;
 
 	$node->safe_psql('postgres', q{CREATE ROLE owner LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER modal_batch TO owner;
 		ALTER SERVER os OWNER TO owner});
