@@ -123,7 +123,7 @@ static const struct
 		3, {INT8OID, TEXTOID, JSONBOID}},
 	[NOTE_ERROR] = {
 		"UPDATE modal_batch.job SET last_error = $2 WHERE id = $1 "
-		"AND state IN ('pending', 'running')",
+		"AND state IN ('pending', 'running', 'cancelling')",
 		2, {INT8OID, JSONBOID}},
 	[CHUNK_DONE] = {
 		"UPDATE modal_batch.chunk SET done = $3 WHERE job = $1 AND first = $2",

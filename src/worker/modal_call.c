@@ -531,10 +531,6 @@ modal_call_cancel(DispatchCall *call, int flags)
 
 	if (!(flags & FRAME_FLAG_DETACH) && !mc->follow)
 	{
-		/* taken up again only to be cancelled, perhaps */
-		if (mc->call_id.len == 0)
-			buf_put(&mc->call_id, call->open.remote_call_id.p,
-					call->open.remote_call_id.n);
 		if (mc->call_id.len > 0)
 			modal_cancel_remote(mc->mt, buf_cstr(&mc->call_id), terminate);
 		else if (mc->start != NULL && mc->plane == NULL)

@@ -22,7 +22,6 @@
 #include "compat.h"
 
 #include "clock.h"
-#include "access/xact.h"
 #include "debug_point.h"
 #include "errors.h"
 #include "session/job_owner.h"
@@ -82,6 +81,7 @@ run_job_close_call(RunJob *rj, int flags)
 		MemoryContextDelete(rj->call_cxt);
 	rj->call_cxt = NULL;
 	rj->nitems = 0;
+	rj->cancelling = false;
 }
 
 void
@@ -125,28 +125,44 @@ pinned_reference(const Job *job, const char *rest)
 					ref.options.p == NULL ? "" : ref.options.p - 1);
 }
 
-/* with_sink: for more than to cancel it. */
 static void
-open_call(RunJob *rj, bool with_sink)
+make_call_context(RunJob *rj)
+{
+	rj->call_cxt = AllocSetContextCreate(rj->cxt, "modal_batch job call",
+										 ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Within a transaction; it lives as long as the call. */
+static Endpoint *
+get_endpoint(RunJob *rj, const char **rest)
+{
+	MemoryContext old = MemoryContextSwitchTo(rj->call_cxt);
+	Endpoint *endpoint;
+	OwnerScope scope;
+
+	owner_enter(&scope, rj->job->owner, NULL);
+	endpoint = endpoint_get(rj->job->function, rj->job->owner, rest);
+	owner_leave(&scope);
+	MemoryContextSwitchTo(old);
+	return endpoint;
+}
+
+static void
+open_call(RunJob *rj)
 {
 	Job *job = rj->job;
 	RemoteCallSpec spec = {0};
 	Endpoint *endpoint;
 	const char *rest;
-	OwnerScope scope;
 	MemoryContext old;
 
-	rj->call_cxt = AllocSetContextCreate(rj->cxt, "modal_batch job call",
-										 ALLOCSET_DEFAULT_SIZES);
+	make_call_context(rj);
 	rj->batch_cxt = AllocSetContextCreate(rj->call_cxt, "modal_batch job batch",
 										  ALLOCSET_DEFAULT_SIZES);
 	runner_begin();
+	rj->sink = sink_create(rj->call_cxt, job);
+	endpoint = get_endpoint(rj, &rest);
 	old = MemoryContextSwitchTo(rj->call_cxt);
-	if (with_sink)
-		rj->sink = sink_create(rj->call_cxt, job);
-	owner_enter(&scope, job->owner, NULL);
-	endpoint = endpoint_get(job->function, job->owner, &rest);
-	owner_leave(&scope);
 	rest = pinned_reference(job, rest);
 	rj->first_unsettled = job_store_first_chunk(job->id);
 	MemoryContextSwitchTo(old);
@@ -308,50 +324,68 @@ call_ended(RunJob *rj)
 
 /* --- cancelling ----------------------------------------------------------- */
 
-/*
- * Cancel a remote call that is not followed here.  That it cannot be reached,
- * because its server or the owner's rights are gone, is no reason to keep the
- * job.
- */
 static void
-cancel_unfollowed(RunJob *rj)
-{
-	MemoryContext old = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		open_call(rj, false);
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(old);
-		edata = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(old);
-		ereport(LOG,
-				(errmsg("remote call \"%s\" of job " INT64_FORMAT " could not be cancelled: %s",
-						rj->job->remote_call_id, rj->job->id, edata->message)));
-	}
-	PG_END_TRY();
-}
-
-static void
-cancel(RunJob *rj)
+begin_cancelling(RunJob *rj)
 {
 	Job *job = rj->job;
 	Job *now;
+	RemoteCallSpec spec = {.kind = CALL_CONTROL, .op = CONTROL_CALL_CANCEL};
+	Endpoint *endpoint;
+	const char *rest;
 
 	runner_begin();
 	now = job_store_load(job->id);
 	job->terminate = now != NULL && now->terminate;
 	runner_commit();
-	if (rj->call == NULL && job->remote_call_id != NULL)
-		cancel_unfollowed(rj);
-	run_job_close_call(rj, job->terminate ? FRAME_FLAG_TERMINATE : 0);
-	run_job_end(rj, JOB_CANCELLED, NULL, NULL);
+	if (job->remote_call_id == NULL)
+	{
+		/* not begun, or an HTTP function: there is nothing to confirm */
+		run_job_close_call(rj, job->terminate ? FRAME_FLAG_TERMINATE : 0);
+		run_job_end(rj, JOB_CANCELLED, NULL, NULL);
+		return;
+	}
+	run_job_close_call(rj, FRAME_FLAG_DETACH);
+	make_call_context(rj);
+	runner_begin();
+	endpoint = get_endpoint(rj, &rest);
+	runner_commit();
+	spec.reference = spec.remote_call_id = job->remote_call_id;
+	if (job->terminate)
+		spec.request = "{\"terminate_containers\": true}";
+	rj->call = remote_call_open(rj->call_cxt, endpoint, &spec);
+	remote_call_finish(rj->call);
+	rj->cancelling = true;
+}
+
+/*
+ * The service has to confirm; until then, and whatever crashes meanwhile, the
+ * job's row says that it is to be cancelled.
+ */
+static bool
+step_cancelling(RunJob *rj)
+{
+	FrameOutput out;
+
+	if (!rj->cancelling)
+		begin_cancelling(rj);
+	else
+		switch (remote_call_poll_noerror(rj->call, &out))
+		{
+			case REMOTE_CALL_PENDING:
+				return false;
+			case REMOTE_CALL_END:
+				if (!remote_call_closed(rj->call)->ok)
+				{
+					call_failed(rj, remote_call_closed(rj->call));
+					break;
+				}
+				/* FALLTHROUGH */
+			case REMOTE_CALL_OUTPUT:
+				run_job_close_call(rj, FRAME_FLAG_DETACH);
+				run_job_end(rj, JOB_CANCELLED, NULL, NULL);
+				break;
+		}
+	return true;
 }
 
 void
@@ -373,8 +407,9 @@ run_job_state_changed(RunJob *rj, JobState state)
 		case JOB_RUNNING:
 			break;
 		case JOB_CANCELLING:
+			if (job->state != state)
+				rj->retry_at = 0;
 			job->state = state;
-			rj->retry_at = 0;
 			break;
 		default:
 			rj->done = true;
@@ -445,11 +480,6 @@ run_job_step(RunJob *rj, long *wait_ms)
 	*wait_ms = -1;
 	if (rj->done)
 		return true;
-	if (rj->job->state == JOB_CANCELLING)
-	{
-		cancel(rj);
-		return true;
-	}
 	if (rj->retry_at == HUGE_VAL)
 		return false;
 	if (rj->retry_at != 0)
@@ -463,12 +493,14 @@ run_job_step(RunJob *rj, long *wait_ms)
 		}
 		rj->retry_at = 0;
 	}
+	if (rj->job->state == JOB_CANCELLING)
+		return step_cancelling(rj);
 	if (rj->call == NULL)
 	{
 		if (job_settled(rj->job) >= rj->job->inputs)
 			run_job_end(rj, JOB_COMPLETED, NULL, NULL); /* nothing to do */
 		else
-			open_call(rj, true);
+			open_call(rj);
 		return true;
 	}
 	if (!rj->started)

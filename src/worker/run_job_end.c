@@ -155,6 +155,14 @@ run_job_error(RunJob *rj, const ErrorData *edata)
 						rj->job->id, edata->message)));
 		note_error(rj, error);
 	}
+	else if (rj->job->state == JOB_CANCELLING)
+	{
+		/* a server or a right that is gone is no reason to keep the job */
+		ereport(LOG,
+				(errmsg("remote call \"%s\" of job " INT64_FORMAT " could not be cancelled: %s",
+						rj->job->remote_call_id, rj->job->id, edata->message)));
+		run_job_end(rj, JOB_CANCELLED, error, NULL);
+	}
 	else
 		run_job_end(rj, JOB_FAILED, error, edata->message);
 }

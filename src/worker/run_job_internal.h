@@ -54,6 +54,7 @@ struct RunJob
 	Job *job;
 	bool done;			 /* nothing more to do here */
 	bool call_done;		 /* the remote call has ended */
+	bool cancelling;	 /* "call" asks the service to cancel it */
 	/* times are those of clock.h */
 	/* one remote call; all of this is reset when it is closed */
 	MemoryContext call_cxt;

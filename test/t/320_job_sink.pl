@@ -162,6 +162,14 @@ fails_then_completes($job, '42704', 'the server is dropped', qq{
 	CREATE USER MAPPING FOR CURRENT_USER SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local')},
 	'no_server');
 
+sql(qq{CREATE SERVER brief FOREIGN DATA WRAPPER modal_batch OPTIONS ($options);
+	CREATE USER MAPPING FOR CURRENT_USER SERVER brief OPTIONS (token_id 'ak-local', token_secret 'as-local')});
+$job = spawn($node, q{modal_spawn_map('brief:builtin/sleep', 'SELECT 600::float8')});
+job_becomes($node, $job, q{state = 'running'});
+sql("SELECT modal_pause($job)");
+sql("DROP SERVER brief CASCADE; SELECT modal_cancel($job)");
+job_ends($node, $job, 'cancelled', 'a job whose server is gone can be cancelled');
+
 my $elsewhere = ModalLocal->new;
 $job = job_midway('elsewhere');
 sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $elsewhere->url, $elsewhere->ca_file);

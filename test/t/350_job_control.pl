@@ -64,6 +64,18 @@ sql("SELECT modal_cancel($job)");
 job_ends($node, $job, 'cancelled', 'a paused job is cancelled');
 cancelled_remotely(0, '... at the service, too');
 
+$local->clear_log;
+$job = endless();
+$local->kill9;
+sql("SELECT modal_cancel($job)");
+ok(job_becomes($node, $job, q{state = 'cancelling' AND last_error->>'code' LIKE '08%'}),
+	'a job is cancelled while the service is away: it waits');
+$node->stop('immediate');
+$node->start;
+$local->start;
+job_ends($node, $job, 'cancelled', '... and ends when the service has confirmed it');
+cancelled_remotely(0, '... at the service, too');
+
 sql("BEGIN; SELECT modal_cancel(modal_spawn('local:builtin/echo', 1)); COMMIT");
 is(sql(q{SELECT modal_wait(max(job)) FROM modal_batch.jobs}), 'cancelled', 'a job is cancelled in its own transaction');
 
