@@ -42,6 +42,17 @@ sub dispatcher_clean
 			AND NOT EXISTS (SELECT FROM modal_batch.activity)});
 }
 
+# The request for it is sent on its own, so it may come later than all else.
+sub cancelled_remotely
+{
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $local->requests('FunctionCallCancel') > 0;
+		sleep(0.1);
+	}
+	return 0;
+}
+
 # Wait until the call of another session is on its way.
 sub wait_for_call
 {
@@ -81,17 +92,18 @@ for my $name (sort keys %statements)
 	like($err, qr/canceling statement due to user request/, "$name: cancelled");
 	is($out, "16\n", "$name: the next call of the session works");
 	ok(dispatcher_clean(), "$name: the dispatcher has nothing of it");
-	ok(scalar $local->requests('FunctionCallCancel') > 0,
-		"$name: the call is cancelled remotely");
+	ok(cancelled_remotely(), "$name: the call is cancelled remotely");
 }
 
 # statement_timeout
+$local->clear_log;
 my $start = time;
 my ($status, $out, $err) =
   modal_psql($node, "SET statement_timeout = 500; $slow_map");
 like($err, qr/57014: canceling statement due to statement timeout/, 'statement_timeout');
 cmp_ok(time - $start, '<', 0.5 + $limit + 1, 'statement_timeout ends the map');
 ok(dispatcher_clean(), 'statement_timeout: the dispatcher has nothing of it');
+ok(cancelled_remotely(), 'statement_timeout: the call is cancelled remotely');
 
 # a transaction that goes on after a cancelled call
 ($status, $out, $err) = modal_psql(
@@ -107,21 +119,29 @@ like($out, qr/^36$/m, 'a call works after a rollback to a savepoint');
 ok(dispatcher_clean(), 'savepoint: the dispatcher has nothing of it');
 
 # the session is terminated
+$local->clear_log;
 my $psql = start_psql($slow_map);
 ok(wait_for_call(), 'terminated session: the call has begun');
 $node->safe_psql('postgres',
 	'SELECT pg_terminate_backend(pid) FROM modal_batch.activity');
 finish($psql);
 ok(dispatcher_clean(), 'terminated session: the dispatcher has nothing of it');
+ok(cancelled_remotely(), 'terminated session: the call is cancelled remotely');
 
 # the client goes away, and the server looks for that
 $node->safe_psql('postgres',
 	q{ALTER SYSTEM SET client_connection_check_interval = '100ms'});
 $node->reload;
+$local->clear_log;
 $psql = start_psql($slow_map);
 ok(wait_for_call(), 'closed connection: the call has begun');
 $psql->{run}->kill_kill;
 ok(dispatcher_clean(), 'closed connection: the dispatcher has nothing of it');
+ok(cancelled_remotely(), 'closed connection: the call is cancelled remotely');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%builtin/sleep%' AND pid <> pg_backend_pid())}),
+	'closed connection: the session is gone');
 
 # LIMIT: what is not read is not waited for longer than the map itself
 is( $node->safe_psql(
