@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/grpc_frame.h"
 #include "core/pickle.h"
 #include "worker/modal_call.h"
+
+#define MAX_INPUT_OVERHEAD (128 * 1024) /* of an input in a request: tokens */
 
 /* --- uploads -------------------------------------------------------------- */
 
@@ -239,6 +242,14 @@ modal_call_start_put(PutRequest *put, GrpcSpec *spec)
 	return put->grpc != NULL;
 }
 
+/* Is there room in a request for one more input, however large it is? */
+static bool
+has_room(const ModalCall *mc, const Buf *request)
+{
+	return request->len + mc->handle->max_inline + MAX_INPUT_OVERHEAD <=
+		GRPC_MAX_MESSAGE;
+}
+
 static bool
 send_ready(ModalCall *mc)
 {
@@ -248,7 +259,8 @@ send_ready(ModalCall *mc)
 	if (put == NULL)
 		return false;
 	spec = wire_put(mc, put);
-	while (mc->nready > 0 && put->n < MAP_CHUNK)
+	while (mc->nready > 0 && put->n < MAP_CHUNK &&
+		   has_room(mc, &spec.request))
 	{
 		CallInput *input = modal_call_pop_ready(mc);
 
@@ -283,7 +295,7 @@ send_retries(ModalCall *mc, CallItem *item)
 	{
 		put->idx[put->n++] = item->idx;
 		wire_retry_input(mc, &spec.request, item);
-		item = put->n < most
+		item = put->n < most && has_room(mc, &spec.request)
 			? call_state_pop_due(&mc->items, monotonic_seconds())
 			: NULL;
 	}

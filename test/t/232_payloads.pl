@@ -110,6 +110,8 @@ subtest 'large messages' => sub {
 	echoes('wide', 30_000_000, '30 MB inline');
 	result_is(q{SELECT count(*), sum(length(result #>> '{}')) / 1000000 FROM modal_map('wide:builtin/large',
 			'SELECT 2000000 FROM generate_series(1, 45) g')}, '45|120', 'replies of up to 90 MB');
+	result_is(q{SELECT count(*) FROM modal_map('wide:builtin/kwargs', $$SELECT repeat('x', 30000000) FROM generate_series(1, 5)$$)},
+		'5', 'more inputs than fit into one request of 100 MiB');
 	is(transfers($wide), '0 0', 'without blobs');
 };
 
