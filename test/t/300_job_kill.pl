@@ -26,7 +26,7 @@ note "seed $seed, $rounds rounds";
 srand($seed);
 
 # Results come at a pace that makes the job last.
-my $local = ModalLocal->new(faults => "FunctionGetOutputs delay=0.15\n");
+my $local = ModalLocal->new(faults => "FunctionGetOutputs delay=0.3\n");
 my $node  = modal_node('main', local => $local);
 
 $node->safe_psql('postgres', q{
@@ -86,6 +86,7 @@ while (@kills < $rounds && job($node, $job, 'state') ne 'completed')
 is(scalar @kills, $rounds, 'killed while the job ran: '
 	  . join(', ', map { "$_ $killed{$_}" } sort keys %killed));
 
+$local->set_faults('');
 job_ends($node, $job, 'completed', 'the job completes');
 is( $node->safe_psql('postgres',
 		'SELECT count(*), count(DISTINCT id), bool_and(result = id::bigint * id) FROM out'),

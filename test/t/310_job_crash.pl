@@ -15,6 +15,9 @@ use Test::More;
 my $local = ModalLocal->new;
 my $node  = modal_node('main', local => $local);
 
+# outputs at a pace
+$node->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD window '1000')});
+
 # --- crashes at exact places -------------------------------------------------
 
 for my $point (
@@ -63,6 +66,24 @@ $node->restart;
 $local->set_faults('');
 job_ends($node, $job, 'completed', 'fast shutdown: the job goes on');
 sink_is($node, 'fast', 20000, '... with one result for each input');
+
+# a worker that ends by itself, or is told to, without a crash of the server
+for my $worker (qw(dispatcher runner launcher))
+{
+	$local->set_faults("FunctionGetOutputs delay=0.2\n");
+	$local->clear_log;
+	my $job = map_into($node, "without_$worker", 10000);
+	job_becomes($node, $job, 'succeeded > 0');
+	my $pid = worker_pid($node, $worker);
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)") if $worker ne 'dispatcher';
+	arm_point($node, 'dispatcher-loop', 'exit') if $worker eq 'dispatcher';
+	ok(wait_gone($pid), "the $worker ends");
+	disarm_point($node, 'dispatcher-loop') if $worker eq 'dispatcher';
+	$local->set_faults('');
+	job_ends($node, $job, 'completed', '... the job completes');
+	sink_is($node, "without_$worker", 10000, '... with one result for each input');
+	inputs_are($local, 10000, '... each of which was sent once');
+}
 
 # --- faults of the service ---------------------------------------------------
 

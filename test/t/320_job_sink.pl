@@ -24,16 +24,19 @@ sub job_midway
 {
 	my ($table, %params) = @_;
 
-	$local->set_faults("FunctionGetOutputs delay=0.2\n");
+	$local->set_faults("FunctionGetOutputs delay=0.5\n");
 	my $job = map_into($node, $table, 10000, %params);
 	job_becomes($node, $job, 'succeeded > 0');
 	return $job;
 }
 
+sub go_on { $local->set_faults(''); return }
+
 sub fails_then_completes
 {
 	my ($job, $sqlstate, $what, $repair, $table) = @_;
 
+	go_on();
 	job_ends($node, $job, 'failed', "$what: the job fails");
 	is(job($node, $job, q{last_error->>'code'}), $sqlstate, '... with this SQLSTATE');
 	sql($repair) if $repair ne '';
@@ -69,7 +72,7 @@ my $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
 ok(job_becomes($node, $job, q{last_error->>'code' = '55P03' AND state = 'running'}),
 	'the table is locked: the job waits, and says why');
-$local->set_faults('');
+go_on();
 my $other = map_into($node, 'not_locked', 100);
 job_ends($node, $other, 'completed', '... others go on');
 $session->query_safe('COMMIT');
@@ -79,11 +82,13 @@ $session->quit;
 
 $job = job_midway('wider');
 sql('ALTER TABLE wider ADD COLUMN at timestamptz DEFAULT now(), ALTER result TYPE numeric');
+go_on();
 job_ends($node, $job, 'completed', 'the table is altered: the job completes');
 sink_is($node, 'wider', 10000, '... with one result for each input');
 
 $job = job_midway('renamed');
 sql('CREATE SCHEMA other; ALTER TABLE renamed RENAME TO moved; ALTER TABLE moved SET SCHEMA other');
+go_on();
 job_ends($node, $job, 'completed', 'the table is renamed and moved: the job completes');
 sink_is($node, 'other.moved', 10000, '... with one result for each input');
 
@@ -94,6 +99,7 @@ fails_then_completes($job, '42703', 'the result column is gone',
 
 $job = job_midway('dropped');
 sql('DROP TABLE dropped');
+go_on();
 job_ends($node, $job, 'failed', 'the table is dropped: the job fails');
 is(job($node, $job, q{last_error->>'code'}), '42P01', '... with this SQLSTATE');
 sql("SELECT modal_cancel($job)");
@@ -110,7 +116,7 @@ $job = job_midway('filled');
 $os->fill('/space/');
 ok(job_becomes($node, $job, q{last_error->>'code' = '53100' AND state = 'running'}),
 	'the disk is full: the job waits, and says why');
-$local->set_faults('');
+go_on();
 $other = map_into($node, 'not_filled', 100);
 job_ends($node, $other, 'completed', '... others go on');
 $os->fill('');
@@ -126,7 +132,7 @@ sql(q{
 	CREATE TABLE of_another (id int, result bigint, who text DEFAULT current_user);
 	GRANT INSERT, SELECT ON of_another TO alice;
 });
-$local->set_faults("FunctionGetOutputs delay=0.2\n");
+$local->set_faults("FunctionGetOutputs delay=0.5\n");
 $job = sql(q{SET ROLE alice; SELECT modal_spawn_map('local:builtin/square',
 	'SELECT g AS id, g FROM generate_series(0, 9999) g', key => '{id}', into_table => 'of_another')});
 job_becomes($node, $job, 'succeeded > 0');
@@ -173,6 +179,7 @@ job_ends($node, $job, 'cancelled', 'a job whose server is gone can be cancelled'
 my $elsewhere = ModalLocal->new;
 $job = job_midway('elsewhere');
 sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $elsewhere->url, $elsewhere->ca_file);
+go_on();
 job_ends($node, $job, 'completed', 'the server is another: the job completes');
 sink_is($node, 'elsewhere', 10000, '... with one result for each input');
 sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $local->url, $local->ca_file);
@@ -185,6 +192,7 @@ for my $jump (-3600, 7200, -3600)
 	my $table = 'jump' . ++$jumps;
 	$job = job_midway($table);
 	$os->jump($jump);
+	go_on();
 	job_ends($node, $job, 'completed', "the clock jumps by $jump s: the job completes");
 	sink_is($node, $table, 10000, '... with one result for each input');
 }

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $local   = ModalLocal->new(faults => "FunctionGetOutputs delay=0.3\n");
+my $local   = ModalLocal->new(faults => "FunctionGetOutputs delay=1\n");
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 
 $primary->init(allows_streaming => 1);

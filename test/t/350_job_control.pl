@@ -82,7 +82,7 @@ is(sql(q{SELECT modal_wait(max(job)) FROM modal_batch.jobs}), 'cancelled', 'a jo
 # --- pause and resume -----------------------------------------------------------
 
 sql(q{ALTER SERVER local OPTIONS (ADD window '1000')});
-$local->set_faults("FunctionGetOutputs delay=0.1\n");
+$local->set_faults("FunctionGetOutputs delay=0.5\n");
 $local->clear_log;
 $job = map_into($node, 'paused', 10000);
 job_becomes($node, $job, 'succeeded > 0');
@@ -91,6 +91,7 @@ is(sql("SELECT modal_wait($job)"), 'paused', '... and waiting for it ends');
 my $count = sql('SELECT count(*) FROM paused');
 sleep 0.5;
 is(sql('SELECT count(*) FROM paused'), $count, '... no results are written');
+$local->set_faults("FunctionGetOutputs delay=0.1\n");
 is(sql("SELECT modal_resume($job)"), 't', '... it is resumed');
 job_ends($node, $job, 'completed', '... and completes');
 sink_is($node, 'paused', 10000, '... with one result for each input');
@@ -167,7 +168,7 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM modal_batch.jo
 sink_is($node, 'many', 400, '... with one result for each input');
 
 # A small job is not behind a large one, and priority counts.
-$local->set_faults("FunctionGetOutputs delay=0.05\n");
+$local->set_faults("FunctionGetOutputs delay=0.3\n");
 my $large = map_into($node, 'large', 60000);
 job_becomes($node, $large, 'succeeded > 0');
 $job = spawn($node, q{modal_spawn('local:builtin/echo', 1)});
