@@ -504,6 +504,12 @@ run_job_step(RunJob *rj, long *wait_ms)
 		return true;
 	}
 	if (!rj->started)
-		return step_opening(rj);
+	{
+		bool moved = step_opening(rj);
+
+		/* its inputs need not wait for the turns of other jobs */
+		if (!rj->started)
+			return moved;
+	}
 	return step_running(rj, wait_ms);
 }
