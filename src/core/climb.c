@@ -39,6 +39,27 @@ change_value(Climb *c, uint32_t value, double now)
 	c->started = 0;
 }
 
+void
+climb_restart(Climb *c, double now)
+{
+	change_value(c, c->before != 0 ? c->before : c->value, now);
+	c->before = 0;
+}
+
+void
+climb_limit(Climb *c, uint32_t value, double now)
+{
+	change_value(c, value < 1 ? 1 : value, now);
+	c->before = 0;
+	c->hold_until = now + CLIMB_MAX_HOLD;
+}
+
+bool
+climb_settled(const Climb *c, double now)
+{
+	return c->before == 0 && (c->value >= c->max || now < c->hold_until);
+}
+
 static void
 move_to(Climb *c, uint32_t value, double rate, double now)
 {
@@ -92,9 +113,11 @@ decide(Climb *c, double now, double rate)
 }
 
 void
-climb_report(Climb *c, double now, uint64_t work, double seconds, bool rejected,
-			 bool limited)
+climb_report(Climb *c, double now, uint64_t work, double seconds,
+			 uint32_t at_once, bool rejected, bool limited)
 {
+	/* Until a trial has failed, speed matters more than certainty. */
+	int rounds = c->hold_until == 0 ? 1 : 2;
 	double elapsed;
 
 	/* Without demand, a larger value could not show what it is worth. */
@@ -122,7 +145,7 @@ climb_report(Climb *c, double now, uint64_t work, double seconds, bool rejected,
 	c->rejected += rejected;
 
 	elapsed = now - c->started;
-	if (c->events >= c->value && elapsed >= CLIMB_MIN_WINDOW &&
-		elapsed >= 2 * seconds)
+	if (c->events >= rounds * at_once && elapsed >= CLIMB_MIN_WINDOW &&
+		elapsed >= rounds * seconds)
 		decide(c, now, (double) c->work / elapsed);
 }

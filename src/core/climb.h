@@ -43,9 +43,16 @@ extern void climb_init(Climb *c, uint32_t start, uint32_t max, double gain);
 /*
  * Something ended at time now.  work: what it achieved (rows; 0 for a
  * rejection by an overloaded peer, then rejected is set); seconds: how long
- * it took; limited: was the value what kept more from being under way?
+ * it took; at_once: how many such are under way at once; limited: was the
+ * value what kept more from being under way?
  */
 extern void climb_report(Climb *c, double now, uint64_t work, double seconds,
-						 bool rejected, bool limited);
+						 uint32_t at_once, bool rejected, bool limited);
+/* Give a trial up, and measure anew from now on. */
+extern void climb_restart(Climb *c, double now);
+/* A value that something else asks for, for a while. */
+extern void climb_limit(Climb *c, uint32_t value, double now);
+/* No trial is due: the last one failed a short while ago, or it is at max. */
+extern bool climb_settled(const Climb *c, double now);
 
 #endif /* MODAL_CORE_CLIMB_H */

@@ -162,9 +162,8 @@ apply_call_window(const ApplyCall *call)
 	/* a cached plan outlives the setting under which it was made */
 	if (!modal_enable_async_projection)
 		return 1;
-	if (call->site != NULL && call->site->endpoint->window > 0)
-		return Min(call->site->endpoint->window, INT_MAX);
-	return modal_window;
+	return call->site != NULL ? (int) endpoint_window(call->site->endpoint)
+							  : modal_window;
 }
 
 bool

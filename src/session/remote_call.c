@@ -336,8 +336,7 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 	call->label = endpoint_label(endpoint, spec->reference != NULL
 									 ? spec->reference : "");
 	call->window = spec->window > 0 ? (uint32) spec->window
-		: endpoint->window > 0		? endpoint->window
-									: (uint32) modal_window;
+									: endpoint_window(endpoint);
 	call->put_ahead =
 		spec->put_ahead && endpoint->protocol == ENDPOINT_MODAL;
 	call->window_bytes = spec->window_bytes > 0

@@ -32,6 +32,9 @@
 /* The wrapper that our servers must belong to. */
 #define WRAPPER_NAME "modal_batch"
 
+#define HTTP_WINDOW_FACTOR 16
+#define MAX_WINDOW 100000
+
 typedef struct EndpointKey
 {
 	Oid serverid;
@@ -329,6 +332,16 @@ endpoint_release(Endpoint *endpoint)
 {
 	explicit_bzero(endpoint->options, endpoint->options_len);
 	pfree(endpoint);
+}
+
+uint32
+endpoint_window(const Endpoint *endpoint)
+{
+	if (endpoint->window > 0)
+		return endpoint->window;
+	if (endpoint->protocol == ENDPOINT_HTTP)
+		return Min((uint32) modal_window * HTTP_WINDOW_FACTOR, MAX_WINDOW);
+	return (uint32) modal_window;
 }
 
 char *

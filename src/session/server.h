@@ -45,7 +45,7 @@ typedef struct Endpoint
 	bool args_as_object;	/* HTTP_JSON: keys are argument names */
 	bool allow_pickle;
 	bool os_config;			/* option use_os_config: not cached */
-	uint32 window;			/* server option, 0: modal_batch.window */
+	uint32 window;			/* server option, 0: see endpoint_window */
 	/* options of server and mapping as the dispatcher wants them: a list of
 	 * frame_put_option() pairs, sorted by name.  Holds secrets: never show. */
 	char *options;
@@ -64,6 +64,13 @@ extern Endpoint *endpoint_get(const char *reference, Oid userid,
 extern Endpoint *endpoint_get_by_server(Oid serverid, Oid userid);
 /* Free the copy now, secrets wiped; resetting its context does as well. */
 extern void endpoint_release(Endpoint *endpoint);
+
+/*
+ * How many inputs of a call may be in flight: the server's option, else
+ * modal_batch.window; for HTTP functions a multiple of that, because many
+ * inputs share a request, and those that wait for a retry hold up no others.
+ */
+extern uint32 endpoint_window(const Endpoint *endpoint);
 
 /* The whole reference again, options included: for job rows. */
 extern char *endpoint_reference(const Endpoint *endpoint, const char *rest);

@@ -206,6 +206,7 @@ grpc_status_of_transport(TransportError error)
 		case TRANSPORT_CONNECT:
 		case TRANSPORT_TLS:
 		case TRANSPORT_LOST:
+		case TRANSPORT_NO_DESCRIPTOR:
 			return GRPC_UNAVAILABLE;
 		case TRANSPORT_TIMEOUT:
 			return GRPC_DEADLINE_EXCEEDED;

@@ -4,7 +4,7 @@
  *	  HTTP functions: targets, calls, and what is sent when.
  *
  * Every target has a limit on requests under way and a number of rows per
- * request, both found by trying (core/climb.h), and a ring of calls that take
+ * request, both found by trying (core/pace.h), and a ring of calls that take
  * turns.  Everything that may let something be sent (inputs, an end, a timer)
  * ends in http_pump().
  *
@@ -18,189 +18,7 @@
 
 #include "errors.h"
 
-#define DEFAULT_BATCH_ROWS 1000
-#define DEFAULT_BATCH_BYTES (1024 * 1024)
-#define DEFAULT_CONCURRENCY 64
-#define FIRST_CONCURRENCY 8
-#define FIRST_BATCH_ROWS 16
-#define DEFAULT_MAX_REPLY (64 * 1024 * 1024)
 #define LINGER_SECONDS 0.002
-#define FIRST_PAUSE 0.1
-#define MAX_PAUSE 30.0
-
-/* A larger limit must bring this much more, or it is not worth its cost. */
-#define CONCURRENCY_GAIN 1.05
-#define ROWS_GAIN 1.10
-
-/* --- targets ------------------------------------------------------------ */
-
-static bool
-add_header(HttpTarget *http, const char *name, const char *value)
-{
-	size_t size = strlen(name) + strlen(value) + 3;
-	char *line;
-
-	if (http->nheaders == HTTP_MAX_HEADERS || (line = malloc(size)) == NULL)
-		return false;
-	snprintf(line, size, "%s: %s", name, value);
-	http->headers[http->nheaders++] = line;
-	return true;
-}
-
-/* Option headers: lines of "Name: value", separated by newlines. */
-static bool
-add_user_headers(HttpTarget *http, const char *lines)
-{
-	while (lines != NULL && *lines != '\0')
-	{
-		size_t n = strcspn(lines, "\n");
-
-		if (n > 0)
-		{
-			if (http->nheaders == HTTP_MAX_HEADERS)
-				return false;
-			http->headers[http->nheaders] = strndup(lines, n);
-			if (http->headers[http->nheaders++] == NULL)
-				return false;
-		}
-		lines += n;
-		lines += *lines == '\n';
-	}
-	return true;
-}
-
-static bool
-add_credentials(HttpTarget *http)
-{
-	const Target *t = http->target;
-	const char *bearer = target_option(t, "bearer_token");
-	const char *basic = target_option(t, "basic_credentials");
-	const char *key = target_option(t, "modal_key");
-	const char *secret = target_option(t, "modal_secret");
-	char *line;
-	bool ok = true;
-
-	if (bearer != NULL || basic != NULL)
-	{
-		const char *scheme = bearer != NULL ? "Bearer" : "Basic";
-		const char *value = bearer != NULL ? bearer : basic;
-		size_t size = strlen(scheme) + strlen(value) + 2;
-
-		line = malloc(size);
-		if (line == NULL)
-			return false;
-		snprintf(line, size, "%s %s", scheme, value);
-		ok = add_header(http, "Authorization", line);
-		explicit_bzero(line, size);
-		free(line);
-	}
-	if (ok && key != NULL)
-		ok = add_header(http, "Modal-Key", key);
-	if (ok && secret != NULL)
-		ok = add_header(http, "Modal-Secret", secret);
-	return ok;
-}
-
-static bool
-add_headers(HttpTarget *http)
-{
-	const char *user_agent = target_option(http->target, "user_agent");
-
-	return add_header(http, "Content-Type",
-					  http_format_content_type(http->format)) &&
-		add_header(http, "User-Agent",
-				   user_agent != NULL ? user_agent
-									  : "modal_batch/" MODAL_BATCH_VERSION) &&
-		(http->format != BODY_SNOWFLAKE ||
-		 (add_header(http, "sf-external-function-format", "json") &&
-		  add_header(http, "sf-external-function-format-version", "1.0"))) &&
-		add_user_headers(http, target_option(http->target, "headers")) &&
-		add_credentials(http);
-}
-
-static void
-target_timer(void *arg)
-{
-	http_pump(arg);
-}
-
-static void
-http_target_free(Target *target)
-{
-	HttpTarget *http = target->state;
-
-	if (http == NULL)
-		return;
-	timer_cancel(&http->timer);
-	for (int i = 0; i < http->nheaders; i++)
-		if (http->headers[i] != NULL)
-		{
-			explicit_bzero(http->headers[i], strlen(http->headers[i]));
-			free(http->headers[i]);
-		}
-	buf_free(&http->text);
-	free(http->out);
-	free(http);
-	target->state = NULL;
-}
-
-static void
-read_options(HttpTarget *http)
-{
-	const Target *t = http->target;
-	const char *method = target_option(t, "method");
-
-	http->method = method != NULL ? method : "POST";
-	http->max_batch_rows = http_format_batches(http->format)
-		? (uint32_t) target_option_int(t, "max_batch_rows", DEFAULT_BATCH_ROWS)
-		: 1;
-	http->max_batch_bytes =
-		target_option_int(t, "max_batch_bytes", DEFAULT_BATCH_BYTES);
-	http->max_reply_bytes =
-		target_option_int(t, "max_reply_bytes", DEFAULT_MAX_REPLY);
-	http->idempotent = target_option_bool(t, "idempotent", true);
-	http->gzip = target_option_bool(t, "gzip", false);
-	http->retry_budget = target_option_seconds(t, "retry_budget", 60);
-	http->connect_timeout = target_option_seconds(t, "connect_timeout", 10);
-	http->first_byte_timeout =
-		target_option_seconds(t, "first_byte_timeout", 0);
-	http->timeout = target_option_seconds(t, "timeout", 300);
-	http->requests_per_second =
-		target_option_seconds(t, "requests_per_second", 0);
-	climb_init(&http->concurrency, FIRST_CONCURRENCY,
-			   (uint32_t) target_option_int(t, "max_concurrency",
-											DEFAULT_CONCURRENCY),
-			   CONCURRENCY_GAIN);
-	climb_init(&http->rows, FIRST_BATCH_ROWS, http->max_batch_rows, ROWS_GAIN);
-	backoff_init(&http->pause, FIRST_PAUSE, 2, MAX_PAUSE, true);
-}
-
-static bool
-http_target_init(Target *target, const char **error)
-{
-	HttpTarget *http = calloc(1, sizeof(HttpTarget));
-	const char *format = target_option(target, "format");
-
-	*error = "out of memory";
-	if (http == NULL)
-		return false;
-	target->state = http;
-	http->target = target;
-	buf_init(&http->text, 0, NULL);
-	timer_init(&http->timer, target_timer, http);
-	if (!http_format_by_name(format != NULL ? format : "json", &http->format))
-		*error = "unknown format of an HTTP function";
-	else
-	{
-		read_options(http);
-		if (add_headers(http))
-			return true;
-		if (http->nheaders == HTTP_MAX_HEADERS)
-			*error = "too many headers";
-	}
-	http_target_free(target);
-	return false;
-}
 
 /* --- the ring of calls with something to send ----------------------------- */
 
@@ -251,7 +69,98 @@ http_ready(HttpBatch *batch)
 	ring_add(hcall);
 }
 
+/* --- requests under way ---------------------------------------------------- */
+
+static void
+unlist_sent(HttpBatch *batch)
+{
+	HttpTarget *http = batch->owner->http;
+
+	if (batch->prev_sent != NULL)
+		batch->prev_sent->next_sent = batch->next_sent;
+	else
+		http->oldest = batch->next_sent;
+	if (batch->next_sent != NULL)
+		batch->next_sent->prev_sent = batch->prev_sent;
+	else
+		http->newest = batch->prev_sent;
+}
+
+void
+http_sent(HttpBatch *batch)
+{
+	HttpTarget *http = batch->owner->http;
+
+	http->active++;
+	batch->owner->under_way++;
+	batch->stalled = false;
+	batch->next_sent = NULL;
+	batch->prev_sent = http->newest;
+	if (http->newest != NULL)
+		http->newest->next_sent = batch;
+	else
+		http->oldest = batch;
+	http->newest = batch;
+}
+
+void
+http_request_over(HttpBatch *batch)
+{
+	HttpTarget *http = batch->owner->http;
+
+	http->active--;
+	batch->owner->under_way--;
+	if (batch->stalled)
+		http->stalled--;
+	else
+		unlist_sent(batch);
+}
+
+/*
+ * Requests that hang must not hold up the others: what takes far longer than
+ * usual leaves its place.  *later: when the next one will.
+ */
+static void
+note_stalled(HttpTarget *http, double now, double *later)
+{
+	double after = pace_stalled_after(&http->pace);
+	HttpBatch *batch;
+
+	while ((batch = http->oldest) != NULL && batch->sent_at + after <= now)
+	{
+		unlist_sent(batch);
+		batch->stalled = true;
+		http->stalled++;
+	}
+	*later = batch != NULL && after < LONGEST_PAUSE ? batch->sent_at + after : 0;
+}
+
 /* --- deciding what to send ------------------------------------------------ */
+
+/*
+ * Take a token of the pacing.  A second's worth may be saved up, but not at
+ * the start.
+ */
+static bool
+may_send_now(HttpTarget *http, double now, double *later)
+{
+	double rate = http->requests_per_second;
+	double most = rate > 1 ? rate : 1;
+
+	if (rate == 0)
+		return true;
+	if (http->tokens_at == 0)
+		http->tokens = 1;
+	else
+		http->tokens += (now - http->tokens_at) * rate;
+	if (http->tokens > most)
+		http->tokens = most;
+	http->tokens_at = now;
+	if (http->tokens >= 1)
+		return true;
+	*later = now + (1 - http->tokens) / rate;
+	return false;
+}
 
 /*
  * May another request be sent?  If not, *later says when that may change (0:
@@ -261,33 +170,21 @@ static bool
 may_send(HttpTarget *http, double now, double *later)
 {
 	*later = 0;
-	if (http->active >= http->concurrency.value)
+	if (http->active >= http->max_concurrency)
 		return false;
+	if (http->active - http->stalled >= pace_requests(&http->pace))
+	{
+		note_stalled(http, now, later);
+		if (http->active - http->stalled >= pace_requests(&http->pace))
+			return false;
+		*later = 0;
+	}
 	if (now < http->paused_until)
 	{
 		*later = http->paused_until;
 		return false;
 	}
-	if (http->requests_per_second > 0)
-	{
-		double most = http->requests_per_second > 1 ? http->requests_per_second
-													: 1;
-
-		/* A second's worth may be saved up, but not at the start. */
-		if (http->tokens_at == 0)
-			http->tokens = 1;
-		else
-			http->tokens += (now - http->tokens_at) * http->requests_per_second;
-		if (http->tokens > most)
-			http->tokens = most;
-		http->tokens_at = now;
-		if (http->tokens < 1)
-		{
-			*later = now + (1 - http->tokens) / http->requests_per_second;
-			return false;
-		}
-	}
-	return true;
+	return may_send_now(http, now, later);
 }
 
 /*
@@ -314,7 +211,7 @@ next_batch(HttpCall *hcall, double now, double *later)
 	}
 	if (call->npending == 0)
 		return NULL;
-	if (call->npending < http->rows.value && !call->finished &&
+	if (call->npending < pace_rows(&http->pace) && !call->finished &&
 		call->pending_bytes < http->max_batch_bytes && hcall->under_way > 0)
 	{
 		if (hcall->lingering_since == 0)
@@ -329,12 +226,14 @@ next_batch(HttpCall *hcall, double now, double *later)
 		}
 	}
 	hcall->lingering_since = 0;
-	inputs = call_take_inputs(call, http->rows.value, http->max_batch_bytes,
+	inputs = call_take_inputs(call, pace_rows(&http->pace), http->max_batch_bytes,
 							  &rows);
 	batch = batch_create(hcall, inputs, rows);
 	if (batch == NULL)
-		http_fail_call(hcall, MODAL_SQLSTATE_RESOURCES, NULL, NULL,
-					   "out of memory in the modal_batch dispatcher");
+		http_no_memory(hcall);
+	else
+		batch->full = rows == pace_rows(&http->pace) ||
+			call->npending > 0; /* the limit of bytes */
 	return batch;
 }
 
@@ -386,22 +285,20 @@ http_pump(HttpTarget *http)
 	while (pump_round(http, now, &later))
 		;
 	http->pumping = false;
-	if (later > 0)
+	/* Waking up too early does no harm. */
+	if (later > 0 &&
+		(http->timer.heap_index == 0 || later < http->timer.due))
 		(void) timer_set(&http->timer, later);
 }
 
 void
 http_pause(HttpTarget *http, double seconds)
 {
-	static const double longest = 600; /* a peer cannot stop us for longer */
-	double until;
+	double until = monotonic_seconds() +
+		(seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE);
 
-	if (seconds < 0)
-		seconds = backoff_next(&http->pause, drand48());
-	until = monotonic_seconds() + (seconds < longest ? seconds : longest);
 	if (until > http->paused_until)
 		http->paused_until = until;
-	(void) timer_set(&http->timer, http->paused_until);
 }
 
 /* --- calls ---------------------------------------------------------------- */
@@ -416,13 +313,20 @@ hcall_free(HttpCall *hcall)
 }
 
 void
-http_fail_call(HttpCall *hcall, const char *sqlstate, const char *detail,
-			   const char *hint, const char *message)
+http_fail_call(HttpCall *hcall, const char *sqlstate, const char *hint,
+			   const char *message)
 {
 	DispatchCall *call = hcall->call;
 
 	hcall_free(hcall);
-	call_fail(call, sqlstate, false, detail, hint, "%s", message);
+	call_fail(call, sqlstate, false, NULL, hint, "%s", message);
+}
+
+void
+http_no_memory(HttpCall *hcall)
+{
+	http_fail_call(hcall, MODAL_SQLSTATE_MEMORY, NULL,
+				   "out of memory in the modal_batch dispatcher");
 }
 
 /* Has the call nothing left to do? */
@@ -469,7 +373,7 @@ http_open(DispatchCall *call)
 	hcall = calloc(1, sizeof(HttpCall));
 	if (hcall == NULL)
 	{
-		call_fail(call, MODAL_SQLSTATE_RESOURCES, true, NULL, NULL,
+		call_fail(call, MODAL_SQLSTATE_MEMORY, true, NULL, NULL,
 				  "out of memory in the modal_batch dispatcher");
 		return;
 	}

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * http.h
- *	  The driver for HTTP functions, in two halves: http.c decides what to
- *	  send when (targets, calls, pacing), http_batch.c knows the life of one
- *	  batch of rows (request, reply, retry, halving).
+ *	  The driver for HTTP functions: http_target.c has what is known of a
+ *	  service, http.c decides what to send when, http_batch.c knows the life
+ *	  of one batch of rows (request, reply, retry, halving), http_judge.c what
+ *	  an answer means, http_outcome.c hands results to the call.
  *
  * A batch belongs to a call, a call to a target.  A batch is in one place at
  * a time: under way (request != NULL), waiting for its timer, or in its
@@ -15,14 +16,17 @@
 #define MODAL_WORKER_HTTP_H
 
 #include "core/backoff.h"
-#include "core/climb.h"
+#include "core/http_format.h"
+#include "core/pace.h"
 #include "worker/call.h"
-#include "worker/http_format.h"
+#include "worker/flow.h"
+#include "worker/http_judge.h"
 #include "worker/target.h"
 #include "worker/timer.h"
 #include "worker/transport.h"
 
 #define HTTP_MAX_HEADERS 64
+#define LONGEST_PAUSE 600.0 /* a peer cannot stop us for longer */
 #define HTTP_KEY_LEN 36 /* an idempotency key: a UUID's text */
 
 typedef struct HttpCall HttpCall;
@@ -44,11 +48,12 @@ typedef struct HttpTarget
 	double connect_timeout, first_byte_timeout, timeout;
 	double requests_per_second; /* 0: no limit */
 	double tokens, tokens_at;	/* of that pacing */
-	double paused_until;	/* the service asked for it (429, Retry-After) */
-	Backoff pause;			/* when it does not say how long */
-	Climb concurrency;		/* requests under way */
-	Climb rows;				/* rows per request */
-	uint32_t active;
+	double paused_until;	/* the service asked for it (Retry-After) */
+	Pace pace;				/* requests at once, rows in each */
+	uint32_t max_concurrency;
+	uint32_t active;		/* requests under way */
+	uint32_t stalled;		/* of them, those that hold nobody up any more */
+	HttpBatch *oldest, *newest; /* batches under way, not stalled, by sent_at */
 	HttpCall *calls;		/* ring of those with something to send */
 	Timer timer;			/* pacing, pauses, lingering */
 	bool pumping;			/* http_pump is running: it will see what is new */
@@ -67,7 +72,8 @@ struct HttpCall
 	HttpBatch *ready, **ready_tail; /* of them, those that go next */
 	uint32_t under_way;		/* batches with a request */
 	double lingering_since; /* 0: not */
-	uint32_t connect_failures; /* in a row */
+	bool answered;			/* the service has, at least once */
+	double unreachable_since; /* monotonic; 0: it is not */
 };
 
 struct HttpBatch
@@ -75,6 +81,7 @@ struct HttpBatch
 	HttpCall *owner;
 	HttpBatch *prev_all, *next_all;
 	HttpBatch *next_ready;
+	HttpBatch *prev_sent, *next_sent; /* in the target's list */
 	CallInput *inputs;
 	uint32_t rows;
 	size_t bytes;
@@ -82,6 +89,9 @@ struct HttpBatch
 	double first_failed;	/* monotonic; 0: has not failed */
 	Backoff backoff;
 	Timer timer;
+	FlowWait waiting;
+	bool full;				/* there was no lack of rows when it was made */
+	bool stalled;
 	Request *request;
 	double sent_at;
 	double polling_since;	/* Snowflake's 202: ask again with GET; 0: not */
@@ -90,6 +100,11 @@ struct HttpBatch
 	Buf body;
 	char key[HTTP_KEY_LEN + 1];
 };
+
+/* --- http_target.c ------------------------------------------------------ */
+
+extern bool http_target_init(Target *target, const char **error);
+extern void http_target_free(Target *target);
 
 /* --- http_batch.c ------------------------------------------------------- */
 
@@ -100,20 +115,36 @@ extern void batch_free(HttpBatch *batch); /* cancels its request */
 /* Send it now. */
 extern void batch_send(HttpBatch *batch);
 
+/* --- http_outcome.c ------------------------------------------------------ */
+
+/* All rows of a batch fail alike. */
+extern void outcome_fail_rows(const HttpBatch *batch, const Failure *failure,
+							  const char *message);
+/*
+ * Hand over the outcomes of a good reply.  Rows that their function reported
+ * as failed, and that may go well another time, are returned as a list of
+ * *again inputs while the batch may still be retried.
+ */
+extern CallInput *outcome_deliver(HttpBatch *batch, const HttpRow *rows,
+								  uint32_t *again);
+
 /* --- http.c ------------------------------------------------------------- */
 
 /* Put a batch at the end of its call's ready list (no pump). */
 extern void http_ready(HttpBatch *batch);
 /* Send what may be sent now. */
 extern void http_pump(HttpTarget *http);
+/* A request has begun, or is over: it counts, or does not any more. */
+extern void http_sent(HttpBatch *batch);
+extern void http_request_over(HttpBatch *batch);
 /* A batch is gone: does the call end? */
 extern void http_batch_gone(HttpCall *hcall);
-/* The service wants less: send nothing for a while (seconds < 0: guess). */
+/* The service wants less: send nothing for a while. */
 extern void http_pause(HttpTarget *http, double seconds);
 /* End the call with an error; frees hcall and all its batches. */
 extern void http_fail_call(HttpCall *hcall, const char *sqlstate,
-						   const char *detail, const char *hint,
-						   const char *message);
+						   const char *hint, const char *message);
+extern void http_no_memory(HttpCall *hcall);
 
 /* --- http_control.c ------------------------------------------------------ */
 

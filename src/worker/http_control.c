@@ -84,7 +84,7 @@ http_control(DispatchCall *call)
 	spec.arg = call;
 	call->state = request_start(&spec);
 	if (call->state == NULL)
-		call_fail(call, MODAL_SQLSTATE_RESOURCES, true, NULL, NULL,
+		call_fail(call, MODAL_SQLSTATE_MEMORY, true, NULL, NULL,
 				  "out of memory in the modal_batch dispatcher");
 }
 

@@ -178,6 +178,7 @@ target_create_origin(const Target *target, const char *url, bool grpc)
 	config.verify = target_option_bool(target, "ssl_verify", true);
 	config.proxy = target_option(target, "proxy");
 	config.max_connections = target_option_int(target, "max_connections", 0);
+	config.max_requests = grpc ? 0 : target_option_int(target, "max_concurrency", 0);
 	config.http2 = grpc || (version != NULL ? strcmp(version, "2") == 0 : !plain);
 	config.http2_required = grpc;
 	config.max_streams = MAX_STREAMS;

@@ -26,6 +26,8 @@
 
 #define MAX_HEADER_BYTES (256 * 1024) /* headers and trailers of a response */
 #define MAX_HEADER_NAME 256
+#define MAX_HEADERS 80				  /* of a request */
+#define EXPECT_BODY (64 * 1024)		  /* with a larger body curl may ask first */
 #define MAX_IDLE_REQUESTS 256		  /* kept for reuse, per origin */
 
 /* Why our own callbacks made curl fail a request. */
@@ -37,6 +39,7 @@ typedef enum AbortReason
 	ABORT_NO_MEMORY,
 	ABORT_BY_OWNER,
 	ABORT_HTTP1,
+	ABORT_SECOND_TIME,
 	ABORT_TIMEOUT,
 	ABORT_FIRST_BYTE_TIMEOUT
 } AbortReason;
@@ -46,12 +49,17 @@ struct Request
 	Origin *origin;
 	Request *prev, *next; /* origin's active or idle list */
 	CURL *easy;
-	struct curl_slist *headers;
+	/* The list of headers, and their lines; kept for the next request. */
+	struct curl_slist headers[MAX_HEADERS];
+	int nheaders;
+	Buf header_lines;
 	RequestSpec spec;	  /* origin, path and headers are not used later */
 	Response response;
 	AbortReason abort;
 	size_t header_bytes;
 	bool first_byte;
+	bool body_begun;
+	bool no_descriptor;
 	Timer timeout;
 	Timer first_byte_timeout;
 	char error[CURL_ERROR_SIZE];
@@ -72,6 +80,11 @@ on_prereq(void *arg, char *conn_primary_ip, char *conn_local_ip,
 	(void) conn_local_ip;
 	(void) conn_primary_port;
 	(void) conn_local_port;
+	if (request->spec.once && request->response.sent_at > 0)
+	{
+		request->abort = ABORT_SECOND_TIME;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	request->response.sent_at = monotonic_seconds();
 	if ((request->spec.timeout_s > 0 &&
 		 !timer_set(&request->timeout,
@@ -85,6 +98,16 @@ on_prereq(void *arg, char *conn_primary_ip, char *conn_local_ip,
 		return CURL_PREREQFUNC_ABORT;
 	}
 	return CURL_PREREQFUNC_OK;
+}
+
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	Request *request = arg;
+	curl_socket_t fd = loop_open_socket(NULL, purpose, address);
+
+	request->no_descriptor = fd == CURL_SOCKET_BAD;
+	return fd;
 }
 
 static void
@@ -156,6 +179,7 @@ on_data(char *p, size_t size, size_t n, void *arg)
 
 	note_first_byte(request);
 	request->origin->progress++;
+	request->body_begun = true;
 	if (request->spec.on_body != NULL)
 	{
 		if (!request->spec.on_body(request->spec.arg, p, len))
@@ -181,6 +205,14 @@ on_data(char *p, size_t size, size_t n, void *arg)
 
 /* --- the end of a request ------------------------------------------------- */
 
+/* What curl calls out of memory may be a line of the head over its limit. */
+static bool
+line_too_long(const Request *request, CURLcode code)
+{
+	return code == CURLE_OUT_OF_MEMORY && request->response.sent_at > 0 &&
+		!request->body_begun;
+}
+
 static TransportError
 classify(const Request *request, CURLcode code)
 {
@@ -197,6 +229,8 @@ classify(const Request *request, CURLcode code)
 			return TRANSPORT_MEMORY;
 		case ABORT_BY_OWNER:
 			return TRANSPORT_ABORTED;
+		case ABORT_SECOND_TIME:
+			return TRANSPORT_LOST;
 		case ABORT_HTTP1:
 			return TRANSPORT_CONNECT;
 		case ABORT_TIMEOUT:
@@ -214,13 +248,16 @@ classify(const Request *request, CURLcode code)
 		case CURLE_SSL_ISSUER_ERROR:
 			return TRANSPORT_TLS;
 		case CURLE_OUT_OF_MEMORY:
-			return TRANSPORT_MEMORY;
+			return line_too_long(request, code) ? TRANSPORT_TOO_LARGE
+												: TRANSPORT_MEMORY;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
 		case CURLE_WEIRD_SERVER_REPLY:
 		case CURLE_BAD_CONTENT_ENCODING:
 			return TRANSPORT_PROTOCOL;
 		default:
+			if (!sent && request->no_descriptor)
+				return TRANSPORT_NO_DESCRIPTOR;
 			return sent ? TRANSPORT_LOST : TRANSPORT_CONNECT;
 	}
 }
@@ -242,11 +279,15 @@ error_text(const Request *request, CURLcode code)
 			return "response was abandoned";
 		case ABORT_HTTP1:
 			return "server does not offer HTTP/2";
+		case ABORT_SECOND_TIME:
+			return "connection was closed before an answer came";
 		case ABORT_TIMEOUT:
 			return "request timed out";
 		case ABORT_FIRST_BYTE_TIMEOUT:
 			return "server accepted the request and did not answer in time";
 	}
+	if (line_too_long(request, code))
+		return "response headers are too large";
 	return request->error[0] != '\0' ? request->error : curl_easy_strerror(code);
 }
 
@@ -291,7 +332,7 @@ unlink_active(Request *request)
 static void
 request_destroy(Request *request)
 {
-	curl_slist_free_all(request->headers);
+	buf_free(&request->header_lines);
 	buf_free(&request->response.body);
 	curl_easy_cleanup(request->easy);
 	free(request);
@@ -305,8 +346,6 @@ request_retire(Request *request)
 
 	timer_cancel(&request->timeout);
 	timer_cancel(&request->first_byte_timeout);
-	curl_slist_free_all(request->headers);
-	request->headers = NULL;
 	buf_free(&request->response.body);
 	if (origin->nidle >= MAX_IDLE_REQUESTS)
 	{
@@ -397,6 +436,8 @@ set_callbacks(Request *request)
 	CURLcode rc = CURLE_OK;
 
 #define SET(option, value) SET_OPTION(rc, request->easy, option, value)
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, request);
 	SET(CURLOPT_PREREQFUNCTION, on_prereq);
 	SET(CURLOPT_PREREQDATA, request);
 	SET(CURLOPT_HEADERFUNCTION, on_header_line);
@@ -424,6 +465,7 @@ request_create(Origin *origin)
 	if (request == NULL)
 		return NULL;
 	request->origin = origin;
+	buf_init(&request->header_lines, 0, NULL);
 	timer_init(&request->timeout, on_timeout, request);
 	timer_init(&request->first_byte_timeout, on_first_byte_timeout, request);
 	request->easy = curl_easy_init();
@@ -436,34 +478,52 @@ request_create(Origin *origin)
 	return request;
 }
 
-static bool
+/* There is room for the line already. */
+static void
 add_header(Request *request, const char *line)
 {
-	struct curl_slist *list = curl_slist_append(request->headers, line);
+	struct curl_slist *node = &request->headers[request->nheaders];
+	size_t size = strlen(line) + 1;
 
-	if (list == NULL)
-		return false;
-	request->headers = list;
-	return true;
+	node->data = (char *) buf_extend(&request->header_lines, size);
+	memcpy(node->data, line, size);
+	node->next = NULL;
+	if (request->nheaders++ > 0)
+		node[-1].next = node;
 }
 
 /* The owner's headers, without those that curl would add by itself. */
 static bool
-build_headers(Request *request, const char *const *headers)
+build_headers(Request *request, const RequestSpec *spec)
 {
+	static const char no_expect[] = "Expect:", no_type[] = "Content-Type:",
+					  no_accept[] = "Accept:";
 	bool content_type = false;
 	bool accept = false;
+	size_t size = sizeof(no_expect) + sizeof(no_type) + sizeof(no_accept);
+	int n = 0;
 
-	for (; headers != NULL && *headers != NULL; headers++)
+	while (spec->headers != NULL && spec->headers[n] != NULL)
+		size += strlen(spec->headers[n++]) + 1;
+	buf_reset(&request->header_lines);
+	request->nheaders = 0;
+	if (n > MAX_HEADERS - 3 || !buf_reserve(&request->header_lines, size))
+		return false;
+	for (int i = 0; i < n; i++)
 	{
-		content_type |= strncasecmp(*headers, "content-type:", 13) == 0;
-		accept |= strncasecmp(*headers, "accept:", 7) == 0;
-		if (!add_header(request, *headers))
-			return false;
+		const char *line = spec->headers[i];
+
+		content_type |= strncasecmp(line, "content-type:", 13) == 0;
+		accept |= strncasecmp(line, "accept:", 7) == 0;
+		add_header(request, line);
 	}
-	return add_header(request, "Expect:") &&
-		(content_type || add_header(request, "Content-Type:")) &&
-		(accept || add_header(request, "Accept:"));
+	if (spec->body_len >= EXPECT_BODY)
+		add_header(request, no_expect);
+	if (!content_type)
+		add_header(request, no_type);
+	if (!accept)
+		add_header(request, no_accept);
+	return true;
 }
 
 Request *
@@ -480,9 +540,11 @@ request_start(const RequestSpec *spec)
 	request->abort = ABORT_NONE;
 	request->header_bytes = 0;
 	request->first_byte = false;
+	request->body_begun = false;
+	request->no_descriptor = false;
 	request->error[0] = '\0';
 
-	if (!build_headers(request, spec->headers) ||
+	if (!build_headers(request, spec) ||
 		!origin_set_request(origin, request->easy, spec) ||
 		curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER,
 						 request->headers) != CURLE_OK ||

@@ -37,6 +37,7 @@ typedef struct OriginConfig
 	bool verify;			/* TLS peer and host */
 	const char *proxy;		/* NULL: none; environment is never used */
 	int max_connections;	/* 0: library default */
+	int max_requests;		/* at once, so that connections are kept; 0: some */
 	bool http2;				/* TLS: offer h2; plain: prior knowledge */
 	bool http2_required;	/* gRPC: refuse HTTP/1.1 */
 	int max_streams;		/* concurrent streams per connection */
@@ -56,7 +57,8 @@ typedef enum TransportError
 	TRANSPORT_TOO_LARGE,  /* body or headers over a limit, or decompressed */
 	TRANSPORT_ABORTED,	  /* by on_body */
 	TRANSPORT_PROTOCOL,	  /* what came is not HTTP */
-	TRANSPORT_MEMORY
+	TRANSPORT_MEMORY,
+	TRANSPORT_NO_DESCRIPTOR /* the process has too many connections already */
 } TransportError;
 
 typedef struct Response
@@ -93,6 +95,8 @@ typedef struct RequestSpec
 	double first_byte_timeout_s; /* 0: none */
 	long stall_s;			/* without a byte of the body, either way; 0: none */
 	bool accept_gzip;
+	bool once;				/* never send it again on another connection, as
+							 * curl does when a kept one turns out to be dead */
 	/*
 	 * on_header: each header and trailer, name in lower case (may be NULL).
 	 * on_body: pieces as they arrive instead of collecting; false aborts.

@@ -71,12 +71,13 @@ origin_create(const OriginConfig *config)
 
 	loop_add(origin);
 	if (config->max_connections > 0)
-	{
 		curl_multi_setopt(origin->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
 						  (long) config->max_connections);
-		if (config->max_connections > cached)
-			cached = config->max_connections;
-	}
+	/* Fewer would be closed and opened again all the time. */
+	if (config->max_connections > cached)
+		cached = config->max_connections;
+	if (config->max_requests > cached)
+		cached = config->max_requests;
 	curl_multi_setopt(origin->multi, CURLMOPT_MAXCONNECTS, cached);
 	if (config->max_streams > 0)
 		curl_multi_setopt(origin->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
@@ -144,7 +145,6 @@ origin_set_options(const Origin *origin, CURL *easy)
 		SET(CURLOPT_TCP_KEEPINTVL, (long) origin->config.keepalive_s);
 	}
 	SET(CURLOPT_PIPEWAIT, origin->config.http2 ? 1L : 0L);
-	SET(CURLOPT_OPENSOCKETFUNCTION, loop_open_socket);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, loop_close_socket);
 	return rc == CURLE_OK;
 }

@@ -34,7 +34,8 @@ run(Climb *c, Peer peer, double *now, double seconds)
 		for (uint32_t i = 0; i < value; i++)
 		{
 			*now += took / value;
-			climb_report(c, *now, i < served, took, i >= served, true);
+			climb_report(c, *now, i < served, took, value, i >= served,
+						 true);
 		}
 		if (*now > half)
 		{
@@ -74,11 +75,11 @@ main(void)
 
 	climb_init(&c, 8, 100, 1.05);
 	for (int i = 0; i < 10000; i++)
-		climb_report(&c, now += 0.01, 1, 0.01, false, false);
+		climb_report(&c, now += 0.01, 1, 0.01, c.value, false, false);
 	is_int(c.value, 8, "without demand nothing changes");
 	for (int i = 0; i < 10000; i++)
 	{
-		climb_report(&c, now += 0.001, 0, 0.01, true, true);
+		climb_report(&c, now += 0.001, 0, 0.01, c.value, true, true);
 		if (c.value < 1 || c.value > 100)
 			break;
 	}

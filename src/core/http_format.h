@@ -2,16 +2,15 @@
  *
  * http_format.h
  *	  Bodies of requests and replies in the formats that HTTP functions
- *	  speak; docs/http.md shows them.  No I/O, nothing of PostgreSQL's.
+ *	  speak; docs/http.md shows them.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_HTTP_FORMAT_H
-#define MODAL_WORKER_HTTP_FORMAT_H
+#ifndef MODAL_CORE_HTTP_FORMAT_H
+#define MODAL_CORE_HTTP_FORMAT_H
 
 #include "core/buf.h"
 #include "core/reference.h"
-#include "worker/call.h"
 
 typedef enum HttpBodyFormat
 {
@@ -37,10 +36,16 @@ extern bool http_format_by_name(const char *name, HttpBodyFormat *format);
 extern bool http_format_batches(HttpBodyFormat format);
 extern const char *http_format_content_type(HttpBodyFormat format);
 
-/* Append the body for a list of inputs; false when one is not an array. */
-extern bool http_format_body(HttpBodyFormat format, Buf *body,
-							 const CallInput *inputs, uint32_t rows,
-							 const HttpCaller *caller);
+/*
+ * Write a body: begin, then each row's arguments as JSON text (an array,
+ * except for BODY_JSON), then end.  http_format_row is false when a row is
+ * not what the format needs.
+ */
+extern void http_format_begin(HttpBodyFormat format, Buf *body, uint32_t rows,
+							  const HttpCaller *caller);
+extern bool http_format_row(HttpBodyFormat format, Buf *body, uint32_t number,
+							Slice row);
+extern void http_format_end(HttpBodyFormat format, Buf *body);
 
 /* The outcome of one row. */
 typedef struct HttpRow
@@ -68,4 +73,4 @@ extern const char *http_format_reply(HttpBodyFormat format, const char *text,
  */
 extern void http_format_error_text(const char *text, size_t n, Buf *out);
 
-#endif /* MODAL_WORKER_HTTP_FORMAT_H */
+#endif /* MODAL_CORE_HTTP_FORMAT_H */

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/http_format.h"
+#include "core/http_format.h"
 
 #include <string.h>
 
@@ -56,35 +56,7 @@ put_member(Buf *body, const char *name, const char *value)
 }
 
 static void
-put_rows(Buf *body, const CallInput *inputs)
-{
-	for (const CallInput *in = inputs; in != NULL; in = in->next)
-	{
-		if (in != inputs)
-			buf_put_u8(body, ',');
-		buf_put(body, in->data, in->len);
-	}
-}
-
-/* Each row is [number, argument, …]: put the number into the array. */
-static bool
-put_numbered_rows(Buf *body, const CallInput *inputs)
-{
-	uint32_t number = 0;
-
-	for (const CallInput *in = inputs; in != NULL; in = in->next, number++)
-	{
-		if (in->len < 2 || in->data[0] != '[')
-			return false;
-		buf_printf(body, "%s[%u%s", number > 0 ? "," : "", number,
-				   in->data[1] == ']' ? "" : ",");
-		buf_put(body, in->data + 1, in->len - 1);
-	}
-	return true;
-}
-
-static void
-put_bigquery(Buf *body, const CallInput *inputs, const HttpCaller *caller)
+put_bigquery_head(Buf *body, const HttpCaller *caller)
 {
 	buf_put_u8(body, '{');
 	put_member(body, "requestId", caller->request_id);
@@ -97,13 +69,10 @@ put_bigquery(Buf *body, const CallInput *inputs, const HttpCaller *caller)
 		buf_put_u8(body, ',');
 	}
 	buf_put_cstr(body, "\"calls\":[");
-	put_rows(body, inputs);
-	buf_put_cstr(body, "]}");
 }
 
 static void
-put_redshift(Buf *body, const CallInput *inputs, uint32_t rows,
-			 const HttpCaller *caller)
+put_redshift_head(Buf *body, uint32_t rows, const HttpCaller *caller)
 {
 	buf_put_u8(body, '{');
 	put_member(body, "request_id", caller->request_id);
@@ -112,40 +81,56 @@ put_redshift(Buf *body, const CallInput *inputs, uint32_t rows,
 	put_member(body, "database", caller->database);
 	put_member(body, "external_function", caller->function);
 	buf_printf(body, "\"query_id\":0,\"num_records\":%u,\"arguments\":[", rows);
-	put_rows(body, inputs);
-	buf_put_cstr(body, "]}");
 }
 
-bool
-http_format_body(HttpBodyFormat format, Buf *body, const CallInput *inputs,
-				 uint32_t rows, const HttpCaller *caller)
+void
+http_format_begin(HttpBodyFormat format, Buf *body, uint32_t rows,
+				  const HttpCaller *caller)
 {
 	switch (format)
 	{
 		case BODY_JSON:
-			buf_put(body, inputs->data, inputs->len);
-			return true;
 		case BODY_JSON_LINES:
-			for (const CallInput *in = inputs; in != NULL; in = in->next)
-			{
-				buf_put(body, in->data, in->len);
-				buf_put_u8(body, '\n');
-			}
-			return true;
+			break;
 		case BODY_BIGQUERY:
-			put_bigquery(body, inputs, caller);
-			return true;
+			put_bigquery_head(body, caller);
+			break;
 		case BODY_SNOWFLAKE:
 			buf_put_cstr(body, "{\"data\":[");
-			if (!put_numbered_rows(body, inputs))
-				return false;
-			buf_put_cstr(body, "]}");
-			return true;
+			break;
 		case BODY_REDSHIFT:
-			put_redshift(body, inputs, rows, caller);
-			return true;
+			put_redshift_head(body, rows, caller);
+			break;
 	}
-	return false;
+}
+
+bool
+http_format_row(HttpBodyFormat format, Buf *body, uint32_t number, Slice row)
+{
+	bool in_list = format != BODY_JSON && format != BODY_JSON_LINES;
+
+	if (in_list && number > 0)
+		buf_put_u8(body, ',');
+	if (format == BODY_SNOWFLAKE)
+	{
+		/* [argument, …] becomes [number, argument, …] */
+		if (row.n < 2 || row.p[0] != '[')
+			return false;
+		buf_printf(body, "[%u%s", number, row.p[1] == ']' ? "" : ",");
+		row.p++;
+		row.n--;
+	}
+	buf_put(body, row.p, row.n);
+	if (format == BODY_JSON_LINES)
+		buf_put_u8(body, '\n');
+	return true;
+}
+
+void
+http_format_end(HttpBodyFormat format, Buf *body)
+{
+	if (format != BODY_JSON && format != BODY_JSON_LINES)
+		buf_put_cstr(body, "]}");
 }
 
 /* --- replies ----------------------------------------------------------- */
@@ -216,6 +201,8 @@ read_row_errors(JsonCursor *c, Slice list, uint32_t rows, HttpRow *out)
 		if (error != NULL)
 			return error;
 	}
+	if (inner.error == NULL && n > 0 && n < rows)
+		return "the reply has fewer errors than the request has rows";
 	return inner.error;
 }
 
@@ -232,19 +219,18 @@ static const char *
 failure_text(Slice message, Buf *scratch, bool *failed)
 {
 	Buf text;
-	const char *result;
 
 	*failed = true;
-	if (message.p == NULL)
-		return "the function reported failure";
 	/* The message may stand in scratch itself, so it is put together apart. */
 	buf_init(&text, 0, NULL);
-	put_text(&text, message);
+	if (message.p != NULL)
+		put_text(&text, message);
+	if (text.len == 0)
+		buf_put_cstr(&text, "the function reported failure");
 	buf_reset(scratch);
 	buf_put(scratch, text.data, text.len);
 	buf_free(&text);
-	result = buf_cstr(scratch);
-	return result != NULL ? result : "out of memory";
+	return scratch->failed ? "out of memory" : buf_cstr(scratch);
 }
 
 /*
@@ -256,6 +242,7 @@ read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
 				  HttpRow *out, Buf *scratch, bool *failed)
 {
 	Slice key, value, errors = {NULL, 0}, message = {NULL, 0};
+	int64_t count = rows;
 	bool seen = false;
 	bool success = true;
 
@@ -280,6 +267,8 @@ read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
 			errors = value;
 		else if (json_key_is(key, "success"))
 			success = value.p[0] != 'f';
+		else if (json_key_is(key, "num_records") && !json_integer(value, &count))
+			return "num_records of the reply is not an integer";
 		else if (json_key_is(key, "errorMessage") ||
 				 json_key_is(key, "error_msg"))
 			message = value;
@@ -290,6 +279,8 @@ read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
 		return failure_text(message, scratch, failed);
 	if (!seen)
 		return "the reply has no list of results";
+	if (count != rows)
+		return "num_records of the reply is not the number of rows";
 	return errors.p != NULL ? read_row_errors(c, errors, rows, out) : NULL;
 }
 
@@ -326,7 +317,7 @@ read_snowflake(JsonCursor *c, uint32_t rows, HttpRow *out)
 				!json_next_element(&pair, &out[n].value) ||
 				json_next_element(&pair, &extra) || pair.error != NULL)
 				return "a result is not a pair of row number and value";
-			if (!json_integer(number, &i) || i != n)
+			if (!json_integer(number, &i) || i != (int64_t) n)
 				return "the row numbers of the reply are not those of the request, in order";
 			n++;
 		}

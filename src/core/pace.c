@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * pace.c
+ *	  How many requests at once, and how many rows in each; see pace.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/pace.h"
+
+#include <math.h>
+
+/* Least gain in rows a second that justifies twice as much of it. */
+#define REQUESTS_GAIN 1.05
+#define ROWS_GAIN 1.10
+
+#define USUAL_WEIGHT 0.125	/* of the newest request in the smoothed time */
+#define STALLED_TIMES 8		/* the usual time, */
+#define STALLED_LEAST_S 0.1 /* but at least so long */
+
+void
+pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows)
+{
+	climb_init(&pace->requests, PACE_FIRST_REQUESTS, max_requests,
+			   REQUESTS_GAIN);
+	climb_init(&pace->rows, PACE_FIRST_ROWS, max_rows, ROWS_GAIN);
+	pace->rows_turn = max_rows > 1;
+	pace->usual = 0;
+}
+
+static void
+give_turn(Pace *pace, bool rows, double now)
+{
+	pace->rows_turn = rows;
+	climb_restart(rows ? &pace->rows : &pace->requests, now);
+}
+
+static void
+report_rows(Pace *pace, const PaceReport *report)
+{
+	/* Too few rows for a trial; or it was one, and brought nothing. */
+	if (!report->full || climb_settled(&pace->rows, report->now))
+	{
+		give_turn(pace, false, report->now);
+		return;
+	}
+	if (report->good)
+		climb_report(&pace->rows, report->now, report->rows, report->seconds,
+					 pace->requests.value, false, true);
+}
+
+static void
+report_requests(Pace *pace, const PaceReport *report)
+{
+	climb_report(&pace->requests, report->now, report->good ? report->rows : 0,
+				 report->seconds, pace->requests.value, report->rejected,
+				 report->limited);
+	if (report->full && climb_settled(&pace->requests, report->now) &&
+		!climb_settled(&pace->rows, report->now))
+		give_turn(pace, true, report->now);
+}
+
+void
+pace_report(Pace *pace, const PaceReport *report)
+{
+	if (report->good)
+		pace->usual += (report->seconds - pace->usual) *
+			(pace->usual > 0 ? USUAL_WEIGHT : 1);
+	if (report->full && report->rows > 1 && report->seconds > PACE_LONG_S)
+		climb_limit(&pace->rows, report->rows / 2, report->now);
+	else if (pace->rows_turn)
+		report_rows(pace, report);
+	else
+		report_requests(pace, report);
+}
+
+double
+pace_stalled_after(const Pace *pace)
+{
+	double seconds = pace->usual * STALLED_TIMES;
+
+	if (pace->usual == 0)
+		return HUGE_VAL;
+	return seconds > STALLED_LEAST_S ? seconds : STALLED_LEAST_S;
+}

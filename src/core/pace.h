@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * pace.h
+ *	  How much to ask of a service: how many requests at once, and how many
+ *	  rows in each.
+ *
+ * Both are found by trying (climb.h), in turns, because a trial of one
+ * changes what the other measures: first the rows, whose knee is where
+ * another doubling brings no more rows a second, then the requests, and so
+ * on.  However it pays, a request of many rows should not take longer than
+ * PACE_LONG_S, or it would be slow to cancel and much to repeat.
+ *
+ * A request that has been under way far longer than usual is stalled: it
+ * holds nobody else up any more (pace_stalled_after).  Pure: time is passed
+ * in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_CORE_PACE_H
+#define MODAL_CORE_PACE_H
+
+#include "core/climb.h"
+
+typedef struct Pace
+{
+	Climb requests;
+	Climb rows;
+	bool rows_turn;
+	double usual; /* seconds a good request takes, smoothed; 0: not known */
+} Pace;
+
+#define PACE_FIRST_REQUESTS 8
+#define PACE_FIRST_ROWS 8
+#define PACE_LONG_S 5.0
+
+/* One request that has ended. */
+typedef struct PaceReport
+{
+	double now;
+	double seconds;	 /* that it took */
+	uint32_t rows;
+	bool good;		 /* it brought results */
+	bool rejected;	 /* by an overloaded service */
+	bool full;		 /* there was no lack of rows when it was made */
+	bool limited;	 /* as many requests as may be were under way */
+} PaceReport;
+
+extern void pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows);
+extern void pace_report(Pace *pace, const PaceReport *report);
+/* Seconds after which a request counts as stalled; HUGE_VAL: never yet. */
+extern double pace_stalled_after(const Pace *pace);
+
+static inline uint32_t
+pace_requests(const Pace *pace)
+{
+	return pace->requests.value;
+}
+
+static inline uint32_t
+pace_rows(const Pace *pace)
+{
+	return pace->rows.value;
+}
+
+#endif /* MODAL_CORE_PACE_H */

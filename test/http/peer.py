@@ -1,0 +1,255 @@
+"""An HTTP service for tests: notes what it is sent, and misbehaves on demand.
+
+    python3 test/http/peer.py LOG
+
+Prints its port.  Each request becomes a line of LOG: a JSON object with time,
+connection, method, path, headers (lower case) and body.  A path is a list of
+steps, of which the first that answers is the last:
+
+    echo            the body, as it came (any format but bigquery)
+    calls           bigquery: the first argument of each row
+    data            snowflake: the first argument of each row
+    results         redshift: the first argument of each row
+    headers         the headers of the request, as a JSON object
+    tell            400 with the Authorization header in its text
+    empty           200 without a body; 204 with that status
+    status-N        answers with status N
+    bad-NAME        400 when a row is 13, else as calls, data or results
+    fewer-NAME      the same, with a result missing
+    broken-NAME     the same, with status 500
+    hanging-NAME    the same, with no answer
+    sleep-N         N milliseconds before the answer
+    first-N-STATUS  the first N requests with the same key get that status
+    first-N-close   the same, with the connection closed instead
+    first-N-hang    the same, never answered
+    after-N         Retry-After: N
+    raw-NAME        one of the answers in RAW below
+    throttle-N      429 while N requests are under way
+    async-N         snowflake: 202 for a POST and for N GETs, then go on
+    swapped, twice  snowflake: pairs in another order, a row number twice
+    errors          bigquery: as calls, but 13 fails alone (at first for a while)
+
+Standard library only.
+"""
+
+import gzip
+import json
+import socket
+import socketserver
+import sys
+import threading
+import time
+import zlib
+from http.server import BaseHTTPRequestHandler
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def whole(body, extra=b""):
+    return HEAD + extra + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def bomb():
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(b'"' + b"x" * (200 << 20) + b'"') + packer.flush()
+    return whole(packed, b"Content-Encoding: gzip\r\n")
+
+
+RAW = {
+    "not-json": lambda: whole(b"<html>oops</html>"),
+    "cut-json": lambda: whole(b'{"replies": [1, '),
+    "nan": lambda: whole(b"NaN"),
+    "two": lambda: whole(b"1 2"),
+    "bad-utf8": lambda: whole(b'"\xff\xfe"'),
+    "nul": lambda: whole(b'"a\\u0000b"'),
+    "deep": lambda: whole(b"[" * 100000),
+    "large": lambda: whole(b'"' + b"x" * 5_000_000 + b'"'),
+    "endless": lambda: HEAD + b"\r\n" + b" " * (80 << 20),
+    "bomb": bomb,
+    "not-gzip": lambda: whole(b"plain", b"Content-Encoding: gzip\r\n"),
+    "gzip": lambda: whole(gzip.compress(b'"packed"'), b"Content-Encoding: gzip\r\n"),
+    "half": lambda: HEAD + b"Content-Length: 100\r\n\r\n" + b'"half',
+    "half-chunk": lambda: HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\nabc",
+    "huge-header": lambda: HEAD + b"X: " + b"a" * (8 << 20) + b"\r\n\r\n",
+    "many-headers": lambda: HEAD + b"X-Header: value\r\n" * 200_000 + b"\r\n",
+    "not-http": lambda: b"SSH-2.0-OpenSSH_9.2\r\n",
+    "nothing": lambda: b"",
+    "short": lambda: whole(b'{"replies": [1]}'),
+    "long": lambda: whole(json.dumps({"replies": list(range(5000))}).encode()),
+    "no-list": lambda: whole(b'{"answer": 42}'),
+    "failure": lambda: whole(b'{"errorMessage": "model not loaded"}'),
+    "unsuccessful": lambda: whole(b'{"success": false, "error_msg": "no model"}'),
+}
+
+lock = threading.Lock()
+seen = {}       # key -> requests so far
+under_way = 0
+
+
+class Peer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if status != 204:
+            self.wfile.write(body)
+
+    def value(self, value):
+        self.answer(200, json.dumps(value).encode())
+
+    def raw(self, name):
+        self.close_connection = True
+        if name == "drip":
+            self.wfile.write(HEAD + b"Content-Length: 100000\r\n\r\n")
+            for _ in range(1000):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.05)
+        else:
+            self.wfile.write(RAW[name]())
+
+    def read_body(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        return body
+
+    def note(self, body):
+        self.log.write(json.dumps({
+            "time": time.time(), "connection": self.client_address[1],
+            "method": self.command, "path": self.path, "body": body.decode(),
+            "headers": {k.lower(): v for k, v in self.headers.items()}}) + "\n")
+        self.log.flush()
+
+    def rows(self, name, body):
+        text = json.loads(body) if name != "lines" else None
+        if name == "calls":
+            return [row[0] for row in text["calls"]]
+        if name == "data":
+            return [row[1] for row in text["data"]]
+        return [row[0] for row in text["arguments"]]
+
+    def reply_rows(self, name, rows):
+        if name == "calls":
+            self.value({"replies": rows})
+        elif name == "data":
+            self.value({"data": [[i, row] for i, row in enumerate(rows)]})
+        elif name == "results":
+            self.value({"success": True, "num_records": len(rows), "results": rows})
+
+    def do(self):
+        body = self.read_body()
+        with lock:
+            self.note(body)
+            key = self.headers.get("Idempotency-Key")
+            seen[key] = seen.get(key, 0) + 1
+            count = seen[key]
+        try:
+            self.act(body, count)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def has_room(self, most):
+        """Whether no more than so many are under way; if so, works a while."""
+        global under_way
+        with lock:
+            if under_way >= most:
+                return False
+            under_way += 1
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return True
+
+    def act(self, body, count):
+        after = {}
+        for step in self.path.split("?")[0].strip("/").split("/"):
+            word, *numbers = step.split("-")
+            if step.startswith("raw-"):
+                return self.raw(step[4:])
+            if word == "sleep":
+                time.sleep(int(numbers[0]) / 1000)
+            elif word == "after":
+                after = {"Retry_After": numbers[0]}
+            elif word == "first":
+                if count <= int(numbers[0]):
+                    if numbers[1] == "hang":
+                        time.sleep(3600)
+                    if numbers[1] in ("close", "hang"):
+                        self.close_connection = True
+                        return None
+                    return self.answer(int(numbers[1]), b'{"error": "not yet"}', **after)
+            elif word == "throttle":
+                if not self.has_room(int(numbers[0])):
+                    return self.answer(429, b"slow down", **after)
+            elif word == "status":
+                where = {"Location": "/echo"} if numbers[0].startswith("3") else {}
+                return self.answer(int(numbers[0]), b'{"error": "because"}', **after, **where)
+            elif word == "async":
+                if self.command == "POST":
+                    Peer.posted[self.headers["sf-external-function-query-batch-id"]] = body
+                    return self.answer(202, b"")
+                if count <= int(numbers[0]) + 1:
+                    return self.answer(202, b"")
+                body = Peer.posted[self.headers["sf-external-function-query-batch-id"]]
+            elif word in ("bad", "fewer", "broken", "hanging"):
+                rows = self.rows(numbers[0], body)
+                if 13 in rows and word == "bad":
+                    return self.answer(400, b'{"errorMessage": "13 is unlucky"}')
+                if 13 in rows and word == "broken":
+                    return self.answer(500, b"Internal Server Error")
+                if 13 in rows and word == "hanging":
+                    time.sleep(3600)
+                return self.reply_rows(
+                    numbers[0], rows[1:] if 13 in rows and word == "fewer" else rows)
+            elif word == "swapped":
+                rows = self.rows("data", body)
+                pairs = [[i, row] for i, row in enumerate(rows)]
+                return self.value({"data": pairs[::-1] if len(pairs) > 1 else [[1, 0]]})
+            elif word == "twice":
+                rows = self.rows("data", body)
+                return self.value({"data": [[0, row] for row in rows] + [[0, 0]]})
+            elif word in ("calls", "data", "results"):
+                return self.reply_rows(word, self.rows(word, body))
+            elif word == "errors":
+                rows = self.rows("calls", body)
+                return self.value({"replies": rows, "errors": [
+                    {"code": "UNLUCKY", "message": "13 is unlucky",
+                     "retryable": True} if row == 13 and count == 1 else None
+                    for row in rows]})
+            elif word == "headers":
+                return self.value({k.lower(): v for k, v in self.headers.items()})
+            elif word == "tell":
+                text = "I got " + self.headers.get("Authorization", "nothing")
+                return self.answer(400, json.dumps({"error": text}).encode())
+            elif word == "empty":
+                return self.answer(200, b"")
+            elif word == "204":
+                return self.answer(204, b"")
+            elif word == "echo":
+                return self.answer(200, body)
+        return self.answer(404, b'{"error": "no such path"}')
+
+    do_GET = do_POST = do_PUT = do_PATCH = do
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+
+if __name__ == "__main__":
+    Peer.posted = {}
+    Peer.log = open(sys.argv[1], "a", encoding="utf-8")
+    server = Server(("127.0.0.1", 0), Peer)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()

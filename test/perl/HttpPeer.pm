@@ -1,0 +1,138 @@
+# Copyright (c) 2026, modal_batch contributors
+
+=pod
+
+=head1 NAME
+
+HttpPeer - an HTTP service that misbehaves on demand, for TAP tests
+
+=head1 SYNOPSIS
+
+  use HttpPeer;
+
+  my $peer = HttpPeer->new;
+  $peer->server($node, 'peer', "format 'bigquery'");
+  ... modal_map('peer:first-2-503/calls', ...)
+  is(scalar($peer->requests), 3);
+
+=head1 DESCRIPTION
+
+test/http/peer.py says what a path may ask for.  It ends with the object, or
+with the test.
+
+=cut
+
+package HttpPeer;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Carp;
+use File::Basename qw(dirname);
+use File::Temp ();
+use JSON::PP qw(decode_json);
+
+my $top = $ENV{MODAL_TOP} // dirname(__FILE__) . '/../..';
+
+=pod
+
+=head1 METHODS
+
+=over
+
+=item HttpPeer->new
+
+Started already, on a free port of the loopback interface.
+
+=cut
+
+sub new
+{
+	my ($class) = @_;
+	my $dir = File::Temp->newdir('http-peer-XXXXXX', TMPDIR => 1);
+	my $self = bless { dir => $dir, log => "$dir/log", seen => 0, owner => $$ }, $class;
+
+	$self->{pid} = open $self->{out}, '-|', 'python3',
+	  "$top/test/http/peer.py", $self->{log}
+	  or croak "python3: $!";
+	chomp($self->{port} = readline $self->{out});
+	return $self;
+}
+
+=pod
+
+=item $peer->port, url, pid
+
+=cut
+
+sub port { return $_[0]->{port} }
+sub pid { return $_[0]->{pid} }
+sub url { return "http://127.0.0.1:$_[0]->{port}" }
+
+=pod
+
+=item $peer->server($node, $name, $options)
+
+Creates a server there that speaks to it, with more options as SQL.
+
+=cut
+
+sub server
+{
+	my ($self, $node, $name, $options) = @_;
+
+	$options = defined $options ? ", $options" : '';
+	$node->safe_psql('postgres',
+		"CREATE SERVER $name FOREIGN DATA WRAPPER modal_batch OPTIONS
+		(protocol 'http', url '${\ $self->url}', allow_http 'on'$options)");
+	return;
+}
+
+=pod
+
+=item $peer->requests
+
+Those since the last call of requests or forget, oldest first, as hashes:
+C<time>, C<connection>, C<method>, C<path>, C<headers>, C<body>.
+
+=item $peer->forget
+
+=cut
+
+sub requests
+{
+	my ($self) = @_;
+	open my $log, '<', $self->{log} or croak $!;
+	my @lines = <$log>;
+	my @new = map { decode_json($_) } @lines[ $self->{seen} .. $#lines ];
+
+	$self->{seen} = @lines;
+	return @new;
+}
+
+sub forget
+{
+	my ($self) = @_;
+	$self->requests;
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local $? = $?;
+
+	# Not in a child that the test has forked.
+	return if $self->{owner} != $$;
+	kill 'KILL', $self->{pid};
+	close $self->{out};
+	return;
+}
+
+=pod
+
+=back
+
+=cut
+
+1;
