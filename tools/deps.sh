@@ -6,6 +6,7 @@
 #   run      a server, the libraries, and what modal-local runs with
 #   build    compilers' input: headers, protoc, PGXS
 #   test     what ./check needs beyond these
+#   bench    what bench/run compares with
 #   js       Node, for the tests with Modal's JavaScript SDK
 #   static   linters
 #   valgrind
@@ -27,7 +28,7 @@ die() {
 }
 
 if [ $# -eq 0 ]; then
-	die "usage: deps.sh [--pg VERSION] run|build|test|js|static|valgrind ..."
+	die "usage: deps.sh [--pg VERSION] run|build|test|bench|js|static|valgrind ..."
 fi
 command -v apt-get >/dev/null ||
 	die "only Debian and its relatives are supported; install what this file lists by hand"
@@ -98,6 +99,9 @@ for group in "$@"; do
 		test)
 			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx
 				protobuf-compiler python3-protobuf)
+			;;
+		bench)
+			packages+=(nginx libnginx-mod-http-echo wrk)
 			;;
 		js)
 			# Node comes with npm from some sources and without from others.

@@ -37,7 +37,7 @@ my $invalid = qr/08P01: .*invalid reply of the HTTP function: /;
 my @answers = (
 	[ 'json:raw-not-json', qr/$invalid/, 'not JSON' ],
 	[ 'json:raw-cut-json', qr/$invalid.*end/, 'JSON that ends too early' ],
-	[ 'json:raw-nan', qr/${invalid}NaN and Infinity are not JSON/, 'NaN' ],
+	[ 'json:raw-nan', $invalid, 'NaN' ],
 	[ 'json:raw-two', qr/${invalid}there is more after the end/, 'two values' ],
 	[ 'json:raw-bad-utf8', qr/${invalid}.*utf-8/i, 'invalid UTF-8' ],
 	[ 'json:raw-deep', qr/$invalid/, 'very deep JSON' ],

@@ -74,11 +74,10 @@ $peer->forget;
 my $begin = time;
 sql("SELECT modal_remote('one:after-1/first-1-503/echo', 1)");
 cmp_ok(time - $begin, '>=', 0.95, 'Retry-After');
-for my $nonsense ('inf', 'nan', '-5', 'Wed, 21 Oct 2015 07:28:00 GMT')
+for my $nonsense ('inf', 'nan', '-5', 'soon')
 {
-	(my $path = $nonsense) =~ s/[ ,:]/_/g;
-	is(sql("SELECT modal_remote('one:after-$path/first-1-503/echo', 1)"), '{"arg1": 1}',
-		"Retry-After: $path");
+	is(sql("SELECT modal_remote('one:after-$nonsense/first-1-503/echo', 1)"), '{"arg1": 1}',
+		"Retry-After: $nonsense");
 }
 $peer->forget;
 
@@ -128,23 +127,23 @@ cmp_ok(time - $begin, '<', 30, 'which is said soon');
 
 # A job: its keys survive everything.
 $peer->forget;
+@requests = ();
 sql("CREATE TABLE job AS SELECT modal_spawn_map('one:first-1-hang/echo',
 	'SELECT g AS id FROM generate_series(1, 20) g') AS id");
-sql('SELECT 1');
 for (1 .. 600)
 {
 	push @requests, $peer->requests;
-	last if keys_of(@requests) >= 8;
+	last if keys_of(@requests) >= 20;
 	select undef, undef, undef, 0.1;
 }
-my @first = grep { $_->{path} eq '/first-1-hang/echo' } @requests;
+is(keys_of(@requests), 20, 'requests that hang hold up no others');
 $node->stop('immediate');
 $node->start;
 is(sql("SELECT modal_wait(id, '120s') FROM job"), 'completed', 'a job after a crash');
 is(sql('SELECT count(*) FROM job, modal_results(id) WHERE error IS NULL'), '20', 'with all results');
 my %key_of;
 my $changed = 0;
-for my $request (@first, $peer->requests)
+for my $request (@requests, $peer->requests)
 {
 	my $key = $request->{headers}{'idempotency-key'};
 	$changed++ if ($key_of{ $request->{body} } //= $key) ne $key;
