@@ -37,6 +37,15 @@ JSON = [
     '"\u20ac \\ud83d\\ude00 \\u0000"', ' [ ] ', '[NaN, Infinity]', '{"a":1} {"a":2}',
 ]
 
+# format (json, json-lines, bigquery, snowflake, redshift), rows less one, reply
+HTTP_REPLIES = [
+    b'\0\0{"a": [1, null]}', b'\1\1[1]\n"x"\n', b'\2\1{"replies": [1, "x"]}',
+    b'\2\1{"replies": [1, 2], "errors": [null, {"code": "E", "retryable": true}]}',
+    b'\2\0{"errorMessage": "no \\u00e9"}', b'\3\1{"data": [[0, {}], [1, null]]}',
+    b'\4\0{"success": true, "num_records": 1, "results": ["x"]}',
+    b'\4\0"{\\"success\\":false,\\"error_msg\\":\\"no\\"}"',
+]
+
 OPTIONS = [
     "https://api.modal.com,https://api.modal2.com", "http://[::1]:9443/x?y#z",
     "A: b\nX-Custom: c: d\n", "Authorization: x", "Content-Length: 5", "-12.5e1",
@@ -105,6 +114,7 @@ def main():
         "cbor": calls,
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
+        "http_format": HTTP_REPLIES,
         "json_split": [text.encode() for text in JSON],
         "modal_config": [b'[default]\ntoken_id = "ak-1"\n# x\n[w]\nactive = true\na = \'b\'\nc = "\\u00fc\\n"\n'],
         "option_value": [text.encode() for text in OPTIONS],
