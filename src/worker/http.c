@@ -354,6 +354,7 @@ http_batch_gone(HttpCall *hcall)
 static void
 http_open(DispatchCall *call)
 {
+	HttpTarget *http = call->target->state;
 	HttpCall *hcall;
 	CallOpened opened = {0};
 
@@ -370,6 +371,12 @@ http_open(DispatchCall *call)
 				  "this operation is not possible with an HTTP function");
 		return;
 	}
+	if (call->open.request.n > 0 && http->format != BODY_BIGQUERY)
+	{
+		call_fail(call, MODAL_SQLSTATE_UNSUPPORTED, false, NULL, NULL,
+				  "the format of the server has no place for common keyword arguments");
+		return;
+	}
 	hcall = calloc(1, sizeof(HttpCall));
 	if (hcall == NULL)
 	{
@@ -378,7 +385,7 @@ http_open(DispatchCall *call)
 		return;
 	}
 	hcall->call = call;
-	hcall->http = call->target->state;
+	hcall->http = http;
 	hcall->ready_tail = &hcall->ready;
 	call->state = hcall;
 	opened.window = call->open.window;

@@ -62,6 +62,11 @@ like($request->{body}, qr/"requestId":"$request->{headers}{'idempotency-key'}"/,
 	'bigquery: the key is the request id');
 like($request->{body}, qr/"caller":"rows:calls","sessionUser":"/, 'bigquery: caller and user');
 
+error_like("SELECT * FROM modal_map('lines:echo', 'SELECT 1', kwargs => '{\"mode\": \"score\"}')",
+	qr/0A000: .*no place for common keyword arguments/, 'other formats have no place for them');
+is(sql("SELECT result FROM modal_map('plain:echo', 'SELECT 1 AS a', kwargs => '{\"mode\": \"score\"}')"),
+	'{"a": 1, "mode": "score"}', 'json: among the others');
+
 # Maps.
 is( sql("SELECT string_agg(ordinal || ':' || (input->>'id') || '=' || result, ' ' ORDER BY ordinal)
 		FROM modal_map('rows:calls', 'SELECT g * 10 AS v, g AS id FROM generate_series(1, 3) g',
