@@ -33,6 +33,7 @@ struct Origin
 	Timer timer;		 /* what curl asked for */
 	bool kicked;		 /* curl wants to run at once */
 	Origin *next_kicked;
+	Origin *next_origin; /* of all */
 	uint64_t progress;	 /* counts what its requests receive, and their ends */
 	Request *active;
 	Request *idle;		 /* kept for reuse */
@@ -58,6 +59,12 @@ extern bool origin_set_options(const Origin *origin, CURL *easy);
 /* What does not, but for the headers. */
 extern bool origin_set_request(const Origin *origin, CURL *easy,
 							   const RequestSpec *spec);
+
+/*
+ * Close the connections of origins without requests, so that others may have
+ * some.  Not from within curl.
+ */
+extern void origins_close_idle(void);
 
 /* --- transport_loop.c ----------------------------------------------------- */
 

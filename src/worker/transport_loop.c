@@ -39,6 +39,7 @@ static int nsockets;
 static bool doubts; /* is there a doubtful socket? */
 static Origin *kicked;
 static int nconnections;
+static bool too_many; /* a connection was refused: we may have no more */
 static unsigned int curl_version_running;
 static bool (*fd_reserve)(void);
 static void (*fd_release)(void);
@@ -148,7 +149,10 @@ loop_open_socket(void *arg, curlsocktype purpose,
 	(void) arg;
 	(void) purpose;
 	if (fd_reserve != NULL && !fd_reserve())
+	{
+		too_many = true;
 		return CURL_SOCKET_BAD;
+	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 				address->protocol);
 	if (fd >= 0 && socket_table_reserve(fd))
@@ -233,6 +237,11 @@ transport_run(void)
 		kicked = origin->next_kicked;
 		origin->kicked = false;
 		drive_corked(origin);
+	}
+	if (too_many)
+	{
+		too_many = false;
+		origins_close_idle();
 	}
 }
 
@@ -372,5 +381,5 @@ loop_remove(Origin *origin)
 		if (sockets[fd].origin == origin)
 			sockets[fd].origin = NULL;
 	}
-	free(origin->url);
+	origin->kicked = false;
 }

@@ -18,6 +18,8 @@
 
 /* --- origins -------------------------------------------------------------- */
 
+static Origin *origins;
+
 static bool
 copy_string(char **to, const char *from)
 {
@@ -47,28 +49,15 @@ is_loopback(const char *url)
 		(n == 9 && memcmp(host, "127.0.0.1", 9) == 0);
 }
 
-Origin *
-origin_create(const OriginConfig *config)
+static bool
+open_multi(Origin *origin)
 {
-	Origin *origin = calloc(1, sizeof(*origin));
+	const OriginConfig *config = &origin->config;
 	long cached = MAX_CACHED_CONNECTIONS;
 
-	if (origin == NULL)
-		return NULL;
-	origin->config = *config;
-	origin->plain = strncmp(config->url, "http://", 7) == 0;
-	origin->loopback = is_loopback(config->url);
 	origin->multi = curl_multi_init();
-	if (!copy_string(&origin->url, config->url) ||
-		!copy_string(&origin->ca_file, config->ca_file) ||
-		!copy_string(&origin->client_cert, config->client_cert) ||
-		!copy_string(&origin->client_key, config->client_key) ||
-		!copy_string(&origin->proxy, config->proxy) || origin->multi == NULL)
-	{
-		origin_free(origin);
-		return NULL;
-	}
-
+	if (origin->multi == NULL)
+		return false;
 	loop_add(origin);
 	if (config->max_connections > 0)
 		curl_multi_setopt(origin->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
@@ -82,6 +71,52 @@ origin_create(const OriginConfig *config)
 	if (config->max_streams > 0)
 		curl_multi_setopt(origin->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
 						  (long) config->max_streams);
+	return true;
+}
+
+static void
+close_multi(Origin *origin)
+{
+	if (origin->multi == NULL)
+		return;
+	curl_multi_cleanup(origin->multi);
+	loop_remove(origin);
+	origin->multi = NULL;
+}
+
+void
+origins_close_idle(void)
+{
+	for (Origin *origin = origins; origin != NULL; origin = origin->next_origin)
+	{
+		if (origin->active != NULL)
+			continue;
+		close_multi(origin);
+		(void) open_multi(origin); /* if not, its requests will not start */
+	}
+}
+
+Origin *
+origin_create(const OriginConfig *config)
+{
+	Origin *origin = calloc(1, sizeof(*origin));
+
+	if (origin == NULL)
+		return NULL;
+	origin->next_origin = origins;
+	origins = origin;
+	origin->config = *config;
+	origin->plain = strncmp(config->url, "http://", 7) == 0;
+	origin->loopback = is_loopback(config->url);
+	if (!copy_string(&origin->url, config->url) ||
+		!copy_string(&origin->ca_file, config->ca_file) ||
+		!copy_string(&origin->client_cert, config->client_cert) ||
+		!copy_string(&origin->client_key, config->client_key) ||
+		!copy_string(&origin->proxy, config->proxy) || !open_multi(origin))
+	{
+		origin_free(origin);
+		return NULL;
+	}
 	return origin;
 }
 
@@ -91,9 +126,16 @@ origin_free(Origin *origin)
 	if (origin == NULL)
 		return;
 	requests_free(origin);
-	if (origin->multi != NULL)
-		curl_multi_cleanup(origin->multi);
-	loop_remove(origin);
+	close_multi(origin);
+	for (Origin **at = &origins; *at != NULL; at = &(*at)->next_origin)
+	{
+		if (*at == origin)
+		{
+			*at = origin->next_origin;
+			break;
+		}
+	}
+	free(origin->url);
 	free(origin->ca_file);
 	free(origin->client_cert);
 	free(origin->client_key);

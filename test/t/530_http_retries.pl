@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $peer = HttpPeer->new;
-my $node = modal_node('main');
+my $node = modal_node('main', conf => "max_files_per_process = 100\n");
 
 $node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS modal_batch');
 $peer->server($node, 'one', "retry_budget '20'");
@@ -124,6 +124,16 @@ sql("CREATE SERVER gone FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http
 $begin = time;
 error_like("SELECT modal_remote('gone:echo', 1)", qr/08001: .*failed/, 'nobody listens');
 cmp_ok(time - $begin, '<', 30, 'which is said soon');
+
+# Connections that one service keeps are closed when another needs some.
+$peer->server($node, 'crowd', "max_concurrency '64'");
+$peer->server($node, 'late', "max_concurrency '64'");
+for my $server ('crowd', 'late', 'crowd')
+{
+	is( sql("SELECT count(*) FROM modal_map('$server:sleep-50/echo',
+			'SELECT g AS id FROM generate_series(1, 300) g')"),
+		'300', "many requests of $server with few descriptors");
+}
 
 # A job: its keys survive everything.
 $peer->forget;
