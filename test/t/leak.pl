@@ -31,7 +31,6 @@ my $http = open my $port_of_http, '-|', 'python3',
   "$ENV{MODAL_TOP}/examples/http_endpoint.py", '0'
   or die "python3: $!";
 chomp(my $port = <$port_of_http>);
-END { kill 'TERM', $http if $http }
 
 $node->safe_psql(
 	'postgres', qq{
@@ -122,5 +121,6 @@ does_not_grow($runner, $before{$runner}, 'jobs: the runner does not grow');
 does_not_grow($dispatcher, $before{$dispatcher}, 'jobs: the dispatcher does not grow');
 $session->quit;
 
+kill 'TERM', $http;
 $node->stop;
 done_testing();
