@@ -176,6 +176,20 @@ sql("SELECT modal_pause($job)");
 sql("DROP SERVER brief CASCADE; SELECT modal_cancel($job)");
 job_ends($node, $job, 'cancelled', 'a job whose server is gone can be cancelled');
 
+# an owner that is dropped
+sql(q{
+	CREATE ROLE dan;
+	GRANT USAGE ON FOREIGN SERVER local TO dan;
+	CREATE USER MAPPING FOR dan SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local')});
+$job = sql(q{SET ROLE dan; SELECT modal_spawn('local:builtin/sleep', 600::float8)});
+job_becomes($node, $job, q{state = 'running'});
+sql("SELECT modal_pause($job)");
+sql("DROP OWNED BY dan; DROP ROLE dan; SELECT modal_resume($job)");
+job_ends($node, $job, 'failed', 'the owner is dropped: the job fails');
+is(job($node, $job, q{last_error->>'code'}), '42501', '... with this SQLSTATE');
+sql("SELECT modal_cancel($job)");
+job_ends($node, $job, 'cancelled', '... and can be cancelled');
+
 my $elsewhere = ModalLocal->new;
 $job = job_midway('elsewhere');
 sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $elsewhere->url, $elsewhere->ca_file);
