@@ -184,6 +184,9 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 	if (item.grow == NULL)
 		buf_init(&item, 0, xbuf_realloc);
 	buf_reset(&item);
+	/* A client that leaves retries to us knows of its first attempt only. */
+	if (!call->async && !client_retries(call))
+		attempt = 0;
 	encode_output(&item, call, idx, attempt, started_at, result);
 	call->n_by_status[result->status]++;
 	journal_output(call, idx, result->status, item.data, item.len);

@@ -48,6 +48,7 @@ SELECT ordinal, result, error->>'code' AS code, error->>'type' AS type, error->>
 SELECT * FROM modal_map('local:builtin/fail', $$VALUES ('one'), ('two')$$);
 \set SHOW_CONTEXT errors
 SELECT ordinal, result, error FROM modal_map('local:builtin/flaky', $$VALUES (2, 'late')$$);
+SELECT ordinal, result, error FROM modal_map('local:builtin/flaky_server', $$VALUES (1, 'late')$$);
 
 -- maps within maps, cursors, rescans
 SELECT result FROM modal_map('local:builtin/square',
