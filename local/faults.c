@@ -167,6 +167,8 @@ parse_rpc_action(Fault *fault, const char *word, const char *value)
 		return fault->no_trailers = true;
 	if (strcmp(word, "truncate") == 0)
 		return fault->truncate = true;
+	if (strcmp(word, "empty") == 0)
+		return fault->empty = true;
 	return false;
 }
 
@@ -253,11 +255,10 @@ read_script(FILE *file)
 }
 
 static void
-load(void *arg)
+load(void)
 {
 	FILE *file = fopen(script.path, "re");
 
-	(void) arg;
 	if (file == NULL && errno != ENOENT)
 		complain("cannot read \"%s\": %s", script.path, strerror(errno));
 	if (file == NULL)
@@ -270,6 +271,15 @@ load(void *arg)
 	fclose(file);
 }
 
+/* The log tells whoever changed the script from when on it holds. */
+static void
+load_again(void *arg)
+{
+	(void) arg;
+	load();
+	rpc_log_event("faults", "read");
+}
+
 void
 faults_init(const char *path)
 {
@@ -277,8 +287,8 @@ faults_init(const char *path)
 		return;
 	script.path = path;
 	script.rules = xcalloc(MAX_RULES * sizeof(Rule));
-	load(NULL);
-	loop_on_signal(SIGHUP, load, NULL);
+	load();
+	loop_on_signal(SIGHUP, load_again, NULL);
 }
 
 /* --- use ----------------------------------------------------------------- */

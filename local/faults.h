@@ -30,6 +30,7 @@ typedef struct Fault
 	bool goaway;
 	bool no_trailers;
 	bool truncate; /* the message, in its middle */
+	bool empty;	   /* a message without any field */
 } Fault;
 
 /* What happens to one input (at its execution) or to its output. */

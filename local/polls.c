@@ -116,7 +116,10 @@ outputs_ready(Waiter *waiter, bool timed_out)
 		call->first_unread = loop_now();
 	}
 	if (rpc_logging())
+	{
 		rpc_log(rpc, "outputs=%zu", n);
+		rpc_log(rpc, "clear=%d", waiter->clear);
+	}
 	if (waiter->clear && (n > 0 || call->map))
 		call_clear(call, rpc->headers[HEADER_IDEMPOTENCY_KEY]);
 	rpc_reply_close(rpc, p);

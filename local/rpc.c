@@ -152,6 +152,16 @@ write_log(Rpc *rpc, const char *outcome)
 	loop_defer_late(&settings.flush, flush_log, NULL);
 }
 
+void
+rpc_log_event(const char *what, const char *outcome)
+{
+	if (settings.log == NULL)
+		return;
+	fprintf(settings.log, "%.6f\t0\t%s\t%s\t0.000\n", loop_wall_time(), what,
+			outcome);
+	fflush(settings.log);
+}
+
 /* --- replies ------------------------------------------------------------- */
 
 static void
@@ -240,6 +250,11 @@ deliver(void *arg)
 	if (rpc->fault.active && rpc->fault.after && misbehave(rpc))
 		return;
 	write_log(rpc, grpc_status_name(rpc->status));
+	if (rpc->fault.empty && rpc->status == GRPC_OK)
+	{
+		buf_reset(&rpc->reply);
+		grpc_put_prefix(&rpc->reply, 0);
+	}
 	if (rpc->fault.truncate && rpc->reply.len > GRPC_PREFIX_SIZE)
 		rpc->reply.len -= (rpc->reply.len - GRPC_PREFIX_SIZE + 1) / 2;
 	if (rpc->fault.no_trailers)

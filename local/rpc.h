@@ -163,6 +163,8 @@ extern void rpc_stream_end(Rpc *rpc, GrpcStatus status);
 extern void rpc_log(Rpc *rpc, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 extern bool rpc_logging(void);
+/* A line of the request log that is of no request, and of connection 0. */
+extern void rpc_log_event(const char *what, const char *outcome);
 extern const char *grpc_status_name(int status);
 
 /* Is this the secret of the known token?  (For tokens in other places.) */

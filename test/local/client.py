@@ -115,7 +115,7 @@ class Server:
         with open(self.path("log")) as f:
             lines = [line.rstrip("\n").split("\t") for line in f]
         return [dict([w.split("=", 1) for w in line[5:]], rpc=line[2], outcome=line[3])
-                for line in lines if rpc in (None, line[2])]
+                for line in lines if line[1] != "0" and rpc in (None, line[2])]
 
     # --- requests ----------------------------------------------------------
 

@@ -214,16 +214,25 @@ sub errors
 =item $local->set_faults($text)
 
 The script of faults from now on; see docs/modal-local.md.  Counts of earlier
-rules are forgotten.
+rules are forgotten.  It holds when this returns.
 
 =cut
 
 sub set_faults
 {
 	my ($self, $text) = @_;
+	my $read = qr/\t0\tfaults\tread\t/;
+	my $until = time + START_SECONDS;
+	my $from = -s $self->log_file // 0;
 
 	$self->write_faults($text);
 	kill 'HUP', $self->{pid};
+	while (slurp($self->log_file, $from) !~ $read)
+	{
+		croak 'modal-local did not read its faults: ' . $self->errors
+		  if time > $until;
+		sleep 0.002;
+	}
 	return;
 }
 
@@ -253,7 +262,8 @@ sub requests
 	my ($self, $name) = @_;
 	my @requests;
 
-	for my $line (split /\n/, slurp($self->log_file))
+	# It may be writing the last line.
+	for my $line (slurp($self->log_file) =~ /^(.*)\n/mg)
 	{
 		my %request;
 		(@request{qw(time connection rpc outcome ms)}, my @more) =
@@ -264,26 +274,49 @@ sub requests
 			$request{$key} = $value;
 		}
 		push @requests, \%request
-		  if !defined $name || $request{rpc} eq $name;
+		  if $request{connection} > 0
+		  && (!defined $name || $request{rpc} eq $name);
 	}
 	return @requests;
 }
 
 =pod
 
-=item $local->wait_for_requests($name, $count)
+=item $local->wait_for_requests($name, $count, $condition)
 
-Waits until there are so many, as requests says; returns how many there are.
+Waits until there are so many, as requests says, of those for which the condition
+holds ($_ is the request); returns how many there are.
 
 =cut
 
 sub wait_for_requests
 {
-	my ($self, $name, $count) = @_;
+	my ($self, $name, $count, $condition) = @_;
 	my $until = time + WAIT_SECONDS;
 
-	sleep 0.02 while $self->requests($name) < $count && time < $until;
-	return scalar $self->requests($name);
+	$condition //= sub { 1 };
+	while (1)
+	{
+		my $n = grep { $condition->() } $self->requests($name);
+		return $n if $n >= $count || time >= $until;
+		sleep 0.02;
+	}
+}
+
+=pod
+
+=item $local->calls
+
+The ids of the function calls that requests were about.
+
+=cut
+
+sub calls
+{
+	my ($self) = @_;
+	my %calls = map { $_->{call} => 1 } grep { defined $_->{call} } $self->requests;
+
+	return sort keys %calls;
 }
 
 =pod
@@ -307,7 +340,7 @@ sub inputs_put
 		  if $request->{rpc} !~ /^(FunctionMap|FunctionPutInputs|AttemptStart|MapStartOrContinue)$/
 		  || !defined $request->{idx}
 		  || $request->{replayed}
-		  || (defined $call && $request->{call} ne $call);
+		  || (defined $call && ($request->{call} // '') ne $call);
 		for my $range (split /,/, $request->{idx})
 		{
 			my ($first, $last) = split /-/, $range;
@@ -335,9 +368,10 @@ sub clear_log
 
 sub slurp
 {
-	my ($path) = @_;
+	my ($path, $from) = @_;
 
 	open my $file, '<', $path or return '';
+	seek $file, $from // 0, 0;
 	local $/ = undef;
 	return <$file> // '';
 }
