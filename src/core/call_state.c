@@ -198,6 +198,12 @@ call_state_pop_due(CallState *cs, double now)
 	return NULL;
 }
 
+void
+call_state_token_used(CallItem *item)
+{
+	buf_reset(&item->token);
+}
+
 double
 call_state_next_due(const CallState *cs)
 {
@@ -319,7 +325,8 @@ call_state_output(CallState *cs, CallItem *item, uint32_t retry_count,
 {
 	double delay;
 
-	if (retry_count != item->retry_count)
+	/* When the service retries by itself, the count is its own. */
+	if (cs->client_retries && retry_count != item->retry_count)
 		return OUTPUT_DROP;
 	if (status == RESULT_SUCCESS)
 		return OUTPUT_SUCCESS;

@@ -98,6 +98,11 @@ extern OutputVerdict call_state_output(CallState *cs, CallItem *item,
 extern void call_state_lost(CallState *cs, CallItem *item, double now);
 /* Next item to retry, now RETRYING; NULL when none is due. */
 extern CallItem *call_state_pop_due(CallState *cs, double now);
+/*
+ * Its token is in a request to retry it.  The attempt after that one needs the
+ * token that the reply brings, though its output may be here first.
+ */
+extern void call_state_token_used(CallItem *item);
 /* When the next one is due; negative: none waits. */
 extern double call_state_next_due(const CallState *cs);
 /* Visit all items: start with *at = 0; NULL at the end. */

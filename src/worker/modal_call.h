@@ -85,6 +85,8 @@ struct ModalCall
 	Buf cursor;			/* last_entry_id */
 	bool poll_lists;	/* the poll under way names the waiting inputs */
 	bool poll_was_empty;
+	double poll_began;
+	Timer poll_pause;	/* before the next one */
 	double last_listing;
 	uint64_t delivered_bytes; /* to learn how large outputs are */
 	uint64_t delivered;

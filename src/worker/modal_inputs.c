@@ -129,12 +129,32 @@ put_request_free(PutRequest *put)
 	free(put);
 }
 
+/*
+ * Is there an input that the reply does not name?  The service has no room for
+ * it, and nothing would ever come of it.
+ */
+static bool
+was_refused(const PutRequest *put)
+{
+	for (uint32_t i = 0; i < put->n; i++)
+	{
+		const CallItem *item = call_state_find(&put->mc->items, put->idx[i]);
+
+		if (item != NULL &&
+			(item->state == ITEM_SENDING || item->state == ITEM_RETRYING) &&
+			!item->token_missing)
+			return true;
+	}
+	return false;
+}
+
 static void
 on_put(void *arg, const GrpcResult *result)
 {
 	PutRequest *put = arg;
 	ModalCall *mc = put->mc;
 	bool retry = put->retry;
+	ModalError error;
 
 	put->grpc = NULL;
 	if (result->status != GRPC_OK)
@@ -148,13 +168,21 @@ on_put(void *arg, const GrpcResult *result)
 		return;
 	if (mc->async)
 		spawn_put_done(put);
-	else if (wire_read_put(mc, put, result))
-		put_request_free(put);
-	else
+	else if (!wire_read_put(mc, put, result))
 	{
 		modal_call_fail_reply(mc, "FunctionPutInputs");
 		return;
 	}
+	else if (was_refused(put))
+	{
+		modal_error(&error, MODAL_SQLSTATE_RESOURCES, NULL,
+					"the service took fewer inputs than it was sent");
+		error.retryable = true;
+		modal_call_fail(mc, &error);
+		return;
+	}
+	else
+		put_request_free(put);
 	modal_call_pump(mc);
 }
 
@@ -295,6 +323,7 @@ send_retries(ModalCall *mc, CallItem *item)
 	{
 		put->idx[put->n++] = item->idx;
 		wire_retry_input(mc, &spec.request, item);
+		call_state_token_used(item);
 		item = put->n < most && has_room(mc, &spec.request)
 			? call_state_pop_due(&mc->items, monotonic_seconds())
 			: NULL;

@@ -18,6 +18,7 @@
 #define LISTLESS_POLL_S 2.0		/* a poll that does not name its inputs */
 #define LISTING_INTERVAL_S 5.0
 #define CHECK_INTERVAL_S 1.0	/* MapCheckInputs */
+#define HASTY_POLL_S 0.1		/* ends so soon, with nothing: no long poll */
 
 static void on_poll(void *arg, const GrpcResult *result);
 
@@ -61,11 +62,12 @@ void
 modal_call_ensure_poll(ModalCall *mc)
 {
 	GrpcSpec spec;
-	double now;
+	double now = monotonic_seconds();
 	double timeout = LONG_POLL_S;
 	bool list = true;
 
-	if (mc->poll != NULL || !mc->started || !may_fetch(mc))
+	if (mc->poll != NULL || mc->poll_pause.heap_index != 0 || !mc->started ||
+		!may_fetch(mc))
 		return;
 	if (mc->unary && !unary_is_waiting(mc))
 		return;
@@ -81,7 +83,6 @@ modal_call_ensure_poll(ModalCall *mc)
 	}
 	else if (!mc->unary && mc->plane == NULL)
 	{
-		now = monotonic_seconds();
 		if (mc->last_listing == 0)
 			mc->last_listing = now;
 		list = mc->poll_was_empty ||
@@ -92,6 +93,7 @@ modal_call_ensure_poll(ModalCall *mc)
 			timeout = LISTLESS_POLL_S;
 	}
 	mc->poll_lists = list;
+	mc->poll_began = now;
 	spec = wire_poll(mc, timeout, list, outputs_wanted(mc), on_poll);
 	grpc_end(&spec.request);
 	mc->poll = grpc_start(&spec);
@@ -149,6 +151,22 @@ handle_output(ModalCall *mc, const WireOutput *output, double now)
 	return item != NULL && handle_item_output(mc, item, output, now);
 }
 
+/* A service that does not wait must not make us busy. */
+static void
+pause_if_hasty(ModalCall *mc)
+{
+	double now = monotonic_seconds();
+
+	if (now - mc->poll_began < HASTY_POLL_S)
+		timer_set(&mc->poll_pause, now + HASTY_POLL_S);
+}
+
+static void
+on_poll_pause(void *arg)
+{
+	modal_call_pump(arg);
+}
+
 static void
 on_poll(void *arg, const GrpcResult *result)
 {
@@ -195,6 +213,8 @@ on_poll(void *arg, const GrpcResult *result)
 	mc->none_unfinished = outputs.unfinished == 0;
 	if (n == 0 && mc->async && spawn_poll_empty(mc))
 		return;
+	if (n == 0 && !mc->async)
+		pause_if_hasty(mc);
 	modal_call_pump(mc);
 }
 
@@ -241,6 +261,7 @@ void
 modal_poll_init(ModalCall *mc)
 {
 	buf_init(&mc->cursor, 64 * 1024, NULL);
+	timer_init(&mc->poll_pause, on_poll_pause, mc);
 	timer_init(&mc->check_timer, on_check_timer, mc);
 }
 
@@ -251,6 +272,7 @@ modal_poll_free(ModalCall *mc)
 		grpc_cancel(mc->poll);
 	if (mc->check != NULL)
 		grpc_cancel(mc->check);
+	timer_cancel(&mc->poll_pause);
 	timer_cancel(&mc->check_timer);
 	modal_downloads_cancel(mc);
 	buf_free(&mc->cursor);
