@@ -81,6 +81,7 @@ static const OptionDef option_table[] = {
 	{"python_version", SERVER, FOR_MODAL, OPTION_STRING, NULL, 0, 0, false, false},
 	{"requests_per_second", SERVER, FOR_HTTP, OPTION_SECONDS, NULL, 0, 1e6, false, false},
 	{"retry_budget", SERVER, FOR_HTTP, OPTION_SECONDS, NULL, 0, 86400 * 30.0, false, false},
+	{"response_timeout", SERVER, FOR_MODAL, OPTION_SECONDS, NULL, 0.001, 3600, false, false},
 	{"ssl_ca_file", SERVER, FOR_BOTH, OPTION_STRING, NULL, 0, 0, true, false},
 	{"ssl_cert_file", SERVER, FOR_BOTH, OPTION_STRING, NULL, 0, 0, true, false},
 	{"ssl_key_file", SERVER, FOR_BOTH, OPTION_STRING, NULL, 0, 0, true, false},

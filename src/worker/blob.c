@@ -30,9 +30,6 @@
 #define PARALLEL_PARTS 8
 #define MAX_PARTS 10000
 #define MAX_REPLY (1024 * 1024)
-#define MIN_RATE (64.0 * 1024)	/* bytes per second, for timeouts */
-#define BASE_TIMEOUT 60.0
-#define STALL_S 60				/* without a byte, a transfer is broken off */
 #define MD5_LEN 16
 #define MD5_HEX_LEN 32
 
@@ -79,12 +76,6 @@ struct BlobUpload
 static void try_place(BlobUpload *upload);
 static void send_parts(BlobUpload *upload);
 static void send_completion(BlobUpload *upload);
-
-static double
-transfer_timeout(size_t n)
-{
-	return BASE_TIMEOUT + n / MIN_RATE;
-}
 
 static double
 retry_delay(double first, int attempts, int status)
@@ -309,8 +300,7 @@ send_part(Part *part)
 	spec.body = part->p;
 	spec.body_len = part->n;
 	spec.max_body = MAX_REPLY;
-	spec.timeout_s = transfer_timeout(part->n);
-	spec.stall_s = STALL_S;
+	spec.stall_timeout_s = upload->mt->control->response_timeout;
 	spec.on_header = on_part_header;
 	spec.on_done = on_part_done;
 	spec.arg = part;
@@ -417,7 +407,7 @@ send_completion(BlobUpload *upload)
 	spec.body = body->data;
 	spec.body_len = body->len;
 	spec.max_body = MAX_REPLY;
-	spec.timeout_s = BASE_TIMEOUT;
+	spec.stall_timeout_s = upload->mt->control->response_timeout;
 	spec.on_done = on_completed;
 	spec.arg = upload;
 	upload->attempts++;
@@ -694,9 +684,7 @@ send_download(void *arg)
 	spec.method = "GET";
 	spec.path = download->url;
 	spec.max_body = FRAME_MAX_PAYLOAD;
-	spec.first_byte_timeout_s = BASE_TIMEOUT;
-	spec.timeout_s = transfer_timeout(FRAME_MAX_PAYLOAD);
-	spec.stall_s = STALL_S;
+	spec.stall_timeout_s = download->mt->control->response_timeout;
 	spec.on_done = on_downloaded;
 	spec.arg = download;
 	download->attempts++;

@@ -33,6 +33,7 @@
 #define MIN_THROTTLE_DELAY 0.1
 #define THROTTLE_NOTICE_S 30.0
 #define TOTAL_TIMEOUT_SLACK 2.0
+#define LONG_POLL_GRACE_S 5.0
 #define MAX_HEADERS 24
 
 struct GrpcCall
@@ -116,6 +117,18 @@ grpc_spec(GrpcService *service, const char *method, DispatchCall *call,
 	spec.max_delay = GRPC_DEFAULT_MAX_DELAY;
 	grpc_begin(&spec.request);
 	return spec;
+}
+
+double
+grpc_long_poll(GrpcSpec *spec, double seconds)
+{
+	double most = spec->service->response_timeout;
+
+	if (seconds > most)
+		seconds = most;
+	spec->attempt_timeout =
+		seconds + (most < LONG_POLL_GRACE_S ? most : LONG_POLL_GRACE_S);
+	return seconds;
 }
 
 void
@@ -571,6 +584,9 @@ send_request(GrpcCall *call)
 	request.body_len = spec->request.len;
 	request.max_body = GRPC_PREFIX_SIZE + GRPC_MAX_MESSAGE;
 	request.timeout_s = timeout;
+	/* A stream is silent while its generator works. */
+	if (timeout <= 0 && spec->on_message == NULL)
+		request.stall_timeout_s = service->response_timeout;
 	request.connect_timeout_s = service->connect_timeout;
 	request.on_header = on_header;
 	request.on_body = spec->on_message != NULL ? on_stream_data : NULL;

@@ -59,6 +59,7 @@ typedef struct GrpcService
 	char *identity[8];	/* header lines, NULL-terminated */
 	double max_throttle_wait; /* negative: unlimited */
 	double connect_timeout;
+	double response_timeout; /* how long it may be silent */
 	double last_throttle_notice;
 } GrpcService;
 
@@ -105,6 +106,11 @@ extern GrpcSpec grpc_spec(GrpcService *service, const char *method,
 						  DispatchCall *call,
 						  void (*on_done)(void *, const GrpcResult *),
 						  void *arg);
+/*
+ * Make it a long poll: returns for how long the service is to hold it, which
+ * is as asked for, or as long as the service may be silent.
+ */
+extern double grpc_long_poll(GrpcSpec *spec, double seconds);
 /* A request body: begin, append the message, end. */
 extern void grpc_begin(Buf *buf);
 extern void grpc_end(Buf *buf);

@@ -16,6 +16,7 @@
 
 #define MAX_URLS 8
 #define MULTI_URL_CONNECT_TIMEOUT 3.0
+#define RESPONSE_TIMEOUT 60.0
 #define CLIENT_TYPE_PYTHON 1
 #define CLIENT_TYPE_GO 9
 
@@ -156,6 +157,8 @@ grpc_service_create(Target *target, const char *urls, AuthCache *auth,
 	service->connect_timeout = target_option_seconds(
 		target, "connect_timeout",
 		service->norigins > 1 ? MULTI_URL_CONNECT_TIMEOUT : 0);
+	service->response_timeout =
+		target_option_seconds(target, "response_timeout", RESPONSE_TIMEOUT);
 	return service;
 }
 

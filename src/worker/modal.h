@@ -32,7 +32,6 @@
 #define DATA_FORMAT_CBOR 4
 
 #define LONG_POLL_S 55.0
-#define LONG_POLL_GRACE_S 5.0
 
 typedef struct FunctionHandle
 {

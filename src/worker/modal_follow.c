@@ -29,7 +29,7 @@ ask(ModalCall *mc)
 							  on_outputs, mc);
 	Buf *buf = &spec.request;
 	/* Wait for one, or look at many. */
-	double timeout = mc->follow_wait ? LONG_POLL_S : 0;
+	double timeout = grpc_long_poll(&spec, mc->follow_wait ? LONG_POLL_S : 0);
 	int64_t last = mc->follow_wait ? mc->next_idx : mc->next_idx + RANGE - 1;
 
 	if (last > mc->highest)
@@ -42,7 +42,6 @@ ask(ModalCall *mc)
 	pb_put_uint(buf, 10, mc->next_idx);
 	pb_put_uint(buf, 11, last);
 	grpc_end(buf);
-	spec.attempt_timeout = timeout + LONG_POLL_GRACE_S;
 	mc->poll = grpc_start(&spec);
 	if (mc->poll == NULL)
 		modal_call_fail_memory(mc);

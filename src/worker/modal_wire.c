@@ -466,7 +466,7 @@ wire_poll(ModalCall *mc, double timeout, bool list, uint32_t max_values,
 				  "FunctionGetOutputs", mc->call, on_done, mc);
 	Slice cursor = {"0-0", 3};
 
-	spec.attempt_timeout = timeout + LONG_POLL_GRACE_S;
+	timeout = grpc_long_poll(&spec, timeout);
 	if (!mc->unary)
 		spec.max_retries = POLL_RETRIES;
 	if (mc->plane != NULL)

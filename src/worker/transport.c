@@ -41,7 +41,8 @@ typedef enum AbortReason
 	ABORT_HTTP1,
 	ABORT_SECOND_TIME,
 	ABORT_TIMEOUT,
-	ABORT_FIRST_BYTE_TIMEOUT
+	ABORT_FIRST_BYTE_TIMEOUT,
+	ABORT_STALLED
 } AbortReason;
 
 struct Request
@@ -62,6 +63,9 @@ struct Request
 	bool no_descriptor;
 	Timer timeout;
 	Timer first_byte_timeout;
+	Timer stall;
+	curl_off_t moved;	  /* bytes, both ways, when stall was set */
+	uint64_t progress_before; /* its origin's, when it was sent */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -86,13 +90,17 @@ on_prereq(void *arg, char *conn_primary_ip, char *conn_local_ip,
 		return CURL_PREREQFUNC_ABORT;
 	}
 	request->response.sent_at = monotonic_seconds();
+	request->progress_before = request->origin->progress;
 	if ((request->spec.timeout_s > 0 &&
 		 !timer_set(&request->timeout,
 					request->response.sent_at + request->spec.timeout_s)) ||
 		(request->spec.first_byte_timeout_s > 0 &&
 		 !timer_set(&request->first_byte_timeout,
 					request->response.sent_at +
-						request->spec.first_byte_timeout_s)))
+						request->spec.first_byte_timeout_s)) ||
+		(request->spec.stall_timeout_s > 0 &&
+		 !timer_set(&request->stall,
+					request->response.sent_at + request->spec.stall_timeout_s)))
 	{
 		request->abort = ABORT_NO_MEMORY;
 		return CURL_PREREQFUNC_ABORT;
@@ -213,6 +221,14 @@ line_too_long(const Request *request, CURLcode code)
 		!request->body_begun;
 }
 
+static void
+cancel_timers(Request *request)
+{
+	timer_cancel(&request->timeout);
+	timer_cancel(&request->first_byte_timeout);
+	timer_cancel(&request->stall);
+}
+
 static TransportError
 classify(const Request *request, CURLcode code)
 {
@@ -235,6 +251,7 @@ classify(const Request *request, CURLcode code)
 			return TRANSPORT_CONNECT;
 		case ABORT_TIMEOUT:
 		case ABORT_FIRST_BYTE_TIMEOUT:
+		case ABORT_STALLED:
 			return TRANSPORT_TIMEOUT;
 	}
 
@@ -285,6 +302,8 @@ error_text(const Request *request, CURLcode code)
 			return "request timed out";
 		case ABORT_FIRST_BYTE_TIMEOUT:
 			return "server accepted the request and did not answer in time";
+		case ABORT_STALLED:
+			return "server does not answer";
 	}
 	if (line_too_long(request, code))
 		return "response headers are too large";
@@ -344,8 +363,7 @@ request_retire(Request *request)
 {
 	Origin *origin = request->origin;
 
-	timer_cancel(&request->timeout);
-	timer_cancel(&request->first_byte_timeout);
+	cancel_timers(request);
 	buf_free(&request->response.body);
 	if (origin->nidle >= MAX_IDLE_REQUESTS)
 	{
@@ -373,29 +391,58 @@ request_finish(Request *request, CURLcode code)
 				 error_text(request, code));
 	curl_multi_remove_handle(request->origin->multi, request->easy);
 	unlink_active(request);
-	timer_cancel(&request->timeout);
-	timer_cancel(&request->first_byte_timeout);
+	cancel_timers(request);
 
 	on_done(request->spec.arg, response);
 	request_retire(request);
 }
 
+/*
+ * When nothing at all has come from there since the request was sent, then the
+ * connections may be dead, and would swallow the next request as well.
+ */
+static void
+give_up(Request *request, AbortReason reason)
+{
+	Origin *origin = request->origin;
+
+	if (origin->progress == request->progress_before)
+		loop_cut_connections(origin);
+	request->abort = reason;
+	request_finish(request, CURLE_OPERATION_TIMEDOUT);
+}
+
 static void
 on_timeout(void *arg)
 {
-	Request *request = arg;
-
-	request->abort = ABORT_TIMEOUT;
-	request_finish(request, CURLE_OPERATION_TIMEDOUT);
+	give_up(arg, ABORT_TIMEOUT);
 }
 
 static void
 on_first_byte_timeout(void *arg)
 {
-	Request *request = arg;
+	give_up(arg, ABORT_FIRST_BYTE_TIMEOUT);
+}
 
-	request->abort = ABORT_FIRST_BYTE_TIMEOUT;
-	request_finish(request, CURLE_OPERATION_TIMEDOUT);
+static void
+on_stall(void *arg)
+{
+	Request *request = arg;
+	curl_off_t upload = 0;
+	curl_off_t moved = 0;
+
+	curl_easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &upload);
+	curl_easy_getinfo(request->easy, CURLINFO_SIZE_DOWNLOAD_T, &moved);
+	moved += upload + (curl_off_t) request->header_bytes;
+	if (moved == request->moved)
+	{
+		give_up(request, ABORT_STALLED);
+		return;
+	}
+	request->moved = moved;
+	if (!timer_set(&request->stall,
+				   monotonic_seconds() + request->spec.stall_timeout_s))
+		give_up(request, ABORT_NO_MEMORY);
 }
 
 void
@@ -468,6 +515,7 @@ request_create(Origin *origin)
 	buf_init(&request->header_lines, 0, NULL);
 	timer_init(&request->timeout, on_timeout, request);
 	timer_init(&request->first_byte_timeout, on_first_byte_timeout, request);
+	timer_init(&request->stall, on_stall, request);
 	request->easy = curl_easy_init();
 	if (request->easy == NULL || !set_callbacks(request) ||
 		!origin_set_options(origin, request->easy))
@@ -542,6 +590,7 @@ request_start(const RequestSpec *spec)
 	request->first_byte = false;
 	request->body_begun = false;
 	request->no_descriptor = false;
+	request->moved = 0;
 	request->error[0] = '\0';
 
 	if (!build_headers(request, spec) ||

@@ -93,7 +93,7 @@ typedef struct RequestSpec
 	double timeout_s;		/* whole, from when it is sent; 0: none */
 	double connect_timeout_s;
 	double first_byte_timeout_s; /* 0: none */
-	long stall_s;			/* without a byte of the body, either way; 0: none */
+	double stall_timeout_s; /* in which nothing at all moves; 0: none */
 	bool accept_gzip;
 	bool once;				/* never send it again on another connection, as
 							 * curl does when a kept one turns out to be dead */

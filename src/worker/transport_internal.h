@@ -77,5 +77,7 @@ extern void loop_remove(Origin *origin);
 extern curl_socket_t loop_open_socket(void *arg, curlsocktype purpose,
 									  struct curl_sockaddr *address);
 extern int loop_close_socket(void *arg, curl_socket_t fd);
+/* Its requests fail as with a peer that went away, and new ones connect anew. */
+extern void loop_cut_connections(const Origin *origin);
 
 #endif /* MODAL_WORKER_TRANSPORT_INTERNAL_H */

@@ -180,6 +180,14 @@ loop_close_socket(void *arg, curl_socket_t fd)
 	return 0;
 }
 
+void
+loop_cut_connections(const Origin *origin)
+{
+	for (int fd = 0; fd < nsockets; fd++)
+		if (sockets[fd].origin == origin && sockets[fd].connection)
+			shutdown(fd, SHUT_RDWR);
+}
+
 /* Its streams may have more than they have been given: see below. */
 static void
 doubt(int fd)

@@ -248,8 +248,6 @@ origin_set_request(const Origin *origin, CURL *easy, const RequestSpec *spec)
 	SET(CURLOPT_CONNECTTIMEOUT_MS,
 		spec->connect_timeout_s > 0 ? (long) (spec->connect_timeout_s * 1000)
 									: (long) DEFAULT_CONNECT_TIMEOUT_MS);
-	SET(CURLOPT_LOW_SPEED_LIMIT, spec->stall_s > 0 ? 1L : 0L); /* bytes/s */
-	SET(CURLOPT_LOW_SPEED_TIME, spec->stall_s);
 	return rc == CURLE_OK;
 #undef SET
 }
