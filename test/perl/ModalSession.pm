@@ -78,8 +78,7 @@ sub query
 	my ($self, $statements) = @_;
 	my $result = '';
 
-	print { $self->{in} } "$statements\n;\nSELECT '$mark';\n";
-	$self->{in}->flush;
+	$self->begin("$statements\n;\nSELECT '$mark'");
 	while (defined(my $line = readline $self->{out}))
 	{
 		if ($line eq "$mark\n")
@@ -90,6 +89,23 @@ sub query
 		$result .= $line;
 	}
 	croak 'the session has ended';
+}
+
+=pod
+
+=item $session->begin($statement)
+
+Does not wait for its end.
+
+=cut
+
+sub begin
+{
+	my ($self, $statement) = @_;
+
+	print { $self->{in} } "$statement;\n";
+	$self->{in}->flush;
+	return;
 }
 
 =pod
