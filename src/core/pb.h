@@ -135,7 +135,7 @@ static inline void
 pb_reader_init(PbReader *r, const void *p, size_t n)
 {
 	r->p = p;
-	r->end = r->p + n;
+	r->end = n > 0 ? r->p + n : r->p; /* p may be NULL */
 	r->bad = false;
 }
 

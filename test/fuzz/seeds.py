@@ -58,6 +58,22 @@ REDACT = [
     b"\x10eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln \xe2\x82\xac",
 ]
 
+# FunctionGetOutputsResponse with a result, packed numbers, all wire types.
+MESSAGES = """
+220e0a060801 2a02f6f6100318012005 1a0301ac02 0d0000803f 11000000000000f03f
+0a0366632d300a3801 9201011a 08ffffffffffffffffff01 2a03302d30 0800
+""".split()
+
+HTTP = [
+    b"PUT /blobs/bl-1 HTTP/1.1\r\nContent-Length: 5\r\nContent-MD5: x\r\n\r\nhello"
+    b"GET /blobs/bl-1 HTTP/1.1\r\n\r\n",
+    b"PUT /blobs/bl-2?part=3 HTTP/1.1\r\nExpect: 100-continue\r\ncontent-length:3\r\n\r\nabc"
+    b"POST /blobs/bl-2?complete=3 HTTP/1.1\r\nContent-Length: 4\r\n\r\n<x/>",
+    b"GET /blobs/short HTTP/1.1\r\n\r\n", b"PUT /blobs/x HTTP/1.1\r\n\r\n",
+    b"PUT /blobs/f HTTP/1.1\r\nContent-Length: 7\r\n\r\nFAILURE",
+    b"DELETE / HTTP/1.1\r\n\r\n", b"PUT /blobs/a HTTP/1.1\r\nContent-Length: 99999999999999\r\n\r\n",
+]
+
 VALUES = [
     None, [True, 1, -1, 300, 70000, 1 << 70, -1 << 70], 1.5, "text \u20ac",
     b"bytes", bytearray(b"array"), (1, 2, 3, 4), {"a": [1], "b": {2, 3}},
@@ -115,9 +131,11 @@ def main():
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
         "http_format": HTTP_REPLIES,
+        "http1": [cut + request for request in HTTP for cut in (b"\xff\xff", b"\2\0")],
         "json_split": [text.encode() for text in JSON],
         "modal_config": [b'[default]\ntoken_id = "ak-1"\n# x\n[w]\nactive = true\na = \'b\'\nc = "\\u00fc\\n"\n'],
         "option_value": [text.encode() for text in OPTIONS],
+        "pb": [bytes.fromhex(message) for message in MESSAGES],
         "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
                            for protocol in (2, 4, 5)],
         "redact": REDACT,
