@@ -11,6 +11,11 @@ SELECT modal_remote('local:builtin/echo@0', 1);
 SELECT modal_remote('local:builtin/echo extra', 1);
 SELECT modal_remote(':builtin/echo', 1);
 SELECT modal_remote('nowhere:builtin/echo', 1);
+-- the server of references that name none
+SELECT modal_remote('builtin/echo', 1);
+SET modal_batch.server = 'nowhere';
+SELECT modal_remote('builtin/echo', 1);
+RESET modal_batch.server;
 -- the details have the port of this server
 \set VERBOSITY terse
 SELECT modal_remote('local:no-such-app/echo', 1);
@@ -40,6 +45,8 @@ SELECT modal_map('local:builtin/echo', 'SELECT 1 / (1500 - g) FROM generate_seri
 SELECT modal_remote('local:builtin/square', 3) AS still_works;
 -- remote exceptions
 SELECT modal_remote('local:builtin/fail', 'wrong'::text);
+SELECT modal_map('local:builtin/fail', $$SELECT 'wrong'$$);
+SELECT modal_remote('local:builtin/timeout');
 -- results that are not what they should be
 SELECT modal_remote('local:builtin/raw', '\xf97e00'::bytea) AS nan, modal_remote('local:builtin/raw', '\xf9fc00'::bytea) AS minus_infinity;
 SELECT modal_remote('local:builtin/raw', '\x43010203'::bytea) AS bytes;
@@ -79,6 +86,13 @@ EXCEPTION WHEN OTHERS THEN
 	RAISE NOTICE '% (secret shown: %)', SQLSTATE, SQLERRM LIKE '%as-x%';
 END $$;
 DROP SERVER unmapped CASCADE;
+CREATE SERVER wrong_token FOREIGN DATA WRAPPER modal_batch OPTIONS (url :'local_url', ssl_ca_file :'local_ca');
+CREATE USER MAPPING FOR CURRENT_USER SERVER wrong_token OPTIONS (token_id 'ak-local', token_secret 'as-wrong');
+SELECT modal_remote('wrong_token:builtin/echo', 1);
+SELECT reachable, authenticated, detail FROM modal_ping('wrong_token');
+ALTER USER MAPPING FOR CURRENT_USER SERVER wrong_token OPTIONS (SET token_secret 'as-local');
+SELECT modal_remote('wrong_token:builtin/echo', 1) AS right_token;
+DROP SERVER wrong_token CASCADE;
 CREATE FOREIGN DATA WRAPPER other;
 CREATE SERVER foreign_server FOREIGN DATA WRAPPER other;
 SELECT modal_remote('foreign_server:builtin/echo', 1);
