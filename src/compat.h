@@ -51,6 +51,14 @@
 	shm_mq_send(mqh, n, p, nowait, flush)
 #endif
 
+/* One function for all kinds of objects from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define database_ownercheck(dbid, role) \
+	object_ownercheck(DatabaseRelationId, dbid, role)
+#else
+#define database_ownercheck(dbid, role) pg_database_ownercheck(dbid, role)
+#endif
+
 /* Wait event sets belong to a resource owner from 17 on. */
 #if PG_VERSION_NUM >= 170000
 #define CreateWaitEventSetCompat(n) CreateWaitEventSet(NULL, n)

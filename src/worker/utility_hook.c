@@ -6,7 +6,8 @@
  * A runner is connected to its database, and DROP DATABASE, ALTER DATABASE
  * RENAME or SET TABLESPACE, and CREATE DATABASE … TEMPLATE want nobody there.
  * So it is asked to leave before such a command and kept out until the
- * command is over; its remote calls go on meanwhile.
+ * command is over; its remote calls go on meanwhile.  A command that will be
+ * refused, because the database is somebody else's, does not disturb it.
  *
  * COMMIT PREPARED makes jobs visible that another session has prepared, so
  * that it wakes the runner when there is work.
@@ -15,7 +16,9 @@
  */
 #include "compat.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "nodes/parsenodes.h"
@@ -25,16 +28,38 @@
 #include "shmem.h"
 #include "storage/ipc.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "worker/utility_hook.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/* As the commands themselves will see it. */
+static bool
+may_use_database(Oid dbid, bool as_template)
+{
+	bool is_template = false;
+
+	if (as_template)
+	{
+		HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dbid));
+
+		if (HeapTupleIsValid(tuple))
+		{
+			is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+			ReleaseSysCache(tuple);
+		}
+	}
+	return is_template || database_ownercheck(dbid, GetUserId());
+}
 
 /* The database that the command wants for itself, or InvalidOid. */
 static Oid
 database_wanted(Node *parsetree)
 {
 	const char *name = NULL;
+	Oid dbid;
 
 	switch (nodeTag(parsetree))
 	{
@@ -72,7 +97,11 @@ database_wanted(Node *parsetree)
 		default:
 			break;
 	}
-	return name == NULL ? InvalidOid : get_database_oid(name, true);
+	dbid = name == NULL ? InvalidOid : get_database_oid(name, true);
+	if (OidIsValid(dbid) &&
+		!may_use_database(dbid, IsA(parsetree, CreatedbStmt)))
+		dbid = InvalidOid;
+	return dbid;
 }
 
 static void

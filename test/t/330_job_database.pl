@@ -86,6 +86,16 @@ sub active_job
 }
 
 $job = active_job('one', 'renamed');
+my $runner_of_one =
+  q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'modal_batch runner' AND datname = 'one'};
+my $runner = sql($runner_of_one);
+sql('CREATE ROLE stranger CREATEDB');
+for my $command ('DROP DATABASE one', 'ALTER DATABASE one RENAME TO mine', 'CREATE DATABASE mine TEMPLATE one')
+{
+	my (undef, undef, $err) = modal_psql($node, "SET ROLE stranger; $command");
+	like($err, qr/42501/, "who does not own the database is refused: $command");
+}
+is(sql($runner_of_one), $runner, '... and does not disturb its runner');
 sql('ALTER DATABASE one RENAME TO three');
 job_ends($node, $job, 'completed', 'a database is renamed under a job, which completes', dbname => 'three');
 sink_is($node, 'renamed', 5000, '... with one result for each input', 'three');
