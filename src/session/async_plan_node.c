@@ -103,13 +103,18 @@ assign_columns(List *calls)
 	return list_length(distinct);
 }
 
+/* What the planner has charged for a call, for all rows that it expects. */
 static Cost
-call_cost(FuncExpr *call)
+call_cost(FuncExpr *call, const Plan *child, const Prefetch *prefetch)
 {
+	Const *limit = (Const *) prefetch->count;
+	double rows = child->plan_rows;
 	QualCost cost = {0, 0};
 
+	if (limit != NULL && IsA(limit, Const) && !limit->constisnull)
+		rows = Min(rows, (double) DatumGetInt64(limit->constvalue));
 	add_function_cost(NULL, call->funcid, (Node *) call, &cost);
-	return cost.per_tuple;
+	return cost.per_tuple * rows;
 }
 
 /*
@@ -148,7 +153,7 @@ apply_node_create(Rewrite *rw, Plan *child, List *calls,
 			continue;
 		added++;
 		exprs = lappend(exprs, list_make2(hoist->call, hoist->guards));
-		rw->remote_cost += call_cost(hoist->call) * child->plan_rows;
+		rw->remote_cost += call_cost(hoist->call, child, prefetch);
 		shown = renumber_vars((Node *) hoist->call, INDEX_VAR, OUTER_VAR);
 		cs->custom_scan_tlist = lappend(
 			cs->custom_scan_tlist,
