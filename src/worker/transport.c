@@ -213,12 +213,18 @@ on_data(char *p, size_t size, size_t n, void *arg)
 
 /* --- the end of a request ------------------------------------------------- */
 
-/* What curl calls out of memory may be a line of the head over its limit. */
+/* CURLE_TOO_LARGE, which libcurl has from 8.6 on: seen at run time. */
+#define CODE_TOO_LARGE 100
+
+/*
+ * A head over libcurl's own limits; before 8.6 it calls a line that is too
+ * long out of memory.
+ */
 static bool
-line_too_long(const Request *request, CURLcode code)
+head_too_large(const Request *request, CURLcode code)
 {
-	return code == CURLE_OUT_OF_MEMORY && request->response.sent_at > 0 &&
-		!request->body_begun;
+	return (code == CURLE_OUT_OF_MEMORY || (int) code == CODE_TOO_LARGE) &&
+		request->response.sent_at > 0 && !request->body_begun;
 }
 
 static void
@@ -255,6 +261,8 @@ classify(const Request *request, CURLcode code)
 			return TRANSPORT_TIMEOUT;
 	}
 
+	if (head_too_large(request, code))
+		return TRANSPORT_TOO_LARGE;
 	switch (code)
 	{
 		case CURLE_OK:
@@ -265,8 +273,7 @@ classify(const Request *request, CURLcode code)
 		case CURLE_SSL_ISSUER_ERROR:
 			return TRANSPORT_TLS;
 		case CURLE_OUT_OF_MEMORY:
-			return line_too_long(request, code) ? TRANSPORT_TOO_LARGE
-												: TRANSPORT_MEMORY;
+			return TRANSPORT_MEMORY;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
 		case CURLE_WEIRD_SERVER_REPLY:
@@ -305,7 +312,7 @@ error_text(const Request *request, CURLcode code)
 		case ABORT_STALLED:
 			return "server does not answer";
 	}
-	if (line_too_long(request, code))
+	if (head_too_large(request, code))
 		return "response headers are too large";
 	return request->error[0] != '\0' ? request->error : curl_easy_strerror(code);
 }
