@@ -59,7 +59,8 @@ my %other = (
 	'http=504' => 'ok');
 
 # Each statement has something of its own, where %d stands, so that nothing is
-# known from the one before; %c is a call that is under way.
+# known from the one before; %c is a call that is under way.  More faults that
+# it takes for the request to be made may follow.
 my %statements = (
 	hello => [ q{SELECT reachable AND authenticated FROM modal_ping('%s')}, 'true' ],
 	new_server => [ q{SELECT modal_remote('square:builtin/square', 3)}, '9' ],
@@ -80,7 +81,11 @@ my %statements = (
 	stopped_early => [ q{SELECT result FROM modal_map('builtin/square', 'SELECT g FROM generate_series(1, 5000) g') LIMIT 1}, '1' ],
 	call_on_plane => [ q{SELECT modal_remote('builtin/square_input_plane', 3)}, '9' ],
 	map_on_plane => [ q{SELECT sum(result::int) FROM modal_map('builtin/square_input_plane', ARRAY[1, 2, 3])}, '14' ],
-	retry_on_plane => [ q{SELECT modal_remote('builtin/crash_input_plane', 5)}, '5' ]);
+	retry_on_plane => [ q{SELECT modal_remote('builtin/crash_input_plane', 5)}, '5' ],
+	lost_on_plane => [ q{SELECT sum(result::int) FROM modal_map('builtin/square_input_plane', ARRAY[1, 2, 3])}, '14',
+		"input idx=1 attempt=0 lost\n" ],
+	# ends with the number of inputs that succeeded, or the error of the job
+	job => [ q{SELECT modal_spawn_map('builtin/sleep', 'SELECT 0.3::float8, g FROM generate_series(1, 3) g')}, '3' ]);
 
 # Requests with inputs are repeated for ever.
 my @put = (RESOURCE_EXHAUSTED => 'ok', 'count=4 status=UNAVAILABLE' => 'ok', NOT_FOUND => '08006');
@@ -115,6 +120,11 @@ my %requests = (
 	AttemptAwait => ['call_on_plane', NOT_FOUND => '08006'],
 	AttemptRetry => ['retry_on_plane', NOT_FOUND => '08006'],
 	MapStartOrContinue => ['map_on_plane', @put],
+	# asked again a second later
+	MapCheckInputs => ['lost_on_plane', all => 'ok'],
+	# for ever; and a job begins anew after what may pass
+	FunctionFinishInputs => ['job', 'count=4 status=UNAVAILABLE' => 'ok',
+		map { $_ => 'ok' } qw(RESOURCE_EXHAUSTED NOT_FOUND ALREADY_EXISTS FAILED_PRECONDITION ABORTED DATA_LOSS)],
 	# 20 retries: too many to wait for
 	MapAwait => ['map_on_plane', NOT_FOUND => '08006', 'count=4 status=UNAVAILABLE' => 'ok']);
 
@@ -136,11 +146,22 @@ for my $lane (0 .. $#local)
 my $serial = 0;
 my $known_call;
 
+sub job_outcome
+{
+	my ($session, $statement) = @_;
+	my $job = $session->query($statement);
+
+	$session->query("SELECT modal_wait($job, '50 s')");
+	return $session->query("SELECT CASE state WHEN 'completed' THEN succeeded::text
+		WHEN 'failed' THEN last_error->>'code' ELSE state END
+		FROM modal_batch.jobs WHERE job = $job");
+}
+
 # One statement under these faults: "ok", an SQLSTATE, or what else it returned.
 sub run_case
 {
 	my ($lane, $session, $name, $faults) = @_;
-	my ($statement, $right) = @{ $statements{$name} };
+	my ($statement, $right, $more_faults) = @{ $statements{$name} };
 
 	$serial++;
 	# Another target: nothing is known about this server.
@@ -151,12 +172,14 @@ sub run_case
 	$statement =~ s/square:/lane$lane:/;
 	$statement =~ s/%c/$known_call/;
 	$local[$lane]->clear_log;
-	$local[$lane]->set_faults($faults);
-	my $got = $session->outcome($statement);
+	$local[$lane]->set_faults($faults . ($more_faults // ''));
+	my $got = $name eq 'job' ? job_outcome($session, $statement) : $session->outcome($statement);
 	my %inputs;
 	$inputs{$_}++ for map { my $call = $_; map { "$call $_" } $local[$lane]->inputs_put($call) }
 	  $local[$lane]->calls;
-	return 'input taken twice' if grep { $_ > 1 } values %inputs;
+	# what the service has lost, it is given again
+	my $most = ($more_faults // '') =~ /lost/ ? 2 : 1;
+	return 'input taken twice' if grep { $_ > $most } values %inputs;
 	return $got eq $right ? 'ok' : $got;
 }
 
@@ -178,42 +201,38 @@ sub with_call
 	return @results;
 }
 
-# All cases of one kind of request; returns [name, got, expected]...
+# All cases of one kind of request in one phase; returns [name, got, expected].
 sub run_request
 {
-	my ($lane, $session, $rpc) = @_;
+	my ($lane, $session, $rpc, $phase) = @_;
 	my ($name, %special) = @{ $requests{$rpc} };
-	my @results;
+	my (@got, @expected);
 
-	for my $phase ('', $special{before_only} ? () : ' after')
+	for my $fault (@status, sort keys %other)
 	{
-		my (@got, @expected);
-		for my $fault (@status, sort keys %other)
-		{
-			my $action = $fault =~ /^[A-Z]/ ? "status=$fault" : $fault;
-			$action = "nth=1 $action" if $action !~ /count=/;
-			my $expected = $special{$fault} // $sqlstate{$fault} // $other{$fault} // 'ok';
+		my $action = $fault =~ /^[A-Z]/ ? "status=$fault" : $fault;
+		$action = "nth=1 $action" if $action !~ /count=/;
+		my $expected = $special{$fault} // $sqlstate{$fault} // $other{$fault} // 'ok';
 
-			$expected = $special{all} if $special{all} && $expected ne 'ok';
-			push @got, "$fault " . run_case($lane, $session, $name, "$rpc $action$phase\n");
-			push @expected, "$fault $expected";
-		}
-		push @results, [ "$rpc fails" . ($phase || ' before'),
-			join("\n", @got), join("\n", @expected) ];
+		$expected = $special{all} if $special{all} && $expected ne 'ok';
+		push @got, "$fault " . run_case($lane, $session, $name, "$rpc $action$phase\n");
+		push @expected, "$fault $expected";
 	}
-	return @results;
+	return [ "$rpc fails" . ($phase || ' before'),
+		join("\n", @got), join("\n", @expected) ];
 }
 
 sub run_lane
 {
-	my ($lane, @rpcs) = @_;
+	my ($lane, @share) = @_;
 	my $session = ModalSession->new($node);
 	my @results;
 
 	$session->query("SET modal_batch.server = lane$lane");
-	for my $rpc (@rpcs)
+	for my $part (@share)
 	{
-		my $run = sub { run_request($lane, $session, $rpc) };
+		my ($rpc) = @$part;
+		my $run = sub { run_request($lane, $session, @$part) };
 		push @results, $statements{ $requests{$rpc}[0] }[0] =~ /%c/
 		  ? with_call($lane, $session, $run)
 		  : $run->();
@@ -224,11 +243,16 @@ sub run_lane
 
 # --- lanes side by side, as most of the time is waited -----------------------
 
-my @rpcs = sort keys %requests;
+my @parts;
+for my $rpc (sort keys %requests)
+{
+	my (undef, %special) = @{ $requests{$rpc} };
+	push @parts, map { [ $rpc, $_ ] } '', $special{before_only} ? () : ' after';
+}
 my @pipes;
 for my $lane (0 .. $#local)
 {
-	my @share = grep { defined } map { $rpcs[$_] } grep { $_ % LANES == $lane } 0 .. $#rpcs;
+	my @share = map { $parts[$_] } grep { $_ % LANES == $lane } 0 .. $#parts;
 	my $pid = open(my $pipe, '-|') // die "fork: $!";
 	if ($pid == 0)
 	{
