@@ -49,9 +49,10 @@ include $(PGXS)
 # Objects live beside their sources, so they must not survive a change of
 # server version, compiler or flags: all of that is written to a file on which
 # every object depends, and the file changes only when its content does.
+# Goals that make no objects here may be made with another server's pg_config.
 BUILD_CONFIG = build/config
 BUILD_CONFIG_TEXT := $(VERSION) $(shell $(PG_CONFIG) --includedir-server) $(CC) $(CPPFLAGS) $(CFLAGS)
-ifneq ($(filter-out clean distclean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean local proto,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(BUILD_CONFIG)),$(BUILD_CONFIG_TEXT))
 $(shell mkdir -p $(dir $(BUILD_CONFIG)))
 $(file >$(BUILD_CONFIG),$(BUILD_CONFIG_TEXT))
