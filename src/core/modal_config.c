@@ -264,9 +264,8 @@ report(Parser *parser, const Buf *profile, ModalConfigSetting on_setting,
 		if (entry == ENTRY_SETTING && parser->table.len == profile->len &&
 			memcmp(parser->table.data, profile->data, profile->len) == 0)
 			on_setting(arg,
-					   (Slice){(char *) parser->key.data, parser->key.len},
-					   (Slice){(char *) parser->value.data,
-							   parser->value.len});
+					   (Slice){buf_cstr(&parser->key), parser->key.len},
+					   (Slice){buf_cstr(&parser->value), parser->value.len});
 	}
 }
 

@@ -16,7 +16,7 @@
 #include "core/buf.h"
 #include "core/reference.h"
 
-/* A setting of the profile in use; neither slice ends with a zero. */
+/* A setting of the profile in use; empty ones have an address, too. */
 typedef void (*ModalConfigSetting)(void *arg, Slice key, Slice value);
 
 /*

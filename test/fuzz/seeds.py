@@ -133,7 +133,8 @@ def main():
         "http_format": HTTP_REPLIES,
         "http1": [cut + request for request in HTTP for cut in (b"\xff\xff", b"\2\0")],
         "json_split": [text.encode() for text in JSON],
-        "modal_config": [b'[default]\ntoken_id = "ak-1"\n# x\n[w]\nactive = true\na = \'b\'\nc = "\\u00fc\\n"\n'],
+        "modal_config": [b'[default]\ntoken_id = "ak-1"\n# x\n[w]\nactive = true\na = \'b\'\nc = "\\u00fc\\n"\n',
+                         b"[default]\n'' = ''\n"],
         "option_value": [text.encode() for text in OPTIONS],
         "pb": [bytes.fromhex(message) for message in MESSAGES],
         "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
