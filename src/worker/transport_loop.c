@@ -198,15 +198,11 @@ drive(Origin *origin, curl_socket_t fd, int mask)
 	requests_reap(origin);
 }
 
-/*
- * curl may have read, whatever made it run: see transport_settle().  Not while
- * it is still connecting, where there is nothing to be left lying.
- */
+/* curl may have read, whatever made it run: see transport_settle(). */
 static void
 doubt(Origin *origin)
 {
-	if (origin->config.http2 && origin->progress > 0 &&
-		loop_curl_before(0x080100))
+	if (origin->config.http2 && loop_curl_before(0x080100))
 		doubts = origin->doubtful = true;
 }
 
