@@ -34,7 +34,6 @@ struct Origin
 	bool kicked;		 /* curl wants to run at once */
 	Origin *next_kicked;
 	Origin *next_origin; /* of all */
-	bool doubtful;		 /* its connections are to be looked at again */
 	uint64_t progress;	 /* counts what its requests receive, and their ends */
 	Request *active;
 	Request *idle;		 /* kept for reuse */

@@ -30,12 +30,13 @@ typedef struct Socket
 	uint32_t events;
 	bool wanted;
 	bool connection; /* opened by loop_open_socket, so we see its end */
+	bool doubtful;	 /* to be looked at again */
 } Socket;
 
 static int epoll_fd = -1;
 static Socket *sockets;
 static int nsockets;
-static bool doubts; /* is there a doubtful origin? */
+static bool doubts; /* is there a doubtful socket? */
 static Origin *kicked;
 static int nconnections;
 static bool too_many; /* a connection was refused: we may have no more */
@@ -187,6 +188,14 @@ loop_cut_connections(const Origin *origin)
 			shutdown(fd, SHUT_RDWR);
 }
 
+/* Its streams may have more than they have been given: see below. */
+static void
+doubt(int fd)
+{
+	if (sockets[fd].origin->config.http2 && loop_curl_before(0x080100))
+		doubts = sockets[fd].doubtful = true;
+}
+
 /* --- driving curl --------------------------------------------------------- */
 
 static void
@@ -198,18 +207,9 @@ drive(Origin *origin, curl_socket_t fd, int mask)
 	requests_reap(origin);
 }
 
-/* curl may have read, whatever made it run: see transport_settle(). */
-static void
-doubt(Origin *origin)
-{
-	if (origin->config.http2 && loop_curl_before(0x080100))
-		doubts = origin->doubtful = true;
-}
-
 static void
 on_origin_timer(void *arg)
 {
-	doubt(arg);
 	drive(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
@@ -229,7 +229,6 @@ drive_corked(Origin *origin)
 {
 	int fd = origin->socket;
 
-	doubt(origin);
 	cork(origin, fd, 1);
 	drive(origin, CURL_SOCKET_TIMEOUT, 0);
 	cork(origin, fd, 0);
@@ -267,26 +266,24 @@ transport_settle(void)
 
 	if (!doubts)
 		return false;
+	doubts = false;
 	for (int fd = 0; fd < nsockets; fd++)
 	{
 		Origin *origin = sockets[fd].origin;
 		uint64_t before;
 
-		if (origin == NULL || !origin->doubtful || !sockets[fd].wanted ||
-			origin->active == NULL)
+		if (!sockets[fd].doubtful)
+			continue;
+		sockets[fd].doubtful = false;
+		if (origin == NULL || !sockets[fd].wanted || origin->active == NULL)
 			continue;
 		before = origin->progress;
 		drive(origin, fd, CURL_CSELECT_IN);
-		if (origin->progress != before)
-			found = true;
-	}
-	/* Where there was something there may be more. */
-	if (!found)
-	{
-		for (int fd = 0; fd < nsockets; fd++)
-			if (sockets[fd].origin != NULL)
-				sockets[fd].origin->doubtful = false;
-		doubts = false;
+		if (origin->progress == before)
+			continue;
+		found = true;
+		if (sockets[fd].origin != NULL) /* else it was closed */
+			doubt(fd);
 	}
 	return found || transport_busy();
 }
@@ -318,7 +315,7 @@ transport_process(void)
 			mask |= CURL_CSELECT_OUT;
 		if (events[i].events & EPOLLERR)
 			mask |= CURL_CSELECT_ERR;
-		doubt(sockets[fd].origin);
+		doubt(fd);
 		drive(sockets[fd].origin, fd, mask);
 	}
 	transport_run();
