@@ -17,6 +17,9 @@
 #define STALLED_TIMES 8		/* the usual time, */
 #define STALLED_LEAST_S 0.1 /* but at least so long */
 
+#define MOSTLY 0.5 /* with a larger share of failures, something is wrong */
+#define UNLIKELY 1e-6 /* this is no chance any more */
+
 void
 pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows)
 {
@@ -25,6 +28,8 @@ pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows)
 	climb_init(&pace->rows, PACE_FIRST_ROWS, max_rows, ROWS_GAIN);
 	pace->rows_turn = max_rows > 1;
 	pace->usual = 0;
+	pace->failing = 0;
+	pace->judged = 0;
 }
 
 static void
@@ -59,9 +64,19 @@ report_requests(Pace *pace, const PaceReport *report)
 		give_turn(pace, true, report->now);
 }
 
+static void
+note_failing(Pace *pace, bool failed)
+{
+	if (pace->judged < PACE_JUDGED)
+		pace->judged++;
+	pace->failing += ((failed ? 1 : 0) - pace->failing) / pace->judged;
+}
+
 void
 pace_report(Pace *pace, const PaceReport *report)
 {
+	if (report->good || report->failed)
+		note_failing(pace, report->failed);
 	if (report->good)
 		pace->usual += (report->seconds - pace->usual) *
 			(pace->usual > 0 ? USUAL_WEIGHT : 1);
@@ -81,4 +96,12 @@ pace_stalled_after(const Pace *pace)
 	if (pace->usual == 0)
 		return HUGE_VAL;
 	return seconds > STALLED_LEAST_S ? seconds : STALLED_LEAST_S;
+}
+
+uint32_t
+pace_excused(const Pace *pace)
+{
+	if (pace->failing <= 0 || pace->failing >= MOSTLY)
+		return 0;
+	return (uint32_t) (log(UNLIKELY) / log(pace->failing));
 }

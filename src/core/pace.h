@@ -11,8 +11,9 @@
  * PACE_LONG_S, or it would be slow to cancel and much to repeat.
  *
  * A request that has been under way far longer than usual is stalled: it
- * holds nobody else up any more (pace_stalled_after).  Pure: time is passed
- * in.
+ * holds nobody else up any more (pace_stalled_after).  The same rows may fail
+ * several times in a row by mere chance, where a share of all requests does
+ * (pace_excused).  Pure: time is passed in.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,11 +28,14 @@ typedef struct Pace
 	Climb rows;
 	bool rows_turn;
 	double usual; /* seconds a good request takes, smoothed; 0: not known */
+	double failing; /* share of the requests to be repeated, smoothed */
+	uint32_t judged; /* requests in that share, up to PACE_JUDGED */
 } Pace;
 
 #define PACE_FIRST_REQUESTS 8
 #define PACE_FIRST_ROWS 8
 #define PACE_LONG_S 5.0
+#define PACE_JUDGED 64 /* the latest requests that failing is about */
 
 /* One request that has ended. */
 typedef struct PaceReport
@@ -40,6 +44,7 @@ typedef struct PaceReport
 	double seconds;	 /* that it took */
 	uint32_t rows;
 	bool good;		 /* it brought results */
+	bool failed;	 /* its rows are to be sent again as they are */
 	bool rejected;	 /* by an overloaded service */
 	bool full;		 /* there was no lack of rows when it was made */
 	bool limited;	 /* as many requests as may be were under way */
@@ -49,6 +54,11 @@ extern void pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows);
 extern void pace_report(Pace *pace, const PaceReport *report);
 /* Seconds after which a request counts as stalled; HUGE_VAL: never yet. */
 extern double pace_stalled_after(const Pace *pace);
+/*
+ * How often the same rows may fail before there must be another reason than
+ * the share of requests that fail: 0 when most of them do.
+ */
+extern uint32_t pace_excused(const Pace *pace);
 
 static inline uint32_t
 pace_requests(const Pace *pace)

@@ -87,6 +87,7 @@ struct HttpBatch
 	size_t bytes;
 	uint32_t attempts;		/* requests that may have reached the function */
 	double first_failed;	/* monotonic; 0: has not failed */
+	uint32_t failures;		/* that it waited after */
 	Backoff backoff;
 	Timer timer;
 	FlowWait waiting;

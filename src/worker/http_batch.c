@@ -309,14 +309,21 @@ wait_for(HttpBatch *batch, double seconds, FlowReason reason)
 		http_ready(batch); /* no memory for a timer: at once, then */
 }
 
-/* Until the service wants it again, if it said when, but at most so long. */
+/*
+ * Until the service wants it again, if it said when, but at most so long.
+ * Pauses grow only after more failures than chance explains: while most
+ * requests go well, waiting longer would help nobody.
+ */
 static void
 wait_to_retry(HttpBatch *batch, double most, FlowReason reason)
 {
-	double seconds = batch->retry_after >= 0
+	double seconds;
+
+	if (++batch->failures <= pace_excused(&batch->owner->http->pace))
+		backoff_reset(&batch->backoff);
+	seconds = batch->retry_after >= 0
 		? batch->retry_after
 		: backoff_next(&batch->backoff, drand48());
-
 	wait_for(batch, seconds < most ? seconds : most, reason);
 }
 
@@ -468,6 +475,7 @@ send_again(HttpBatch *batch, CallInput *inputs, uint32_t rows)
 	batch->owner->call->retries += rows;
 	later->attempts = batch->attempts;
 	later->backoff = batch->backoff;
+	later->failures = batch->failures;
 	later->first_failed = batch->first_failed > 0 ? batch->first_failed
 												  : monotonic_seconds();
 	wait_to_retry(later, LONGEST_PAUSE, FLOW_BACKING_OFF);
@@ -552,6 +560,8 @@ report(HttpBatch *batch, const Failure *failure)
 						.seconds = now - batch->sent_at,
 						.rows = batch->rows,
 						.good = failure->verdict == VERDICT_GOOD,
+						.failed = failure->verdict == VERDICT_RETRY ||
+							failure->verdict == VERDICT_DEFER,
 						.rejected = failure->rejected,
 						.full = batch->full,
 						.limited = http->active - http->stalled >=

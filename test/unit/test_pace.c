@@ -53,6 +53,23 @@ run(Pace *pace, Service service, uint32_t demand, double *now, double seconds)
 	return rows_done / (seconds / 2);
 }
 
+/* Requests of which each nth fails. */
+static void
+fail_every(Pace *pace, int n, double *now)
+{
+	for (int i = 1; i <= 1000; i++)
+	{
+		bool failed = i % n == 0;
+
+		pace_report(pace, &(PaceReport){.now = *now += 0.001,
+										.seconds = 0.01,
+										.rows = 1,
+										.good = !failed,
+										.failed = failed,
+										.full = true});
+	}
+}
+
 static void
 at_least(double got, double least, const char *name)
 {
@@ -106,6 +123,18 @@ main(void)
 	pace_report(&pace, &(PaceReport){.now = now, .seconds = 1, .rows = 1,
 									 .good = true, .full = true});
 	is_int((int) pace_stalled_after(&pace), 8, "stalled: much longer than usual");
+	pace_init(&pace, 64, 1);
+	is_int(pace_excused(&pace), 0, "nothing has failed yet");
+	fail_every(&pace, 1, &now);
+	is_int(pace_excused(&pace), 0, "no excuse where all fails");
+	fail_every(&pace, 5, &now);
+	at_least(pace_excused(&pace), 6, "where a fifth fails, six in a row are chance");
+	at_most(pace_excused(&pace), 12, "twelve are not");
+	fail_every(&pace, 1000, &now);
+	at_most(pace_excused(&pace), 3, "where hardly anything fails, nor are three");
+	fail_every(&pace, 1, &now);
+	is_int(pace_excused(&pace), 0, "and then all fails again");
+
 	pace_init(&pace, 0, 0);
 	ok(pace_rows(&pace) == 1 && pace_requests(&pace) == 1, "at least one of each");
 	return done_testing();
