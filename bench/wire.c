@@ -326,7 +326,8 @@ put_done(const uint8_t *message, size_t len)
 			else if (field.number == 3)
 				jwt = field;
 		}
-		if (idx < 0 || idx >= n_sent || jwt.len > JWT_SIZE)
+		if (idx < 0 || idx >= n_sent || jwt.data == NULL ||
+			jwt.len > JWT_SIZE)
 			die("unexpected input %d", idx);
 		if (slot_of[idx] != NO_SLOT) /* else its output was faster */
 		{
@@ -412,7 +413,8 @@ check_output(const PbField *item)
 	}
 	if (idx < 0 || idx >= n_sent || slot_of[idx] == NO_SLOT)
 		die("unexpected output %d", idx);
-	if (status != 1 || data.len != encode_int(expected, (uint32_t) idx) ||
+	if (status != 1 || data.data == NULL ||
+		data.len != encode_int(expected, (uint32_t) idx) ||
 		memcmp(data.data, expected, data.len) != 0)
 		die("wrong output of input %d", idx);
 	slots[slot_of[idx]].idx = NO_SLOT;

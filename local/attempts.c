@@ -534,6 +534,8 @@ call_cancel(Call *call, bool terminate)
 	while ((input = call->inputs) != NULL)
 	{
 		ExecutionResult result = {.status = RESULT_TERMINATED};
+		/* What has ended is in the list no more. */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		Executor *executor = input->execution.function->executor;
 
 		if (input->started)

@@ -94,7 +94,7 @@ conn_abort(Conn *conn)
 static void
 conn_free(Conn *conn)
 {
-	if (conn->session != NULL)
+	if (conn->protocol != NULL)
 		conn->protocol->close(conn->session);
 	loop_cancel_deferred(&conn->write);
 	loop_clear_timer(&conn->timer);
@@ -240,7 +240,7 @@ conn_write(void *arg)
 			conn_free(conn);
 			return;
 		}
-		if (pending || conn->session == NULL)
+		if (pending || conn->protocol == NULL)
 			break;
 		if (!conn->protocol->produce(conn->session, &conn->out, WRITE_SIZE))
 			conn->finishing = true;
@@ -437,7 +437,12 @@ conn_listen(const char *host, int port, const char *state_dir)
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 							 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *address;
-	struct sockaddr_storage bound;
+	union
+	{
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} bound = {0};
 	socklen_t bound_len = sizeof(bound);
 	char service[16];
 	int on = 1;
@@ -455,13 +460,12 @@ conn_listen(const char *host, int port, const char *state_dir)
 	setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener.fd, address->ai_addr, address->ai_addrlen) != 0 ||
 		listen(listener.fd, SOMAXCONN) != 0 ||
-		getsockname(listener.fd, (struct sockaddr *) &bound, &bound_len) != 0)
+		getsockname(listener.fd, &bound.any, &bound_len) != 0)
 		die_errno("cannot listen on %s port %d", host, port);
 	freeaddrinfo(address);
 	listener.lfd = loop_add_fd(listener.fd, EPOLLIN, accept_connections, NULL);
-	return ntohs(bound.ss_family == AF_INET6
-					 ? ((struct sockaddr_in6 *) &bound)->sin6_port
-					 : ((struct sockaddr_in *) &bound)->sin_port);
+	return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port
+												 : bound.v4.sin_port);
 }
 
 void

@@ -453,8 +453,11 @@ h2_close(void *session)
 {
 	H2 *h2 = session;
 
-	while (h2->rpcs != NULL)
-		rpc_free(h2->rpcs);
+	for (Rpc *rpc = h2->rpcs, *next; rpc != NULL; rpc = next)
+	{
+		next = rpc->next;
+		rpc_free(rpc);
+	}
 	nghttp2_session_del(h2->session);
 	free(h2);
 }

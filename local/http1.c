@@ -151,7 +151,7 @@ parse_headers(Http1 *http, char *lines)
 		else if ((value = header_value(line, "content-md5")) != NULL)
 			snprintf(http->content_md5, sizeof(http->content_md5), "%s",
 					 value);
-		else if ((value = header_value(line, "expect")) != NULL)
+		else if (header_value(line, "expect") != NULL)
 			buf_put_cstr(&http->out, "HTTP/1.1 100 Continue\r\n\r\n");
 	}
 	if (!has_length && strcmp(http->method, "GET") != 0)
@@ -321,7 +321,8 @@ take_body(Http1 *http, const uint8_t *data, size_t len)
 		}
 	}
 	for (size_t i = 0; i < len && http->body_fails; i++)
-		http->body_fails = data[i] == FAILING_BODY[http->body_seen++];
+		http->body_fails =
+			data[i] == (uint8_t) FAILING_BODY[http->body_seen++];
 	return len;
 }
 

@@ -374,7 +374,7 @@ jwt_format_call(Arena *arena, const char *function_id, uint64_t call)
 bool
 jwt_parse_call(const char *token, uint64_t *call)
 {
-	char claims[MAX_CLAIMS + 1];
+	char claims[MAX_CLAIMS + 1] = {0};
 	const char *p = claims;
 	const char *end;
 	ssize_t n;
@@ -389,7 +389,6 @@ jwt_parse_call(const char *token, uint64_t *call)
 						 (size_t) (end - token));
 	if (n < 0)
 		return false;
-	claims[n] = '\0';
 	return skip_text(&p, CALL_CLAIM "fc-") && parse_number(p, call) &&
 		   p[CALL_NUMBER_DIGITS] == '"';
 }

@@ -291,6 +291,7 @@ loop_cancel_deferred(LoopDeferred *deferred)
 
 	if (!deferred->queued)
 		return;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is there. */
 	while (*link != deferred)
 		link = &(*link)->next;
 	*link = deferred->next;

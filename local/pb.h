@@ -95,7 +95,7 @@ pb_next(PbReader *r, PbField *field)
 	key = pb_read_varint(r);
 	field->number = (uint32_t) (key >> 3);
 	field->type = key & 7;
-	field->data = NULL;
+	field->data = r->p; /* not NULL, for memcpy */
 	field->len = 0;
 	switch (field->type)
 	{

@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
