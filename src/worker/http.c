@@ -19,6 +19,7 @@
 #include "errors.h"
 
 #define LINGER_SECONDS 0.002
+#define NEVER_REACHED_S 1.0 /* for a call that has had no answer */
 
 /* --- the ring of calls with something to send ----------------------------- */
 
@@ -69,6 +70,93 @@ http_ready(HttpBatch *batch)
 	ring_add(hcall);
 }
 
+/* --- a service that is out of reach ---------------------------------------- */
+
+void
+http_pause(HttpTarget *http, double seconds)
+{
+	double until = monotonic_seconds() +
+		(seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE);
+
+	if (until > http->paused_until)
+		http->paused_until = until;
+}
+
+static void
+pause_until_probe(HttpTarget *http)
+{
+	http_pause(http, backoff_next(&http->probing, drand48()));
+}
+
+void
+http_reached(HttpTarget *http)
+{
+	http->reached_at = monotonic_seconds();
+	if (http->unreachable_since == 0)
+		return;
+	http->unreachable_since = 0;
+	http->paused_until = 0;
+	backoff_reset(&http->probing);
+}
+
+void
+http_not_reached(const HttpBatch *batch)
+{
+	HttpTarget *http = batch->owner->http;
+
+	if (http->unreachable_since > 0 || http->reached_at >= batch->sent_at)
+		return;
+	http->unreachable_since = monotonic_seconds();
+	pause_until_probe(http);
+}
+
+/* A job has nobody who waits for it, and goes on trying. */
+static bool
+out_of_patience(const HttpCall *hcall, double now)
+{
+	const HttpTarget *http = hcall->http;
+	double patience = hcall->answered || http->retry_budget < NEVER_REACHED_S
+		? http->retry_budget
+		: NEVER_REACHED_S;
+
+	return hcall->call->open.kind != CALL_SPAWN_MAP &&
+		now - http->unreachable_since >= patience &&
+		now - hcall->opened_at >= patience;
+}
+
+static HttpCall *
+find_impatient(const HttpTarget *http, double now)
+{
+	HttpCall *at = http->calls;
+
+	do
+	{
+		if (at == NULL || out_of_patience(at, now))
+			return at;
+		at = at->next;
+	} while (at != http->calls);
+	return NULL;
+}
+
+bool
+http_give_up(HttpCall *hcall, const Failure *failure, const char *message)
+{
+	const HttpTarget *http = hcall->http;
+	double now = monotonic_seconds();
+	bool among_them = false;
+	HttpCall *at;
+
+	if (http->unreachable_since == 0)
+		return false;
+	ring_add(hcall); /* it will have something to send again */
+	while ((at = find_impatient(http, now)) != NULL)
+	{
+		among_them |= at == hcall;
+		http_fail_call(at, failure->sqlstate, failure->hint, message);
+	}
+	return among_them;
+}
+
 /* --- requests under way ---------------------------------------------------- */
 
 static void
@@ -101,6 +189,8 @@ http_sent(HttpBatch *batch)
 	else
 		http->oldest = batch;
 	http->newest = batch;
+	if (http->unreachable_since > 0)
+		pause_until_probe(http);
 }
 
 void
@@ -291,16 +381,6 @@ http_pump(HttpTarget *http)
 		(void) timer_set(&http->timer, later);
 }
 
-void
-http_pause(HttpTarget *http, double seconds)
-{
-	double until = monotonic_seconds() +
-		(seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE);
-
-	if (until > http->paused_until)
-		http->paused_until = until;
-}
-
 /* --- calls ---------------------------------------------------------------- */
 
 static void
@@ -387,6 +467,7 @@ http_open(DispatchCall *call)
 	hcall->call = call;
 	hcall->http = http;
 	hcall->ready_tail = &hcall->ready;
+	hcall->opened_at = monotonic_seconds();
 	call->state = hcall;
 	opened.window = call->open.window;
 	call_opened(call, &opened);

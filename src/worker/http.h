@@ -48,7 +48,10 @@ typedef struct HttpTarget
 	double connect_timeout, first_byte_timeout, timeout;
 	double requests_per_second; /* 0: no limit */
 	double tokens, tokens_at;	/* of that pacing */
-	double paused_until;	/* the service asked for it (Retry-After) */
+	double paused_until;	/* as Retry-After said, or to the next probe */
+	double reached_at;		/* when a request last got through */
+	double unreachable_since; /* 0: it is not, as far as is known */
+	Backoff probing;		/* pauses between probes meanwhile */
 	Pace pace;				/* requests at once, rows in each */
 	uint32_t max_concurrency;
 	uint32_t active;		/* requests under way */
@@ -72,8 +75,8 @@ struct HttpCall
 	HttpBatch *ready, **ready_tail; /* of them, those that go next */
 	uint32_t under_way;		/* batches with a request */
 	double lingering_since; /* 0: not */
+	double opened_at;
 	bool answered;			/* the service has, at least once */
-	double unreachable_since; /* monotonic; 0: it is not */
 };
 
 struct HttpBatch
@@ -142,6 +145,19 @@ extern void http_request_over(HttpBatch *batch);
 extern void http_batch_gone(HttpCall *hcall);
 /* The service wants less: send nothing for a while. */
 extern void http_pause(HttpTarget *http, double seconds);
+/*
+ * A request got through; or there was no connection for this batch.  When
+ * nothing has got through since it was sent, the service is out of reach: until
+ * something does, requests leave one at a time, as probes.
+ */
+extern void http_reached(HttpTarget *http);
+extern void http_not_reached(const HttpBatch *batch);
+/*
+ * While a service is out of reach: end the calls that have waited for it long
+ * enough.  True if hcall was one of them.
+ */
+extern bool http_give_up(HttpCall *hcall, const Failure *failure,
+						 const char *message);
 /* End the call with an error; frees hcall and all its batches. */
 extern void http_fail_call(HttpCall *hcall, const char *sqlstate,
 						   const char *hint, const char *message);

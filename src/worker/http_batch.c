@@ -30,7 +30,6 @@
 #define POLL_BASE 0.1			/* Snowflake's 202 */
 #define POLL_MAX 5.0
 #define POLL_BUDGET 600.0		/* the format's own limit */
-#define NEVER_REACHED_S 1.0		/* so long we try, unless it has answered */
 
 /* --- creation and end ----------------------------------------------------- */
 
@@ -283,6 +282,7 @@ batch_send(HttpBatch *batch)
 {
 	HttpCall *owner = batch->owner;
 
+	flow_wait_end(&batch->waiting);
 	batch->retry_after = -1;
 	if ((batch->polling_since == 0 && !make_body(batch)) ||
 		!start_request(batch))
@@ -352,25 +352,12 @@ halve(HttpBatch *batch)
 	return true;
 }
 
-/*
- * Has the service been out of reach for so long that the caller should know?
- * A job has nobody who waits for it, and goes on trying.
- */
-static bool
-out_of_reach(HttpCall *owner, const Failure *failure, double now)
+/* Like the rows that were not sent yet, until the service is in reach again. */
+static void
+wait_for_service(HttpBatch *batch)
 {
-	HttpTarget *http = owner->http;
-	double patience = owner->answered || http->retry_budget < NEVER_REACHED_S
-		? http->retry_budget
-		: NEVER_REACHED_S;
-
-	if (failure->verdict != VERDICT_RETRY || failure->executed ||
-		strcmp(failure->sqlstate, MODAL_SQLSTATE_CONNECT) != 0)
-		return false;
-	if (owner->unreachable_since == 0)
-		owner->unreachable_since = now;
-	return now - owner->unreachable_since >= patience &&
-		owner->call->open.kind != CALL_SPAWN_MAP;
+	flow_wait_begin(&batch->waiting, FLOW_BACKING_OFF);
+	http_ready(batch);
 }
 
 /*
@@ -392,8 +379,9 @@ after_failure(HttpBatch *batch, const Failure *failure, const char *message)
 		wait_to_retry(batch, LONGEST_PAUSE, FLOW_THROTTLED);
 		return true;
 	}
-	if (failure->verdict == VERDICT_FAIL_CALL ||
-		out_of_reach(owner, failure, now))
+	if (failure->unreachable && http_give_up(owner, failure, message))
+		return false;
+	if (failure->verdict == VERDICT_FAIL_CALL)
 	{
 		http_fail_call(owner, failure->sqlstate, failure->hint, message);
 		return false;
@@ -415,7 +403,10 @@ after_failure(HttpBatch *batch, const Failure *failure, const char *message)
 			(may_resend || batch->polling_since > 0))
 		{
 			owner->call->retries += batch->rows;
-			wait_to_retry(batch, budget, FLOW_BACKING_OFF);
+			if (failure->unreachable && http->unreachable_since > 0)
+				wait_for_service(batch);
+			else
+				wait_to_retry(batch, budget, FLOW_BACKING_OFF);
 			return true;
 		}
 		may_halve = may_halve && !failure->blameless;
@@ -585,10 +576,11 @@ on_done(void *arg, Response *response)
 	owner->call->bytes_out += response->bytes_sent;
 	owner->call->bytes_in += response->bytes_received;
 	if (response->error == TRANSPORT_OK)
-	{
 		owner->answered = true;
-		owner->unreachable_since = 0;
-	}
+	if (failure.unreachable)
+		http_not_reached(batch);
+	else if (response->error != TRANSPORT_NO_DESCRIPTOR)
+		http_reached(http);
 	if (failure.verdict != VERDICT_POLL && failure.verdict != VERDICT_DEFER)
 		batch->attempts++;
 

@@ -25,7 +25,8 @@ judge_transport(TransportError error)
 		case TRANSPORT_CONNECT:
 			return (Failure){.verdict = VERDICT_RETRY,
 							 .sqlstate = MODAL_SQLSTATE_CONNECT,
-							 .blameless = true};
+							 .blameless = true,
+							 .unreachable = true};
 		case TRANSPORT_NO_DESCRIPTOR:
 			return (Failure){.verdict = VERDICT_DEFER,
 							 .sqlstate = MODAL_SQLSTATE_RESOURCES,

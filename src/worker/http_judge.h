@@ -31,6 +31,7 @@ typedef struct Failure
 	bool executed;	  /* may the function have seen the rows? */
 	bool rejected;	  /* by an overloaded service: it wants less */
 	bool blameless;	  /* it has nothing to do with these very rows */
+	bool unreachable; /* there was no connection */
 } Failure;
 
 extern Failure judge_response(HttpBodyFormat format, const Response *response);

@@ -20,6 +20,8 @@
 #define DEFAULT_TIMEOUT 300.0
 #define DEFAULT_CONNECT_TIMEOUT 10.0
 #define DEFAULT_RETRY_BUDGET 60.0
+#define PROBE_BASE 0.1 /* seconds; doubles, full jitter */
+#define PROBE_MAX 1.0
 
 static bool
 add_header(HttpTarget *http, const char *name, const char *value)
@@ -174,6 +176,7 @@ read_options(HttpTarget *http)
 		target_option_seconds(t, "requests_per_second", 0);
 	http->max_concurrency = (uint32_t) target_option_int(t, "max_concurrency",
 														 DEFAULT_CONCURRENCY);
+	backoff_init(&http->probing, PROBE_BASE, 2, PROBE_MAX, true);
 	pace_init(&http->pace, http->max_concurrency, http->max_batch_rows);
 }
 

@@ -1,8 +1,8 @@
 """An HTTP service for tests: notes what it is sent, and misbehaves on demand.
 
-    python3 test/http/peer.py LOG
+    python3 test/http/peer.py LOG [PORT]
 
-Prints its port.  Each request becomes a line of LOG: a JSON object with time,
+Prints its port, by default a free one.  Each request becomes a line of LOG: a JSON object with time,
 connection, method, path, headers (lower case) and body.  A path is a list of
 steps, of which the first that answers is the last:
 
@@ -243,6 +243,7 @@ class Peer(BaseHTTPRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 512
 
@@ -250,6 +251,6 @@ class Server(socketserver.ThreadingTCPServer):
 if __name__ == "__main__":
     Peer.posted = {}
     Peer.log = open(sys.argv[1], "a", encoding="utf-8")
-    server = Server(("127.0.0.1", 0), Peer)
+    server = Server(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Peer)
     print(server.server_address[1], flush=True)
     server.serve_forever()

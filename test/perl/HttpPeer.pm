@@ -40,20 +40,20 @@ my $top = $ENV{MODAL_TOP} // dirname(__FILE__) . '/../..';
 
 =over
 
-=item HttpPeer->new
+=item HttpPeer->new($port)
 
-Started already, on a free port of the loopback interface.
+Started already, on a port of the loopback interface: a free one if none is given.
 
 =cut
 
 sub new
 {
-	my ($class) = @_;
+	my ($class, $port) = @_;
 	my $dir = File::Temp->newdir('http-peer-XXXXXX', TMPDIR => 1);
 	my $self = bless { dir => $dir, log => "$dir/log", seen => 0, owner => $$ }, $class;
 
 	$self->{pid} = open $self->{out}, '-|', 'python3',
-	  "$top/test/http/peer.py", $self->{log}
+	  "$top/test/http/peer.py", $self->{log}, $port // ()
 	  or croak "python3: $!";
 	chomp($self->{port} = readline $self->{out});
 	return $self;

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# A service that is away: it is asked for by one request at a time, whoever
+# waits for it is told or waits on, and all goes on when it is back.
+
+use strict;
+use warnings FATAL => 'all';
+
+use HttpPeer;
+use IO::Socket::INET;
+use ModalSession;
+use ModalTest;
+use Test::More;
+
+my $node = modal_node('main');
+
+# Nobody listens on this socket, and nobody else can have its port.
+my $nobody = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
+my $port = $nobody->sockport;
+
+sub sql { return $node->safe_psql('postgres', @_) }
+sub requests { return sql('SELECT sum(requests) FROM modal_batch.stat_dispatcher') }
+
+sql(qq{CREATE EXTENSION IF NOT EXISTS modal_batch;
+	CREATE SERVER away FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
+		url 'http://127.0.0.1:$port', allow_http 'on', max_concurrency '4')});
+
+# A job of many rows.
+sql(q{CREATE TABLE job AS SELECT modal_spawn_map('away:echo', 'SELECT g AS id FROM generate_series(1, 1000) g') AS id});
+ok($node->poll_query_until('postgres', 'SELECT sum(requests) >= 12 FROM modal_batch.stat_dispatcher'),
+	'it is tried again and again');
+cmp_ok(requests(), '<', 200, 'but not for each row');
+
+# Calls beside it, which somebody waits for.
+my $session = ModalSession->new($node);
+is($session->outcome(q{SELECT modal_remote('away:echo', 1)}), '08001', 'a call is told');
+is($session->outcome(q{SELECT count(*) FROM modal_map('away:echo', ARRAY[1, 2, 3])}), '08001', 'so is a map');
+my @sessions = map { ModalSession->new($node) } 1 .. 5;
+$_->begin(q{SELECT pg_temp.outcome('SELECT modal_remote(''away:echo'', 1)')}) for @sessions;
+is(join(' ', map { $_->query('') } @sessions), '08001 ' x 4 . '08001', 'several at once: each is told');
+$_->quit for @sessions;
+is(sql('SELECT state FROM modal_batch.jobs JOIN job ON job = id'), 'running', 'the job waits');
+
+# There it is.
+close $nobody;
+my $peer = HttpPeer->new($port);
+is(sql(q{SELECT modal_wait(id, '120s') FROM job}), 'completed', 'it is back: the job goes on');
+is(sql('SELECT count(*) FROM job, modal_results(id) WHERE error IS NULL'), '1000', 'with all results');
+is(scalar($peer->requests), 1000, 'each row was sent once');
+is($session->outcome(q{SELECT modal_remote('away:echo', 1)}), '{"arg1": 1}', 'so does a call');
+
+# It goes and comes while a map is under way.
+$peer->forget;
+$session->begin(q{SELECT count(DISTINCT result) FROM modal_map('away:sleep-20/echo', 'SELECT g FROM generate_series(1, 400) g')});
+select undef, undef, undef, 0.05 until $peer->requests;
+undef $peer;
+my $before = requests();
+ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 6 FROM modal_batch.stat_dispatcher"),
+	'it is gone, and tried');
+$peer = HttpPeer->new($port);
+is($session->query(''), '400', 'a map survives that');
+
+$session->quit;
+is(sql('SELECT calls, requests_active FROM modal_batch.stat_dispatcher'), '0|0',
+	'nothing is left in the dispatcher');
+$node->stop;
+done_testing();
