@@ -46,18 +46,6 @@ const char *const rpc_header_names[N_RPC_HEADERS] = {
 	[HEADER_FAULT] = "x-modal-local-fault",
 };
 
-static const char *const status_names[GRPC_N_STATUS] = {
-	"OK",				   "CANCELLED",
-	"UNKNOWN",			   "INVALID_ARGUMENT",
-	"DEADLINE_EXCEEDED",   "NOT_FOUND",
-	"ALREADY_EXISTS",	   "PERMISSION_DENIED",
-	"RESOURCE_EXHAUSTED",  "FAILED_PRECONDITION",
-	"ABORTED",			   "OUT_OF_RANGE",
-	"UNIMPLEMENTED",	   "INTERNAL",
-	"UNAVAILABLE",		   "DATA_LOSS",
-	"UNAUTHENTICATED",
-};
-
 static struct
 {
 	const char *token_id;
@@ -92,12 +80,6 @@ rpc_init(const char *token_id, const char *token_secret, const char *log_path)
 	if (settings.log == NULL)
 		die_errno("cannot open request log \"%s\"", log_path);
 	setvbuf(settings.log, NULL, _IOFBF, LOG_BUFFER_SIZE);
-}
-
-const char *
-grpc_status_name(int status)
-{
-	return status >= 0 && status < GRPC_N_STATUS ? status_names[status] : "?";
 }
 
 /* --- request log --------------------------------------------------------- */

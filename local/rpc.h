@@ -22,29 +22,6 @@
 typedef struct Rpc Rpc;
 typedef struct RpcMethod RpcMethod;
 
-typedef enum GrpcStatus
-{
-	GRPC_OK = 0,
-	GRPC_CANCELLED = 1,
-	GRPC_UNKNOWN = 2,
-	GRPC_INVALID_ARGUMENT = 3,
-	GRPC_DEADLINE_EXCEEDED = 4,
-	GRPC_NOT_FOUND = 5,
-	GRPC_ALREADY_EXISTS = 6,
-	GRPC_PERMISSION_DENIED = 7,
-	GRPC_RESOURCE_EXHAUSTED = 8,
-	GRPC_FAILED_PRECONDITION = 9,
-	GRPC_ABORTED = 10,
-	GRPC_OUT_OF_RANGE = 11,
-	GRPC_UNIMPLEMENTED = 12,
-	GRPC_INTERNAL = 13,
-	GRPC_UNAVAILABLE = 14,
-	GRPC_DATA_LOSS = 15,
-	GRPC_UNAUTHENTICATED = 16
-} GrpcStatus;
-
-#define GRPC_N_STATUS 17
-
 /* Request headers that mean something to us; all others are dropped. */
 typedef enum RpcHeader
 {
@@ -165,7 +142,6 @@ extern void rpc_log(Rpc *rpc, const char *fmt, ...)
 extern bool rpc_logging(void);
 /* A line of the request log that is of no request, and of connection 0. */
 extern void rpc_log_event(const char *what, const char *outcome);
-extern const char *grpc_status_name(int status);
 
 /* Is this the secret of the known token?  (For tokens in other places.) */
 extern const char *rpc_token_id(void);

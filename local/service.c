@@ -57,3 +57,23 @@ service_find(const char *name)
 			return &methods[i];
 	return NULL;
 }
+
+Handle *
+service_find_function(Rpc *rpc, const char *function_id)
+{
+	Handle *handle = registry_get(function_id);
+
+	if (handle == NULL)
+		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found", function_id);
+	return handle;
+}
+
+Call *
+service_find_call(Rpc *rpc, const char *call_id)
+{
+	Call *call = call_get_by_id(call_id);
+
+	if (call == NULL)
+		rpc_fail(rpc, GRPC_NOT_FOUND, "Function call '%s' not found", call_id);
+	return call;
+}

@@ -11,11 +11,16 @@
 #ifndef MODAL_LOCAL_SERVICE_H
 #define MODAL_LOCAL_SERVICE_H
 
+#include "calls.h"
 #include "rpc.h"
 #include "proto/modal.pb-c.h"
 
 /* NULL: there is no such method. */
 extern const RpcMethod *service_find(const char *name);
+
+/* What a request names; NULL: there is none, and the Rpc is answered. */
+extern Handle *service_find_function(Rpc *rpc, const char *function_id);
+extern Call *service_find_call(Rpc *rpc, const char *call_id);
 
 /* service_account.c */
 extern void service_client_hello(Rpc *rpc);

@@ -39,13 +39,9 @@ service_function_map(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = registry_get(request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
-	{
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found",
-				 request->function_id);
 		return;
-	}
 	if (handle->function->web_url != NULL)
 	{
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT,
@@ -103,13 +99,9 @@ service_function_put_inputs(Rpc *rpc)
 
 	if (!inputs_parse(rpc, &put))
 		return;
-	call = call_get_by_id(put.call_id);
+	call = service_find_call(rpc, put.call_id);
 	if (call == NULL)
-	{
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function call '%s' not found",
-				 put.call_id);
 		return;
-	}
 	if (!inputs_check(rpc, call, put.inputs, put.n))
 		return;
 	rpc_log(rpc, "call=%s", put.call_id);
@@ -129,13 +121,9 @@ service_function_finish_inputs(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	call = call_get_by_id(request->function_call_id);
+	call = service_find_call(rpc, request->function_call_id);
 	if (call == NULL)
-	{
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function call '%s' not found",
-				 request->function_call_id);
 		return;
-	}
 	if (request->num_inputs > MAX_INPUT_INDEX)
 	{
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT, "num_inputs is out of range");
@@ -310,13 +298,9 @@ service_function_get_outputs(Rpc *rpc)
 				 "Malformed FunctionGetOutputsRequest");
 		return;
 	}
-	call = call_get_by_id(get.call_id);
+	call = service_find_call(rpc, get.call_id);
 	if (call == NULL)
-	{
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function call '%s' not found",
-				 get.call_id);
 		return;
-	}
 	if (rpc_logging())
 	{
 		rpc_log(rpc, "call=%s", get.call_id);

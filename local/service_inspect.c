@@ -11,15 +11,12 @@
 #define MAX_LISTED 1000
 #define MAX_GRAPH_DEPTH 100
 
-/* NULL: unknown, and the Rpc is answered. */
 static Call *
 find_call(Rpc *rpc, const char *id)
 {
-	Call *call = call_get_by_id(id);
+	Call *call = service_find_call(rpc, id);
 
-	if (call == NULL)
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function call '%s' not found", id);
-	else
+	if (call != NULL)
 		rpc_log(rpc, "call=%s", id);
 	return call;
 }
@@ -138,13 +135,9 @@ service_function_call_list(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = registry_get(request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
-	{
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found",
-				 request->function_id);
 		return;
-	}
 	reply.function_calls =
 		arena_alloc(&rpc->arena, MAX_LISTED * sizeof(*reply.function_calls));
 	for (const Call *call = handle->calls;

@@ -232,17 +232,6 @@ service_function_get(Rpc *rpc)
 	rpc_reply_message(rpc, &reply.base);
 }
 
-/* NULL: not served, and the Rpc is answered. */
-static Handle *
-get_handle(Rpc *rpc, const char *function_id)
-{
-	Handle *handle = registry_get(function_id);
-
-	if (handle == NULL)
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found", function_id);
-	return handle;
-}
-
 void
 service_function_get_current_stats(Rpc *rpc)
 {
@@ -254,7 +243,7 @@ service_function_get_current_stats(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = get_handle(rpc, request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
 	handle->function->executor->get_stats(handle->function->executor,
@@ -316,7 +305,7 @@ service_function_bind_params(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = get_handle(rpc, request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
 	handle = registry_bind(handle, request->serialized_params,
@@ -412,7 +401,7 @@ service_function_update_scheduling_params(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = get_handle(rpc, request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
 	if (request->settings != NULL && has_server_settings(request->settings))

@@ -22,17 +22,6 @@ unconst(const char *s)
 	return (char *) (uintptr_t) s;
 }
 
-/* NULL: not served, and the Rpc is answered. */
-static Handle *
-find_function(Rpc *rpc, const char *function_id)
-{
-	Handle *handle = registry_get(function_id);
-
-	if (handle == NULL)
-		rpc_fail(rpc, GRPC_NOT_FOUND, "Function '%s' not found", function_id);
-	return handle;
-}
-
 /* The call of a token; NULL: unknown or expired, and the Rpc is answered. */
 static Call *
 find_attempt(Rpc *rpc, const char *token, InputRef *ref)
@@ -76,7 +65,7 @@ service_attempt_start(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = find_function(rpc, request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
 	if (request->input == NULL)
@@ -252,7 +241,7 @@ service_map_start_or_continue(Rpc *rpc)
 
 	if (request == NULL)
 		return;
-	handle = find_function(rpc, request->function_id);
+	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
 	if (request->call_info_case ==

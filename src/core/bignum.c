@@ -10,6 +10,8 @@
  */
 #include "core/bignum.h"
 
+#include "core/cbor.h"
+
 #define CHUNK_DIGITS 9
 #define CHUNK UINT32_C(1000000000) /* 10 ^ CHUNK_DIGITS */
 
@@ -106,6 +108,29 @@ bignum_from_digits(Buf *out, const char *digits, size_t n)
 	}
 	buf_free(&memory);
 	return !out->failed;
+}
+
+bool
+bignum_put_digits(Buf *out, bool negative, const char *digits, size_t n)
+{
+	Buf bytes;
+	bool good;
+
+	buf_init(&bytes, 0, out->grow);
+	good = bignum_from_digits(&bytes, digits, n);
+	if (good)
+	{
+		/* A negative number -v is -1 - (v - 1); -0 is 0 here. */
+		negative = negative && bytes.len > 0;
+		for (size_t i = bytes.len; negative && i-- > 0;)
+		{
+			if (bytes.data[i]-- != 0)
+				break;
+		}
+		cbor_put_big(out, negative, bytes.data, bytes.len);
+	}
+	buf_free(&bytes);
+	return good && !out->failed;
 }
 
 bool

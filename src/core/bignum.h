@@ -23,7 +23,10 @@
  * out fails.
  */
 extern bool bignum_from_digits(Buf *out, const char *digits, size_t n);
-/* The reverse; "0" for zero. */
+/* The same as a CBOR integer of whatever size it takes, perhaps negative. */
+extern bool bignum_put_digits(Buf *out, bool negative, const char *digits,
+							  size_t n);
+/* The reverse of bignum_from_digits; "0" for zero. */
 extern bool bignum_to_digits(Buf *out, const uint8_t *p, size_t n);
 
 #endif /* MODAL_CORE_BIGNUM_H */

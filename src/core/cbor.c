@@ -104,6 +104,32 @@ cbor_put_tag(Buf *buf, uint64_t tag)
 }
 
 void
+cbor_put_big(Buf *buf, bool negative, const uint8_t *v, size_t n)
+{
+	while (n > 0 && v[0] == 0)
+	{
+		v++;
+		n--;
+	}
+	if (n <= 8)
+	{
+		uint64_t u = 0;
+
+		while (n-- > 0)
+			u = u << 8 | *v++;
+		if (negative)
+			cbor_put_nint(buf, u);
+		else
+			cbor_put_uint(buf, u);
+	}
+	else
+	{
+		cbor_put_tag(buf, negative ? CBOR_TAG_NEG_BIGNUM : CBOR_TAG_BIGNUM);
+		cbor_put_bytes(buf, v, n);
+	}
+}
+
+void
 cbor_put_bool(Buf *buf, bool v)
 {
 	PUT_HEAD(buf, cbor_encode_bool, v);

@@ -38,6 +38,11 @@ extern void cbor_put_text(Buf *buf, const char *p, size_t n); /* caller vouches 
 extern void cbor_put_array(Buf *buf, uint64_t n);
 extern void cbor_put_map(Buf *buf, uint64_t n);
 extern void cbor_put_tag(Buf *buf, uint64_t tag);
+/*
+ * An integer of any size, in its shortest form: v, or -1 - v if negative; v in
+ * n bytes, highest first.
+ */
+extern void cbor_put_big(Buf *buf, bool negative, const uint8_t *v, size_t n);
 extern void cbor_put_bool(Buf *buf, bool v);
 extern void cbor_put_null(Buf *buf);
 

@@ -1,11 +1,38 @@
 /*-------------------------------------------------------------------------
  *
  * grpc_frame.c
- *	  gRPC's length-prefixed messages, joined from arbitrary pieces.
+ *	  gRPC's statuses, and its length-prefixed messages, joined from
+ *	  arbitrary pieces.
  *
  *-------------------------------------------------------------------------
  */
 #include "core/grpc_frame.h"
+
+static const char *const status_names[GRPC_N_STATUS] = {
+	[GRPC_OK] = "OK",
+	[GRPC_CANCELLED] = "CANCELLED",
+	[GRPC_UNKNOWN] = "UNKNOWN",
+	[GRPC_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+	[GRPC_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+	[GRPC_NOT_FOUND] = "NOT_FOUND",
+	[GRPC_ALREADY_EXISTS] = "ALREADY_EXISTS",
+	[GRPC_PERMISSION_DENIED] = "PERMISSION_DENIED",
+	[GRPC_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+	[GRPC_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+	[GRPC_ABORTED] = "ABORTED",
+	[GRPC_OUT_OF_RANGE] = "OUT_OF_RANGE",
+	[GRPC_UNIMPLEMENTED] = "UNIMPLEMENTED",
+	[GRPC_INTERNAL] = "INTERNAL",
+	[GRPC_UNAVAILABLE] = "UNAVAILABLE",
+	[GRPC_DATA_LOSS] = "DATA_LOSS",
+	[GRPC_UNAUTHENTICATED] = "UNAUTHENTICATED",
+};
+
+const char *
+grpc_status_name(int status)
+{
+	return status >= 0 && status < GRPC_N_STATUS ? status_names[status] : "?";
+}
 
 void
 grpc_reader_init(GrpcReader *r, size_t max_message, BufRealloc grow)

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * grpc_frame.h
- *	  gRPC's length-prefixed messages, joined from arbitrary pieces.
+ *	  gRPC's statuses, and its length-prefixed messages, joined from
+ *	  arbitrary pieces.
  *
  * Source: gRPC over HTTP/2, "Length-Prefixed-Message": one byte flag (0, no
  * compression; 1 is refused, we never offer any), four bytes big-endian
@@ -16,6 +17,32 @@
 
 #define GRPC_PREFIX_SIZE 5
 #define GRPC_MAX_MESSAGE (100 * 1024 * 1024) /* as the official SDKs */
+
+typedef enum GrpcStatus
+{
+	GRPC_OK = 0,
+	GRPC_CANCELLED = 1,
+	GRPC_UNKNOWN = 2,
+	GRPC_INVALID_ARGUMENT = 3,
+	GRPC_DEADLINE_EXCEEDED = 4,
+	GRPC_NOT_FOUND = 5,
+	GRPC_ALREADY_EXISTS = 6,
+	GRPC_PERMISSION_DENIED = 7,
+	GRPC_RESOURCE_EXHAUSTED = 8,
+	GRPC_FAILED_PRECONDITION = 9,
+	GRPC_ABORTED = 10,
+	GRPC_OUT_OF_RANGE = 11,
+	GRPC_UNIMPLEMENTED = 12,
+	GRPC_INTERNAL = 13,
+	GRPC_UNAVAILABLE = 14,
+	GRPC_DATA_LOSS = 15,
+	GRPC_UNAUTHENTICATED = 16
+} GrpcStatus;
+
+#define GRPC_N_STATUS 17
+
+/* "UNAVAILABLE"; "?" for what is no status. */
+extern const char *grpc_status_name(int status);
 
 typedef enum GrpcFrameResult
 {

@@ -109,33 +109,6 @@ emit_bytes(Emitter *e, const Node *node)
 	return good ? true : fail(e, "malformed bytes in pickle");
 }
 
-/* The integer v or -1 - v; v in n bytes, highest first. */
-static void
-put_big(Buf *out, bool negative, const uint8_t *v, size_t n)
-{
-	while (n > 0 && v[0] == 0)
-	{
-		v++;
-		n--;
-	}
-	if (n <= 8)
-	{
-		uint64_t u = 0;
-
-		while (n-- > 0)
-			u = u << 8 | *v++;
-		if (negative)
-			cbor_put_nint(out, u);
-		else
-			cbor_put_uint(out, u);
-	}
-	else
-	{
-		cbor_put_tag(out, negative ? CBOR_TAG_NEG_BIGNUM : CBOR_TAG_BIGNUM);
-		cbor_put_bytes(out, v, n);
-	}
-}
-
 static void
 emit_long(Emitter *e, const Node *node)
 {
@@ -152,7 +125,7 @@ emit_long(Emitter *e, const Node *node)
 		/* -1 - v is v with all bits flipped. */
 		for (uint32_t i = 0; i < node->n; i++)
 			p[i] = node->u.p[node->n - 1 - i] ^ (negative ? 0xff : 0);
-		put_big(e->out, negative, p, node->n);
+		cbor_put_big(e->out, negative, p, node->n);
 	}
 	buf_free(&bytes);
 }
@@ -358,29 +331,11 @@ parse_decimal(const char *p, const char *end, DecimalText *d)
 static bool
 put_decimal(Emitter *e, const DecimalText *d)
 {
-	Buf bytes;
-	bool good;
-
-	buf_init(&bytes, 0, e->out->grow);
-	good = bignum_from_digits(&bytes, (const char *) d->digits.data,
-							  d->digits.len);
-	if (good)
-	{
-		/* A negative number -v is -1 - (v - 1); -0 is 0 here. */
-		bool negative = d->negative && bytes.len > 0;
-
-		for (size_t i = bytes.len; negative && i-- > 0;)
-		{
-			if (bytes.data[i]-- != 0)
-				break;
-		}
-		cbor_put_tag(e->out, CBOR_TAG_DECIMAL);
-		cbor_put_array(e->out, 2);
-		cbor_put_int(e->out, d->exponent);
-		put_big(e->out, negative, bytes.data, bytes.len);
-	}
-	buf_free(&bytes);
-	return good;
+	cbor_put_tag(e->out, CBOR_TAG_DECIMAL);
+	cbor_put_array(e->out, 2);
+	cbor_put_int(e->out, d->exponent);
+	return bignum_put_digits(e->out, d->negative,
+							 (const char *) d->digits.data, d->digits.len);
 }
 
 static bool

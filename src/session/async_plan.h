@@ -68,6 +68,7 @@ extern bool contains_hoistable(Node *node);
 extern bool contains_unmovable(Node *node);
 extern bool contains_subplan(Node *node);
 extern Node *replace_calls(Node *node, List *calls, int columns);
+extern Node *replace_equal_calls(Node *node, List *calls, int columns);
 extern Node *renumber_vars(Node *node, int from, int to);
 
 /* async_plan_node.c */

@@ -409,6 +409,7 @@ typedef struct ReplaceContext
 {
 	List *calls;
 	int columns; /* of the apply node's child */
+	bool equal_too;
 } ReplaceContext;
 
 static Node *
@@ -426,7 +427,8 @@ replace_calls_mutator(Node *node, void *context)
 		{
 			HoistCall *hoist = lfirst(lc);
 
-			if (hoist->origin == node)
+			if (hoist->origin == node ||
+				(cx->equal_too && equal(hoist->call, node)))
 				return (Node *) makeVar(
 					INDEX_VAR, cx->columns + hoist->column + 1, exprType(node),
 					exprTypmod(node), exprCollation(node), 0);
@@ -439,7 +441,16 @@ replace_calls_mutator(Node *node, void *context)
 Node *
 replace_calls(Node *node, List *calls, int columns)
 {
-	ReplaceContext cx = {calls, columns};
+	ReplaceContext cx = {calls, columns, false};
+
+	return replace_calls_mutator(node, &cx);
+}
+
+/* The same in another expression, in the places of calls equal to its own. */
+Node *
+replace_equal_calls(Node *node, List *calls, int columns)
+{
+	ReplaceContext cx = {calls, columns, true};
 
 	return replace_calls_mutator(node, &cx);
 }

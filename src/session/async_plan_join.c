@@ -225,37 +225,6 @@ hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 
 /* --- hash keys -------------------------------------------------------------- */
 
-typedef struct EqualCalls
-{
-	List *calls;
-	int columns;
-} EqualCalls;
-
-/* Put an apply node's results in the places of calls equal to its own. */
-static Node *
-replace_equal_calls(Node *node, void *context)
-{
-	EqualCalls *cx = context;
-
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, FuncExpr))
-	{
-		ListCell *lc;
-
-		foreach (lc, cx->calls)
-		{
-			HoistCall *hoist = lfirst(lc);
-
-			if (equal(hoist->call, node))
-				return (Node *) makeVar(
-					INDEX_VAR, cx->columns + hoist->column + 1, exprType(node),
-					exprTypmod(node), exprCollation(node), 0);
-		}
-	}
-	return expression_tree_mutator(node, replace_equal_calls, context);
-}
-
 /*
  * Hoist the calls in the keys of one side, which are OUTER_VARs over child,
  * and replace them in the hash clauses, where that side is varno.  Returns
@@ -272,7 +241,7 @@ hoist_side(Rewrite *rw, Plan *child, List **keys, List **clauses, int varno,
 
 	while ((calls = hoist_calls(key_exprs)) != NIL)
 	{
-		EqualCalls cx = {calls, list_length(child->targetlist)};
+		int columns = list_length(child->targetlist);
 
 		foreach (lc, calls)
 		{
@@ -284,8 +253,8 @@ hoist_side(Rewrite *rw, Plan *child, List **keys, List **clauses, int varno,
 		}
 		clear_async_capable(child);
 		child = (Plan *) apply_node_create(rw, child, calls, prefetch);
-		key_exprs = replace_calls(key_exprs, calls, cx.columns);
-		clause_exprs = replace_equal_calls(clause_exprs, &cx);
+		key_exprs = replace_calls(key_exprs, calls, columns);
+		clause_exprs = replace_equal_calls(clause_exprs, calls, columns);
 		*keys = (List *) renumber_vars(key_exprs, INDEX_VAR, OUTER_VAR);
 		*clauses = (List *) renumber_vars(clause_exprs, INDEX_VAR, varno);
 	}

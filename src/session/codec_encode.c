@@ -14,6 +14,7 @@
 #include "commands/extension.h"
 #include "common/base64.h"
 #include "common/shortest_dec.h"
+#include "core/bignum.h"
 #include "core/json_split.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -229,57 +230,11 @@ write_bytes(Writer *w, const void *p, Size n)
 
 /* --- numeric ---------------------------------------------------------------------- */
 
-/*
- * Decimal digits to a big-endian number, nine digits at a time.  Returns the
- * bytes without leading zeros (palloc'd).
- */
-static uint8 *
-digits_to_bytes(const char *digits, int ndigits, Size *len)
-{
-	int max = ndigits / 9 + 2;
-	uint32 *limbs = palloc0(max * sizeof(uint32)); /* little-endian */
-	int used = 0;
-	uint8 *bytes;
-	Size n = 0;
-
-	for (int i = 0; i < ndigits;)
-	{
-		int group = Min(9, ndigits - i);
-		uint64 carry = 0;
-		uint32 scale = 1;
-
-		for (int j = 0; j < group; j++, i++)
-		{
-			carry = carry * 10 + (digits[i] - '0');
-			scale *= 10;
-		}
-		for (int j = 0; j < used; j++)
-		{
-			carry += (uint64) limbs[j] * scale;
-			limbs[j] = (uint32) carry;
-			carry >>= 32;
-		}
-		if (carry > 0)
-			limbs[used++] = (uint32) carry;
-		CHECK_FOR_INTERRUPTS();
-	}
-	bytes = palloc(used * 4 + 1);
-	for (int j = used - 1; j >= 0; j--)
-		for (int shift = 24; shift >= 0; shift -= 8)
-			if (n > 0 || (uint8) (limbs[j] >> shift) != 0)
-				bytes[n++] = (uint8) (limbs[j] >> shift);
-	pfree(limbs);
-	*len = n;
-	return bytes;
-}
-
 /* An integer of any size: shortest form, or a bignum (RFC 8949, 3.4.3). */
 static void
 put_big_integer(Buf *buf, bool negative, const char *digits, int ndigits)
 {
-	uint8 *bytes;
-	Size n;
-	uint64 v = 0;
+	int64 v = 0;
 
 	while (ndigits > 1 && *digits == '0')
 	{
@@ -290,35 +245,11 @@ put_big_integer(Buf *buf, bool negative, const char *digits, int ndigits)
 	{
 		for (int i = 0; i < ndigits; i++)
 			v = v * 10 + (digits[i] - '0');
-		cbor_put_int(buf, negative ? -(int64) v : (int64) v);
+		cbor_put_int(buf, negative ? -v : v);
 		return;
 	}
-	bytes = digits_to_bytes(digits, ndigits, &n);
-	if (negative)
-		/* The encoded value is -1 - n: subtract one from the magnitude. */
-		for (Size i = n; i-- > 0;)
-			if (bytes[i]-- != 0)
-				break;
-	if (n > 0 && bytes[0] == 0)
-	{
-		memmove(bytes, bytes + 1, n - 1);
-		n--;
-	}
-	if (n <= 8)
-	{
-		for (Size i = 0; i < n; i++)
-			v = (v << 8) | bytes[i];
-		if (negative)
-			cbor_put_nint(buf, v);
-		else
-			cbor_put_uint(buf, v);
-	}
-	else
-	{
-		cbor_put_tag(buf, negative ? CBOR_TAG_NEG_BIGNUM : CBOR_TAG_BIGNUM);
-		cbor_put_bytes(buf, bytes, n);
-	}
-	pfree(bytes);
+	if (!bignum_put_digits(buf, negative, digits, ndigits) && !buf->failed)
+		elog(ERROR, "numeric value has too many digits");
 }
 
 /* text as numeric_out gives it: [-]digits[.digits], NaN, [-]Infinity */

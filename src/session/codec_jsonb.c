@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "common/base64.h"
+#include "core/bignum.h"
 #include "mb/pg_wchar.h"
 #include "session/codec_types.h"
 #include "utils/builtins.h"
@@ -108,41 +109,12 @@ numeric_from_int(const CborToken *tok)
 	return numeric_from_text(text);
 }
 
-/* Big-endian bytes to decimal text, with room for a sign before it. */
-static char *
-bytes_to_digits(const uint8 *bytes, Size n)
-{
-	Size max = n * 5 / 2 + 2, used = 0;
-	uint32 *groups = palloc0((max / 9 + 2) * sizeof(uint32)); /* base 10^9 */
-	char *text = palloc(max + 32), *p = text;
-
-	for (Size i = 0; i < n; i++)
-	{
-		uint64 carry = bytes[i];
-
-		for (Size j = 0; j < used; j++)
-		{
-			carry += (uint64) groups[j] << 8;
-			groups[j] = carry % 1000000000;
-			carry /= 1000000000;
-		}
-		if (carry > 0)
-			groups[used++] = (uint32) carry;
-	}
-	if (used == 0)
-		groups[used++] = 0;
-	p += sprintf(p, "%u", groups[used - 1]);
-	for (Size j = used - 1; j-- > 0;)
-		p += sprintf(p, "%09u", groups[j]);
-	pfree(groups);
-	return text;
-}
-
 static Datum
 numeric_from_bignum(CborReader *r, bool negative)
 {
 	CborToken tok;
 	Datum value;
+	Buf digits;
 
 	codec_next(r, &tok);
 	if (tok.kind != CBOR_BYTES)
@@ -154,7 +126,11 @@ numeric_from_bignum(CborReader *r, bool negative)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("integer in the result of the remote function is too large")));
-	value = numeric_from_text(bytes_to_digits(tok.p, tok.n));
+	buf_init(&digits, 0, buf_palloc);
+	if (!bignum_to_digits(&digits, tok.p, tok.n))
+		elog(ERROR, "could not write a big integer as digits");
+	value = numeric_from_text(buf_cstr(&digits));
+	buf_free(&digits);
 	if (negative)
 		value = DirectFunctionCall2(
 			numeric_sub, NumericGetDatum(int64_to_numeric(-1)), value);

@@ -246,23 +246,9 @@ retry_after(GrpcCall *call, double delay, FlowReason reason)
 static bool
 status_is_retryable(const GrpcCall *call, const GrpcResult *result)
 {
-	if (result->transport == TRANSPORT_TLS ||
-		result->transport == TRANSPORT_TOO_LARGE ||
-		result->transport == TRANSPORT_PROTOCOL)
-		return false;
-	switch (result->status)
-	{
-		case GRPC_CANCELLED:
-		case GRPC_UNKNOWN:
-		case GRPC_DEADLINE_EXCEEDED:
-		case GRPC_INTERNAL:
-		case GRPC_UNAVAILABLE:
-			return true;
-		case GRPC_RESOURCE_EXHAUSTED:
-			return call->spec.retry_exhausted;
-		default:
-			return false;
-	}
+	return grpc_worth_retrying(result) && result->status != GRPC_ABORTED &&
+		(result->status != GRPC_RESOURCE_EXHAUSTED ||
+		 call->spec.retry_exhausted);
 }
 
 static void

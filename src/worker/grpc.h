@@ -14,30 +14,10 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "core/grpc_frame.h"
 #include "worker/call.h"
 #include "worker/target.h"
 #include "worker/transport.h"
-
-typedef enum GrpcStatus
-{
-	GRPC_OK = 0,
-	GRPC_CANCELLED = 1,
-	GRPC_UNKNOWN = 2,
-	GRPC_INVALID_ARGUMENT = 3,
-	GRPC_DEADLINE_EXCEEDED = 4,
-	GRPC_NOT_FOUND = 5,
-	GRPC_ALREADY_EXISTS = 6,
-	GRPC_PERMISSION_DENIED = 7,
-	GRPC_RESOURCE_EXHAUSTED = 8,
-	GRPC_FAILED_PRECONDITION = 9,
-	GRPC_ABORTED = 10,
-	GRPC_OUT_OF_RANGE = 11,
-	GRPC_UNIMPLEMENTED = 12,
-	GRPC_INTERNAL = 13,
-	GRPC_UNAVAILABLE = 14,
-	GRPC_DATA_LOSS = 15,
-	GRPC_UNAUTHENTICATED = 16
-} GrpcStatus;
 
 #define GRPC_RETRY_FOREVER (-1)
 #define GRPC_DEFAULT_RETRIES 3
@@ -126,7 +106,6 @@ extern void *grpc_unpack(const GrpcResult *result,
 
 extern const char *grpc_sqlstate(const GrpcResult *result);
 extern bool grpc_worth_retrying(const GrpcResult *result);
-extern const char *grpc_status_name(GrpcStatus status);
 extern const char *grpc_hint(const GrpcResult *result); /* or NULL */
 /* Let a call run on for another owner, when its own one ends. */
 extern void grpc_redirect(GrpcCall *call,

@@ -284,21 +284,6 @@ grpc_worth_retrying(const GrpcResult *result)
 }
 
 const char *
-grpc_status_name(GrpcStatus status)
-{
-	static const char *const names[] = {
-		"OK",				  "CANCELLED",		  "UNKNOWN",
-		"INVALID_ARGUMENT",	  "DEADLINE_EXCEEDED", "NOT_FOUND",
-		"ALREADY_EXISTS",	  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-		"FAILED_PRECONDITION", "ABORTED",		  "OUT_OF_RANGE",
-		"UNIMPLEMENTED",	  "INTERNAL",		  "UNAVAILABLE",
-		"DATA_LOSS",		  "UNAUTHENTICATED",
-	};
-
-	return names[status];
-}
-
-const char *
 grpc_hint(const GrpcResult *result)
 {
 	switch (result->status)

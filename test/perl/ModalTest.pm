@@ -37,7 +37,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  modal_node create_local_server modal_psql
+  modal_node create_local_server modal_psql sql_is sql_fails
   arm_point disarm_point point_passed
   dispatcher_pid private_memory_kb wait_gone
 );
@@ -118,6 +118,28 @@ sub modal_psql
 		stderr => \$err,
 		%params);
 	return ($status, $out, $err);
+}
+
+=pod
+
+=item sql_is($node, $sql, $expected, $name), sql_fails($node, $sql, $pattern, $name)
+
+Tests of what a statement returns, and of what its error says.
+
+=cut
+
+sub sql_is
+{
+	my ($node, $sql, $expected, $name) = @_;
+	return is($node->safe_psql('postgres', $sql), $expected, $name);
+}
+
+sub sql_fails
+{
+	my ($node, $sql, $pattern, $name) = @_;
+	my (undef, undef, $err) = modal_psql($node, $sql);
+
+	return like($err, $pattern, $name);
 }
 
 =pod

@@ -16,11 +16,7 @@ my $node  = modal_node('main');
 $node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS modal_batch');
 create_local_server($node, $local, dbname => 'postgres');
 
-sub result_is
-{
-	my ($sql, $expected, $name) = @_;
-	return is($node->safe_psql('postgres', $sql), $expected, $name);
-}
+sub result_is { return sql_is($node, @_) }
 
 result_is(q{SELECT reachable, authenticated FROM modal_ping('local')}, 't|t', 'ping');
 result_is(q{SELECT modal_remote('local:builtin/types', 1::int8, 'x'::text, 2.50, NULL::int,

@@ -14,18 +14,8 @@ use Test::More;
 my $local = ModalLocal->new(args => [ '--secret', 'keys:API_KEY=k1', '--volume', 'data' ]);
 my $node = modal_node('main', local => $local, conf => "statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'\n");
 
-sub result_is
-{
-	my ($sql, $expected, $name) = @_;
-	return is($node->safe_psql('postgres', $sql), $expected, $name);
-}
-
-sub fails_like
-{
-	my ($sql, $pattern, $name) = @_;
-	my ($status, $out, $err) = modal_psql($node, $sql);
-	return like($err, $pattern, $name);
-}
+sub result_is { return sql_is($node, @_) }
+sub fails_like { return sql_fails($node, @_) }
 
 # The job of this call, ended; its id.
 sub job_of

@@ -31,11 +31,7 @@ for ([ old => $old ], [ new => $new ], [ wide => $wide ])
 		CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (token_id 'ak-local', token_secret 'as-local')});
 }
 
-sub result_is
-{
-	my ($sql, $expected, $name) = @_;
-	return is($node->safe_psql('postgres', $sql), $expected, $name);
-}
+sub result_is { return sql_is($node, @_) }
 
 # An argument and result of so many bytes come through whole.
 sub echoes

@@ -23,12 +23,7 @@ my $local = ModalLocal->new;
 my $node = modal_node('main', local => $local, conf => "statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'\n");
 my ($url, $ca) = ($local->url, $local->ca_file);
 
-sub result_is
-{
-	my ($sql, $expected, $name) = @_;
-	return is($node->safe_psql('postgres', $sql), $expected, $name);
-}
-
+sub result_is { return sql_is($node, @_) }
 sub fails_like
 {
 	my ($sql, $pattern, $name) = @_;

@@ -26,18 +26,8 @@ for my $format (qw(json json-lines bigquery snowflake redshift))
 		(protocol 'http', url 'http://127.0.0.1:$port', allow_http 'on'$args)");
 }
 
-sub result_is
-{
-	my ($sql, $expected, $name) = @_;
-	return is($node->safe_psql('postgres', $sql), $expected, $name);
-}
-
-sub error_like
-{
-	my ($sql, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = $node->psql('postgres', $sql);
-	return like($stderr, $pattern, $name);
-}
+sub result_is { return sql_is($node, @_) }
+sub error_like { return sql_fails($node, @_) }
 
 result_is('SELECT reachable, authenticated FROM modal_ping($$json$$)', 't|t', 'ping');
 result_is(q{SELECT modal_remote('json:json', 1, 'x'::text)},

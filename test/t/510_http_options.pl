@@ -21,12 +21,7 @@ $node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS modal_batch');
 
 sub sql { return $node->safe_psql('postgres', @_) }
 
-sub error_like
-{
-	my ($query, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = modal_psql($node, $query);
-	return like($stderr, $pattern, $name);
-}
+sub error_like { return sql_fails($node, @_) }
 
 sub headers_of
 {

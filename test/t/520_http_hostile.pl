@@ -18,12 +18,7 @@ my $dispatcher = dispatcher_pid($node);
 
 sub sql { return $node->safe_psql('postgres', @_) }
 
-sub error_like
-{
-	my ($query, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = modal_psql($node, $query);
-	return like($stderr, $pattern, $name);
-}
+sub error_like { return sql_fails($node, @_) }
 
 my %limits = (
 	json => "retry_budget '0', timeout '20', max_reply_bytes '1000000', gzip 'on'",

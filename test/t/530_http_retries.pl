@@ -26,12 +26,7 @@ $peer->server($node, 'snow_once', "format 'snowflake', idempotent 'off'");
 
 sub sql { return $node->safe_psql('postgres', @_) }
 
-sub error_like
-{
-	my ($query, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = modal_psql($node, $query);
-	return like($stderr, $pattern, $name);
-}
+sub error_like { return sql_fails($node, @_) }
 
 sub keys_of
 {

@@ -23,12 +23,7 @@ $peer->server($node, 'slow', "format 'bigquery', max_concurrency '4'");
 
 sub sql { return $node->safe_psql('postgres', @_) }
 
-sub error_like
-{
-	my ($query, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = modal_psql($node, $query);
-	return like($stderr, $pattern, $name);
-}
+sub error_like { return sql_fails($node, @_) }
 
 sub rows_in
 {
