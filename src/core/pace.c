@@ -88,6 +88,12 @@ pace_report(Pace *pace, const PaceReport *report)
 		report_requests(pace, report);
 }
 
+void
+pace_limit(Pace *pace, uint32_t requests, double now)
+{
+	climb_limit(&pace->requests, requests, now);
+}
+
 double
 pace_stalled_after(const Pace *pace)
 {

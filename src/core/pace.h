@@ -52,6 +52,8 @@ typedef struct PaceReport
 
 extern void pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows);
 extern void pace_report(Pace *pace, const PaceReport *report);
+/* More requests at once than this are not possible, for now. */
+extern void pace_limit(Pace *pace, uint32_t requests, double now);
 /* Seconds after which a request counts as stalled; HUGE_VAL: never yet. */
 extern double pace_stalled_after(const Pace *pace);
 /*

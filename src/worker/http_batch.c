@@ -361,6 +361,25 @@ wait_for_service(HttpBatch *batch)
 }
 
 /*
+ * The process may have no more connections.  Those that there are take what
+ * waits in turns; without any, others must give one up.
+ */
+static void
+wait_for_connection(HttpBatch *batch)
+{
+	HttpTarget *http = batch->owner->http;
+	uint32_t others = http->active - http->stalled;
+
+	if (others > 0)
+	{
+		pace_limit(&http->pace, others, monotonic_seconds());
+		http_ready(batch);
+	}
+	else
+		wait_to_retry(batch, LONGEST_PAUSE, FLOW_THROTTLED);
+}
+
+/*
  * What becomes of a batch whose request failed.  Returns with the batch
  * queued again or freed; false when the call is gone.
  */
@@ -567,10 +586,18 @@ on_done(void *arg, Response *response)
 	HttpBatch *batch = arg;
 	HttpCall *owner = batch->owner;
 	HttpTarget *http = owner->http;
-	Failure failure = judge_response(http->format, response);
+	Failure failure;
 	bool alive;
 
 	batch->request = NULL;
+	if (response->error == TRANSPORT_NO_DESCRIPTOR)
+	{
+		http_request_over(batch);
+		wait_for_connection(batch);
+		http_pump(http);
+		return;
+	}
+	failure = judge_response(http->format, response);
 	report(batch, &failure);
 	http_request_over(batch);
 	owner->call->bytes_out += response->bytes_sent;
@@ -579,7 +606,7 @@ on_done(void *arg, Response *response)
 		owner->answered = true;
 	if (failure.unreachable)
 		http_not_reached(batch);
-	else if (response->error != TRANSPORT_NO_DESCRIPTOR)
+	else
 		http_reached(http);
 	if (failure.verdict != VERDICT_POLL && failure.verdict != VERDICT_DEFER)
 		batch->attempts++;

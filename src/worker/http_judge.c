@@ -27,11 +27,6 @@ judge_transport(TransportError error)
 							 .sqlstate = MODAL_SQLSTATE_CONNECT,
 							 .blameless = true,
 							 .unreachable = true};
-		case TRANSPORT_NO_DESCRIPTOR:
-			return (Failure){.verdict = VERDICT_DEFER,
-							 .sqlstate = MODAL_SQLSTATE_RESOURCES,
-							 .rejected = true,
-							 .blameless = true};
 		case TRANSPORT_TLS:
 			return (Failure){.verdict = VERDICT_FAIL_CALL,
 							 .sqlstate = MODAL_SQLSTATE_CONNECT,

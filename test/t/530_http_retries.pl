@@ -130,6 +130,14 @@ for my $server ('crowd', 'late', 'crowd')
 		'300', "many requests of $server with few descriptors");
 }
 
+# Those that there are, are used in turns.
+my $count = 'SELECT sum(requests) FROM modal_batch.stat_dispatcher';
+my $before = sql($count);
+is( sql("SELECT count(*) FROM modal_map('crowd:sleep-20/echo',
+		'SELECT g AS id FROM generate_series(1, 2000) g')"),
+	'2000', 'many rows with few descriptors');
+cmp_ok(sql($count) - $before, '<', 4000, 'and few requests that get none');
+
 # A job: its keys survive everything.
 $peer->forget;
 @requests = ();
