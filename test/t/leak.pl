@@ -54,6 +54,14 @@ my %statements = (
 );
 my $file = PostgreSQL::Test::Utils::tempdir() . '/statements.sql';
 
+sub new_session
+{
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+
+	$session->set_query_timer_restart;
+	return ($session, $session->query_safe('SELECT pg_backend_pid()'));
+}
+
 # Run a statement a number of times; errors are expected of some.
 sub repeat
 {
@@ -64,7 +72,7 @@ sub repeat
 	append_to_file($file, "$statement;\n" x $chunk);
 	for (my $left = $times; $left > 0; $left -= $chunk)
 	{
-		$session->query("\\i $file");
+		$session->query("\\o /dev/null\n\\i $file\n\\o");
 		$session->{stderr} = '';
 	}
 	return;
@@ -82,9 +90,7 @@ sub does_not_grow
 
 for my $name (sort keys %statements)
 {
-	my $session =
-	  $node->background_psql('postgres', on_error_stop => 0);
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my ($session, $pid) = new_session();
 
 	repeat($session, $statements{$name}, $warm_up);
 	my ($session_kb, $dispatcher_kb) =
@@ -124,8 +130,7 @@ sub run_jobs
 
 for my $name (sort keys %job)
 {
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my ($session, $pid) = new_session();
 
 	run_jobs($session, $job{$name}, $chunk);
 	my $runner = $node->safe_psql('postgres', $runner_of);
