@@ -93,12 +93,22 @@ like(${ $psql->{err} }, qr/ERROR:  call of "local:builtin\/sleep" failed in .*\n
 is(${ $psql->{out} }, "16\n", 'service killed and started: the next call works');
 dispatcher_is_clean('service killed and started');
 
-# Before it has begun, a map can wait for the service.
-$local->stop;
-$psql = start_psql(q{SELECT sum(result::int) FROM modal_map('local:builtin/square', ARRAY[1, 2, 3])});
-$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM modal_batch.activity');
-$local->start;
-$psql->{run}->finish;
+# Before it has begun, a map can wait for the service, but not for a second:
+# where that took longer to start, it is tried again.
+for (1 .. 20)
+{
+	$local->stop;
+	$psql = start_psql(
+		q{SELECT sum(result::int) FROM modal_map('local:builtin/square', ARRAY[1, 2, 3])});
+	while ($psql->{run}->pumpable)
+	{
+		last if $node->safe_psql('postgres', 'SELECT count(*) FROM modal_batch.activity') > 0;
+		$psql->{run}->pump_nb;
+	}
+	$local->start;
+	$psql->{run}->finish;
+	last if ${ $psql->{err} } !~ /Failed to connect/;
+}
 is(${ $psql->{out} }, "14\n", 'service not there yet: the map waits for it');
 
 # Idle connections that the service has closed are no trouble.
