@@ -42,13 +42,13 @@
 
 #if PG_VERSION_NUM < 150000
 #define shm_mq_send_compat(mqh, n, p, nowait) shm_mq_send(mqh, n, p, nowait)
-#define shm_mq_send_flush_compat(mqh, n, p, nowait, flush) \
-	((void) (flush), shm_mq_send(mqh, n, p, nowait))
+#define shm_mq_sendv_flush_compat(mqh, iov, iovcnt, nowait, flush) \
+	((void) (flush), shm_mq_sendv(mqh, iov, iovcnt, nowait))
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #else
 #define shm_mq_send_compat(mqh, n, p, nowait) shm_mq_send(mqh, n, p, nowait, true)
-#define shm_mq_send_flush_compat(mqh, n, p, nowait, flush) \
-	shm_mq_send(mqh, n, p, nowait, flush)
+#define shm_mq_sendv_flush_compat(mqh, iov, iovcnt, nowait, flush) \
+	shm_mq_sendv(mqh, iov, iovcnt, nowait, flush)
 #endif
 
 /* One function for all kinds of objects from 16 on. */

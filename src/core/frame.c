@@ -26,16 +26,20 @@
 #define PUT(buf, v) buf_put(buf, &(v), sizeof(v))
 
 static void
+put_length(Buf *buf, size_t len)
+{
+	uint32_t n = (uint32_t) len;
+
+	if (len > FRAME_MAX_PAYLOAD)
+		buf->failed = true;
+	else
+		PUT(buf, n);
+}
+
+static void
 put_slice(Buf *buf, Slice s)
 {
-	uint32_t n = (uint32_t) s.n;
-
-	if (s.n > FRAME_MAX_PAYLOAD)
-	{
-		buf->failed = true;
-		return;
-	}
-	PUT(buf, n);
+	put_length(buf, s.n);
 	buf_put(buf, s.p, s.n);
 }
 
@@ -117,11 +121,13 @@ frame_put_accepted(Buf *buf, uint32_t call, int64_t first, uint32_t count)
 }
 
 void
-frame_put_consumed(Buf *buf, uint32_t call, uint32_t outputs, uint64_t bytes)
+frame_put_consumed(Buf *buf, uint32_t call, uint64_t bytes, int64_t awaited,
+				   uint64_t received)
 {
 	frame_put_header(buf, FRAME_CONSUMED, 0, call);
-	PUT(buf, outputs);
 	PUT(buf, bytes);
+	PUT(buf, awaited);
+	PUT(buf, received);
 }
 
 void
@@ -172,7 +178,7 @@ frame_output_size(const FrameOutput *out)
 }
 
 void
-frame_put_output(Buf *buf, const FrameOutput *out)
+frame_put_output_head(Buf *buf, const FrameOutput *out)
 {
 	PUT(buf, out->ordinal);
 	PUT(buf, out->ok);
@@ -181,7 +187,7 @@ frame_put_output(Buf *buf, const FrameOutput *out)
 	PUT(buf, out->started_at);
 	PUT(buf, out->finished_at);
 	if (out->ok)
-		put_slice(buf, out->data);
+		put_length(buf, out->data.n);
 	else
 	{
 		PUT(buf, out->retryable);
@@ -193,13 +199,29 @@ frame_put_output(Buf *buf, const FrameOutput *out)
 }
 
 void
-frame_put_part(Buf *buf, FrameType type, uint32_t call, uint64_t total,
-			   uint64_t offset, const void *p, size_t n)
+frame_put_output(Buf *buf, const FrameOutput *out)
+{
+	frame_put_output_head(buf, out);
+	if (out->ok)
+		buf_put(buf, out->data.p, out->data.n);
+}
+
+void
+frame_put_part_head(Buf *buf, FrameType type, uint32_t call, uint64_t total,
+					uint64_t offset, size_t n)
 {
 	frame_put_header(buf, type, 0, call);
 	PUT(buf, total);
 	PUT(buf, offset);
-	put_slice(buf, (Slice){p, n});
+	put_length(buf, n);
+}
+
+void
+frame_put_part(Buf *buf, FrameType type, uint32_t call, uint64_t total,
+			   uint64_t offset, const void *p, size_t n)
+{
+	frame_put_part_head(buf, type, call, total, offset, n);
+	buf_put(buf, p, n);
 }
 
 void
@@ -334,10 +356,11 @@ frame_get_accepted(FrameReader *r, int64_t *first, uint32_t *count)
 }
 
 bool
-frame_get_consumed(FrameReader *r, uint32_t *outputs, uint64_t *bytes)
+frame_get_consumed(FrameReader *r, uint64_t *bytes, int64_t *awaited,
+				   uint64_t *received)
 {
-	return is_type(r, FRAME_CONSUMED) && GET(r, *outputs) && GET(r, *bytes) &&
-		at_end(r);
+	return is_type(r, FRAME_CONSUMED) && GET(r, *bytes) && GET(r, *awaited) &&
+		GET(r, *received) && at_end(r) && *awaited >= -1;
 }
 
 bool

@@ -23,9 +23,9 @@
  * Credit: the dispatcher never has more than CallOpen.window inputs in flight
  * (when 0, DEFAULT_WINDOW), and the session never puts many more than that
  * before some have finished; the dispatcher stops fetching outputs of a call
- * while more than CallOpen.output_budget bytes of them have been sent and not
- * been reported by CONSUMED.  So neither side ever holds back the queue itself,
- * and calls do not block each other.
+ * while CallOpen.output_budget bytes of them have been sent and not been
+ * reported by CONSUMED (core/credit.h is the whole rule).  So neither side ever
+ * holds back the queue itself, and calls do not block each other.
  *
  * Text and bytes are Slices: an absent one and an empty one are the same, and
  * are read as { NULL, 0 }.  An OPEN that would be larger than FRAME_MAX makes
@@ -180,8 +180,9 @@ extern void frame_put_opened(Buf *buf, uint32_t call, const CallOpened *opened);
 /* ACCEPTED: inputs [first, first + count) */
 extern void frame_put_accepted(Buf *buf, uint32_t call, int64_t first,
 							   uint32_t count);
-extern void frame_put_consumed(Buf *buf, uint32_t call, uint32_t outputs,
-							   uint64_t bytes);
+/* See credit_consumed. */
+extern void frame_put_consumed(Buf *buf, uint32_t call, uint64_t bytes,
+							   int64_t awaited, uint64_t received);
 extern void frame_put_notice(Buf *buf, uint32_t call, Slice message);
 extern void frame_put_closed(Buf *buf, uint32_t call, const CallClosed *closed);
 /* FINISH, CANCEL: frame_put_header alone. */
@@ -194,13 +195,19 @@ extern size_t frame_input_size(size_t len);
 extern void frame_put_input(Buf *buf, int64_t ordinal, const void *p, size_t n);
 extern size_t frame_output_size(const FrameOutput *out);
 extern void frame_put_output(Buf *buf, const FrameOutput *out);
+/* The same without the bytes of out->data, which come last. */
+extern void frame_put_output_head(Buf *buf, const FrameOutput *out);
 /*
  * INPUT_PART, OUTPUT_PART: a piece of one record as frame_put_input or
- * frame_put_output would have written it.
+ * frame_put_output would have written it.  _head leaves the n bytes of the
+ * piece, which come last, to the caller.
  */
+#define FRAME_PART_SIZE (FRAME_MAX - 64) /* a piece that fits into a frame */
 extern void frame_put_part(Buf *buf, FrameType type, uint32_t call,
 						   uint64_t total, uint64_t offset, const void *p,
 						   size_t n);
+extern void frame_put_part_head(Buf *buf, FrameType type, uint32_t call,
+								uint64_t total, uint64_t offset, size_t n);
 
 /* --- reading -------------------------------------------------------------- */
 
@@ -216,8 +223,8 @@ extern bool frame_read(FrameReader *r, const void *p, size_t n);
 extern bool frame_get_open(FrameReader *r, CallOpen *open);
 extern bool frame_get_opened(FrameReader *r, CallOpened *opened);
 extern bool frame_get_accepted(FrameReader *r, int64_t *first, uint32_t *count);
-extern bool frame_get_consumed(FrameReader *r, uint32_t *outputs,
-							   uint64_t *bytes);
+extern bool frame_get_consumed(FrameReader *r, uint64_t *bytes,
+							   int64_t *awaited, uint64_t *received);
 extern bool frame_get_notice(FrameReader *r, Slice *message);
 extern bool frame_get_closed(FrameReader *r, CallClosed *closed);
 /* Next record; false with *bad unset at the end of the frame. */

@@ -28,8 +28,9 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
-/* The scratch context is emptied after so many results. */
+/* The scratch context is emptied after so many rows or results, or bytes. */
 #define RESULTS_PER_RESET 256
+#define BYTES_PER_RESET (256 * 1024)
 /* Inputs wait at most so long for others to travel with. */
 #define MAX_LINGER_US 5000
 
@@ -85,7 +86,8 @@ PG_FUNCTION_INFO_V1(modal_for_each);
 static void
 use_scratch(MapState *map)
 {
-	if (++map->in_scratch < RESULTS_PER_RESET)
+	if (++map->in_scratch < RESULTS_PER_RESET &&
+		MemoryContextMemAllocated(map->scratch, false) < BYTES_PER_RESET)
 		return;
 	MemoryContextReset(map->scratch);
 	map->in_scratch = 0;

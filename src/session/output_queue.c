@@ -22,9 +22,7 @@
 struct OutputBlock
 {
 	OutputBlock *next;
-	int left;		/* outputs not yet taken */
-	uint32 outputs; /* in all */
-	uint64 bytes;	/* of output data, as the dispatcher counts them */
+	uint32 left; /* outputs not yet taken */
 	Size len;
 	uint8 data[FLEXIBLE_ARRAY_MEMBER]; /* records */
 };
@@ -104,13 +102,12 @@ scan_block(OutputQueue *q, OutputBlock *block)
 			entry->block = block;
 			entry->record = record;
 		}
-		block->outputs++;
-		block->bytes += out.data.n;
+		block->left++;
+		q->bytes += out.data.n;
 		if (!out.ok)
 			q->failed++;
 	}
-	block->left = block->outputs;
-	return !bad && block->outputs > 0;
+	return !bad && block->left > 0;
 }
 
 static OutputQueueResult
@@ -118,8 +115,9 @@ take_block(OutputQueue *q, OutputBlock *block)
 {
 	if (!scan_block(q, block))
 		return OUTPUT_QUEUE_BAD;
-	q->finished += block->outputs;
-	q->bytes += block->bytes;
+	q->finished += block->left;
+	q->held += block->len;
+	output_size_note(&q->size, block->len, block->left);
 	if (!q->ordered)
 	{
 		*q->last = block;
@@ -187,8 +185,8 @@ output_queue_release(OutputQueue *q)
 	q->taken = NULL;
 	if (block == NULL || --block->left > 0)
 		return;
-	q->consumed += block->outputs;
-	q->consumed_bytes += block->bytes;
+	q->held -= block->len;
+	q->consumed += block->len;
 	pfree(block);
 }
 

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 
+#include "core/credit.h"
 #include "core/frame.h"
 
 typedef struct OutputBlock OutputBlock;
@@ -37,9 +38,9 @@ typedef struct OutputQueue
 	uint64 finished; /* outputs arrived, good or bad */
 	uint64 failed;
 	uint64 bytes;	 /* of their data */
-	/* wholly taken since the owner last set these to zero: */
-	uint32 consumed;
-	uint64 consumed_bytes;
+	OutputSize size; /* of their records */
+	uint64 held;	 /* bytes of records that are here */
+	uint64 consumed; /* the same, gone since the owner last set it to zero */
 } OutputQueue;
 
 typedef enum OutputQueueResult

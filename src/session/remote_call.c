@@ -26,7 +26,6 @@
 #define MAX_UNSENT (1024 * 1024)
 /* Consumption is reported at least this often. */
 #define CONSUMED_STEP (64 * 1024)
-#define PART_SIZE (FRAME_MAX - 64)
 /* Shares of the window. */
 #define AHEAD_SHARE 4
 #define REFILL_SHARE 16
@@ -57,6 +56,7 @@ struct RemoteCall
 	bool finished;
 
 	OutputQueue outputs;
+	uint64 awaiting; /* outputs that had arrived when we said what we await */
 	CallOpened *opened;
 	CallClosed *closed;
 	Accepted *accepted;
@@ -365,16 +365,14 @@ remote_call_window(RemoteCall *call)
 {
 	const OutputQueue *q = &call->outputs;
 	uint32 window = call->window;
-	uint64 each;
 
 	if (call->put_ahead)
 		window += window / AHEAD_SHARE;
 	/* an asynchronous call's results stay at the service until there is room */
-	if (q->bytes == 0 || call->kind == CALL_SPAWN_MAP)
+	if (call->kind == CALL_SPAWN_MAP)
 		return (int) window;
 	/* As many as their results would fit into the memory for them. */
-	each = Max(q->bytes / q->finished, 1);
-	return (int) Min(window, Max(call->window_bytes / each, 1));
+	return (int) output_size_window(&q->size, call->window_bytes, window);
 }
 
 int
@@ -417,11 +415,12 @@ put_in_parts(RemoteCall *call, int64 ordinal, const void *p, Size n)
 	(void) buf_reserve(&record, frame_input_size(n));
 	frame_put_input(&record, ordinal, p, n);
 	buf_init(&frame, FRAME_MAX, buf_palloc);
-	for (Size offset = 0; offset < record.len; offset += PART_SIZE)
+	for (Size offset = 0; offset < record.len; offset += FRAME_PART_SIZE)
 	{
 		buf_reset(&frame);
 		frame_put_part(&frame, FRAME_INPUT_PART, call->id, record.len, offset,
-					   record.data + offset, Min(PART_SIZE, record.len - offset));
+					   record.data + offset,
+					   Min(FRAME_PART_SIZE, record.len - offset));
 		channel_send(call->channel, &frame);
 	}
 	buf_free(&frame);
@@ -473,20 +472,27 @@ remote_call_finish(RemoteCall *call)
 
 /* --- taking outputs ---------------------------------------------------------- */
 
+/*
+ * Give credit for what was read.  A caller who waits, though the queue is full
+ * of outputs, needs one that is not among them.
+ */
 static void
-report_consumed(RemoteCall *call)
+report_consumed(RemoteCall *call, bool waiting)
 {
 	OutputQueue *q = &call->outputs;
-	uint8 bytes[sizeof(FrameHeader) + sizeof(uint32) + sizeof(uint64)];
+	uint8 bytes[sizeof(FrameHeader) + 3 * sizeof(uint64)];
 	Buf frame = {.data = bytes, .cap = sizeof(bytes), .limit = sizeof(bytes)};
+	bool awaiting = waiting && q->ordered && q->held >= call->window_bytes;
 
-	if (q->consumed > 0 && call->closed == NULL)
+	if (call->closed == NULL &&
+		(q->consumed > 0 || (awaiting && call->awaiting != q->finished)))
 	{
-		frame_put_consumed(&frame, call->id, q->consumed, q->consumed_bytes);
+		frame_put_consumed(&frame, call->id, q->consumed,
+						   awaiting ? q->next : -1, q->finished);
 		channel_send(call->channel, &frame);
 	}
+	call->awaiting = awaiting ? q->finished : 0;
 	q->consumed = 0;
-	q->consumed_bytes = 0;
 }
 
 /*
@@ -513,8 +519,8 @@ remote_call_poll_noerror(RemoteCall *call, FrameOutput *out)
 	OutputQueue *q = &call->outputs;
 
 	output_queue_release(q);
-	if (q->consumed_bytes >= Min(CONSUMED_STEP, call->window_bytes / 4))
-		report_consumed(call);
+	if (q->consumed >= Min(CONSUMED_STEP, call->window_bytes / 4))
+		report_consumed(call, false);
 	/* Look into shared memory only when nothing is at hand. */
 	for (int pass = 0; pass < 2; pass++)
 	{
@@ -568,7 +574,7 @@ remote_call_wait(RemoteCall *call, long timeout_ms)
 	if (call->closed != NULL)
 		return;
 	remote_call_flush(call);
-	report_consumed(call);
+	report_consumed(call, true);
 	INSTR_TIME_SET_CURRENT(start);
 	channel_wait(timeout_ms, result_wait_event);
 	INSTR_TIME_SET_CURRENT(end);

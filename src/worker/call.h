@@ -16,6 +16,7 @@
 #ifndef MODAL_WORKER_CALL_H
 #define MODAL_WORKER_CALL_H
 
+#include "core/credit.h"
 #include "core/frame.h"
 
 typedef struct DispatchCall DispatchCall;
@@ -45,7 +46,7 @@ typedef struct CallDriver
 	void (*inputs) (DispatchCall *call);
 	/* call->finished was set: no more inputs will come. */
 	void (*finish) (DispatchCall *call);
-	/* The reader took outputs: call_may_fetch() may have become true. */
+	/* The reader took outputs, or awaits one: call->credit has changed. */
 	void (*consumed) (DispatchCall *call);
 	/* Free everything; flags are FRAME_FLAG_*. */
 	void (*cancel) (DispatchCall *call, int flags);
@@ -62,7 +63,7 @@ struct DispatchCall
 	size_t pending_bytes;
 	bool finished;			/* FINISH received */
 	uint64_t received;		/* inputs so far */
-	uint64_t output_bytes_held; /* sent to the reader, not yet consumed */
+	Credit credit;			/* how many outputs may be fetched */
 	/* for activity, statistics and CLOSED; kept by the driver */
 	uint64_t sent, done, failed, retries, bytes_out, bytes_in, requests;
 	bool is_runner;			/* the caller is a job runner */
@@ -83,6 +84,9 @@ extern void call_opened(DispatchCall *call, const CallOpened *opened);
 extern void call_accepted(DispatchCall *call, int64_t first, uint32_t count);
 /* Hand an output to the reader (copied). */
 extern void call_output(DispatchCall *call, const FrameOutput *out);
+/* The same; if out->data is all of that buffer, its memory may be taken over. */
+extern void call_output_from(DispatchCall *call, const FrameOutput *out,
+							 Buf *owner);
 extern void call_notice(DispatchCall *call, const char *message);
 /* What views show of a call that runs on. */
 extern void call_set_remote_id(DispatchCall *call, const char *id);
@@ -92,11 +96,7 @@ extern void call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
 					  const char *detail, const char *hint,
 					  const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));
-/* Is there room for more output bytes? (see credit in frame.h) */
-extern bool call_may_fetch(const DispatchCall *call);
 /* For drivers that end a call's interest in what is still pending. */
 extern void call_drop_pending(DispatchCall *call);
-/* Bytes of output that may still be sent before the budget is used up. */
-extern size_t call_budget_left(const DispatchCall *call);
 
 #endif /* MODAL_WORKER_CALL_H */

@@ -23,7 +23,6 @@
 #define MAX_MESSAGE 8192		/* bytes of an error message or detail */
 #define MAX_TRACEBACK (1024 * 1024)
 #define MAX_POOLED_INPUTS 8192
-#define PART_OVERHEAD 64		/* header of a part, generously */
 
 struct OpenCall
 {
@@ -327,8 +326,9 @@ handle_open(Attachment *att, FrameReader *reader, const void *frame, Size len)
 	}
 	if (oc->pub.open.window == 0)
 		oc->pub.open.window = DEFAULT_WINDOW;
-	if (oc->pub.open.output_budget == 0)
-		oc->pub.open.output_budget = DEFAULT_OUTPUT_BUDGET;
+	credit_init(&oc->pub.credit, oc->pub.open.output_budget != 0
+									 ? oc->pub.open.output_budget
+									 : DEFAULT_OUTPUT_BUDGET);
 
 	oc->att = att;
 	oc->number = reader->header.call;
@@ -440,8 +440,8 @@ calls_handle_frame(Attachment *att, FrameReader *reader, const void *frame,
 {
 	OpenCall *oc;
 	DispatchCall *call;
-	uint32_t outputs;
-	uint64_t bytes;
+	uint64_t bytes, received;
+	int64_t awaited;
 
 	if (reader->header.type == FRAME_OPEN)
 		return handle_open(att, reader, frame, len);
@@ -465,9 +465,9 @@ calls_handle_frame(Attachment *att, FrameReader *reader, const void *frame,
 			call->driver->finish(call);
 			return true;
 		case FRAME_CONSUMED:
-			if (!frame_get_consumed(reader, &outputs, &bytes))
+			if (!frame_get_consumed(reader, &bytes, &awaited, &received))
 				return false;
-			call->output_bytes_held -= Min(bytes, call->output_bytes_held);
+			credit_consumed(&call->credit, bytes, awaited, received);
 			call->driver->consumed(call);
 			return true;
 		case FRAME_CANCEL:
@@ -546,38 +546,38 @@ call_set_remote_id(DispatchCall *call, const char *id)
 
 /* An output that does not fit into one frame. */
 static void
-send_in_parts(OpenCall *oc, const FrameOutput *out)
+send_long(OpenCall *oc, const FrameOutput *out, Buf *owner)
 {
-	const size_t piece = FRAME_MAX - PART_OVERHEAD;
-	Buf record;
 	OutFrame *frame;
+	Buf data;
 
-	buf_init(&record, 0, NULL);
-	frame_put_output(&record, out);
-	if (record.failed)
-		oc->att->broken = true;
-	else
+	buf_init(&data, 0, NULL);
+	if (owner == NULL || (char *) owner->data != out->data.p)
 	{
-		for (size_t at = 0; at < record.len; at += piece)
-		{
-			Buf *buf = begin_frame(oc, &frame);
-
-			frame_put_part(buf, FRAME_OUTPUT_PART, oc->number, record.len, at,
-						   record.data + at, Min(piece, record.len - at));
-			attachment_send(oc->att, frame);
-		}
+		buf_put(&data, out->data.p, out->data.n);
+		owner = &data;
 	}
-	buf_free(&record);
+	if (oc->outputs != NULL)
+	{
+		attachment_send(oc->att, oc->outputs);
+		oc->outputs = NULL;
+	}
+	frame = data.failed ? NULL : out_frame_create_long(oc->number, owner);
+	if (frame != NULL)
+		frame_put_output_head(out_frame_buf(frame), out);
+	attachment_send(oc->att, frame);
+	buf_free(&data);
 }
 
 static void
-add_output(OpenCall *oc, const FrameOutput *out)
+add_output(OpenCall *oc, const FrameOutput *out, Buf *owner)
 {
 	size_t size = frame_output_size(out);
 
+	credit_sent(&oc->pub.credit, size);
 	if (size > FRAME_MAX - sizeof(FrameHeader))
 	{
-		send_in_parts(oc, out);
+		send_long(oc, out, owner);
 		return;
 	}
 	if (oc->outputs != NULL &&
@@ -603,6 +603,12 @@ add_output(OpenCall *oc, const FrameOutput *out)
 void
 call_output(DispatchCall *call, const FrameOutput *out)
 {
+	call_output_from(call, out, NULL);
+}
+
+void
+call_output_from(DispatchCall *call, const FrameOutput *out, Buf *owner)
+{
 	OpenCall *oc = OPEN_CALL(call);
 
 	call_touch(call);
@@ -610,10 +616,7 @@ call_output(DispatchCall *call, const FrameOutput *out)
 	if (out->started_at > 0 && out->finished_at > out->started_at)
 		oc->stats.remote_time += out->finished_at - out->started_at;
 	if (out->ok)
-	{
-		call->output_bytes_held += out->data.n;
-		add_output(oc, out);
-	}
+		add_output(oc, out, owner);
 	else
 	{
 		FrameOutput clean = *out;
@@ -626,24 +629,10 @@ call_output(DispatchCall *call, const FrameOutput *out)
 				   MAX_TRACEBACK);
 		clean.message = (Slice){(char *) message.data, message.len};
 		clean.traceback = (Slice){(char *) traceback.data, traceback.len};
-		add_output(oc, &clean);
+		add_output(oc, &clean, NULL);
 		buf_free(&message);
 		buf_free(&traceback);
 	}
-}
-
-bool
-call_may_fetch(const DispatchCall *call)
-{
-	return call->output_bytes_held < call->open.output_budget;
-}
-
-size_t
-call_budget_left(const DispatchCall *call)
-{
-	return call_may_fetch(call)
-		? call->open.output_budget - call->output_bytes_held
-		: 0;
 }
 
 /* --- every turn ----------------------------------------------------------- */

@@ -40,6 +40,11 @@ typedef struct Attachment
 /* channels.c: NULL means out of memory, and is fine for attachment_send. */
 extern OutFrame *out_frame_create(void);
 extern Buf *out_frame_buf(OutFrame *frame);
+/*
+ * A record that is longer than a frame, and travels in parts: begins in buf,
+ * and goes on with data, whose memory is taken over.
+ */
+extern OutFrame *out_frame_create_long(uint32 call, Buf *data);
 extern void attachment_send(Attachment *att, OutFrame *frame);
 /* The same, with the next frame that is sent: the peer need not wake up. */
 extern void attachment_send_later(Attachment *att, OutFrame *frame);

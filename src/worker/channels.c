@@ -27,7 +27,12 @@
 struct OutFrame
 {
 	OutFrame *next;
-	Buf buf;
+	Buf buf;  /* the frame, or the head of a long record */
+	/* of a long record: */
+	Buf data; /* what follows the head */
+	uint32 call;
+	Size sent;
+	bool is_long;
 };
 
 static int my_dispatcher;
@@ -57,12 +62,28 @@ out_frame_create(void)
 	return frame;
 }
 
+OutFrame *
+out_frame_create_long(uint32 call, Buf *data)
+{
+	OutFrame *frame = calloc(1, sizeof(*frame));
+
+	if (frame == NULL)
+		return NULL;
+	buf_init(&frame->buf, 0, NULL);
+	frame->data = *data;
+	buf_init(data, 0, NULL);
+	frame->call = call;
+	frame->is_long = true;
+	return frame;
+}
+
 static void
 out_frame_free(OutFrame *frame)
 {
-	if (frame_pool_size >= POOLED_FRAMES)
+	if (frame->is_long || frame_pool_size >= POOLED_FRAMES)
 	{
 		buf_free(&frame->buf);
+		buf_free(&frame->data);
 		free(frame);
 		return;
 	}
@@ -103,6 +124,52 @@ attachment_send(Attachment *att, OutFrame *frame)
 	attachment_send_later(att, frame);
 }
 
+/* The next part of a long record; the same one until it is wholly sent. */
+static shm_mq_result
+send_part(Attachment *att, OutFrame *frame, bool last_frame)
+{
+	uint8 head[64];
+	Buf part = {.data = head, .cap = sizeof(head), .limit = sizeof(head)};
+	Size total = frame->buf.len + frame->data.len;
+	Size n = Min(FRAME_PART_SIZE, total - frame->sent);
+	Size of_head = Min(n, frame->buf.len - Min(frame->sent, frame->buf.len));
+	Size in_data = frame->sent + of_head - frame->buf.len;
+	bool flush = last_frame && frame->sent + n == total;
+	shm_mq_iovec iov[3];
+	int niov = 0;
+	shm_mq_result rc;
+
+	frame_put_part_head(&part, FRAME_OUTPUT_PART, frame->call, total,
+						frame->sent, n);
+	iov[niov++] = (shm_mq_iovec){(char *) part.data, part.len};
+	if (of_head > 0)
+		iov[niov++] = (shm_mq_iovec){(char *) frame->buf.data + frame->sent,
+									 of_head};
+	if (n > of_head)
+		iov[niov++] =
+			(shm_mq_iovec){(char *) frame->data.data + in_data, n - of_head};
+	rc = shm_mq_sendv_flush_compat(att->to_session, iov, niov, true, flush);
+	if (rc == SHM_MQ_SUCCESS)
+		frame->sent += n;
+	return rc;
+}
+
+static shm_mq_result
+send_frame(Attachment *att, OutFrame *frame)
+{
+	bool last = frame->next == NULL; /* several frames, one wake-up */
+	shm_mq_iovec iov = {(char *) frame->buf.data, frame->buf.len};
+	shm_mq_result rc;
+
+	if (!frame->is_long)
+		return shm_mq_sendv_flush_compat(att->to_session, &iov, 1, true, last);
+	do
+		rc = send_part(att, frame, last);
+	while (rc == SHM_MQ_SUCCESS &&
+		   frame->sent < frame->buf.len + frame->data.len);
+	return rc;
+}
+
 static void
 attachment_push(Attachment *att)
 {
@@ -110,11 +177,7 @@ attachment_push(Attachment *att)
 
 	while ((frame = att->out_head) != NULL)
 	{
-		/* Several frames, one wake-up. */
-		bool flush = frame->next == NULL;
-		shm_mq_result rc =
-			shm_mq_send_flush_compat(att->to_session, frame->buf.len,
-									 frame->buf.data, true, flush);
+		shm_mq_result rc = send_frame(att, frame);
 
 		if (rc == SHM_MQ_WOULD_BLOCK)
 			return;

@@ -20,6 +20,9 @@
  */
 #include "compat.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 
 #include "debug_point.h"
@@ -36,6 +39,10 @@
 #include "worker/target.h"
 #include "worker/timer.h"
 #include "worker/transport.h"
+
+/* Buffers from this size on go back to the system when they are freed. */
+#define LARGE_BUFFER (4 * 1024 * 1024)
+#define MAX_UNUSED_HEAP (16 * 1024 * 1024)
 
 PGDLLEXPORT void modal_dispatcher_main(Datum arg);
 
@@ -152,6 +159,20 @@ create_wait_set(void)
 	return set;
 }
 
+/*
+ * Results pass through here: what a large one took is not to be kept for the
+ * next one, of which there may be none.  The C library would keep more and
+ * more, and so that it cannot be used for other sizes.
+ */
+static void
+limit_unused_memory(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
+	(void) mallopt(M_TRIM_THRESHOLD, MAX_UNUSED_HEAP);
+#endif
+}
+
 /* All but those that tell of a bug in the very thread that gets them. */
 static void
 block_signals(sigset_t *unblocked)
@@ -198,6 +219,7 @@ modal_dispatcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
+	limit_unused_memory();
 	if (!transport_init(reserve_fd, release_fd))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),

@@ -288,10 +288,8 @@ next_batch(HttpCall *hcall, double now, double *later)
 	DispatchCall *call = hcall->call;
 	HttpBatch *batch = hcall->ready;
 	CallInput *inputs;
-	uint32_t rows;
+	uint32_t most, rows;
 
-	if (!call_may_fetch(call))
-		return NULL;
 	if (batch != NULL)
 	{
 		hcall->ready = batch->next_ready;
@@ -301,7 +299,14 @@ next_batch(HttpCall *hcall, double now, double *later)
 	}
 	if (call->npending == 0)
 		return NULL;
-	if (call->npending < pace_rows(&http->pace) && !call->finished &&
+	/* what is tried again keeps its place: the reader may wait for it */
+	most = credit_fetch(&call->credit, output_size_mean(&call->credit.size),
+						hcall->rows);
+	if (most > pace_rows(&http->pace))
+		most = pace_rows(&http->pace);
+	if (most == 0)
+		return NULL;
+	if (call->npending < most && !call->finished &&
 		call->pending_bytes < http->max_batch_bytes && hcall->under_way > 0)
 	{
 		if (hcall->lingering_since == 0)
@@ -316,8 +321,7 @@ next_batch(HttpCall *hcall, double now, double *later)
 		}
 	}
 	hcall->lingering_since = 0;
-	inputs = call_take_inputs(call, pace_rows(&http->pace), http->max_batch_bytes,
-							  &rows);
+	inputs = call_take_inputs(call, most, http->max_batch_bytes, &rows);
 	batch = batch_create(hcall, inputs, rows);
 	if (batch == NULL)
 		http_no_memory(hcall);

@@ -74,6 +74,7 @@ struct HttpCall
 	HttpBatch *batches;		/* all of them */
 	HttpBatch *ready, **ready_tail; /* of them, those that go next */
 	uint32_t under_way;		/* batches with a request */
+	uint32_t rows;			/* of all batches */
 	double lingering_since; /* 0: not */
 	double opened_at;
 	bool answered;			/* the service has, at least once */

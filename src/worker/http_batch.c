@@ -114,6 +114,7 @@ batch_create(HttpCall *owner, CallInput *inputs, uint32_t rows)
 	if (owner->batches != NULL)
 		owner->batches->prev_all = batch;
 	owner->batches = batch;
+	owner->rows += rows;
 	if (!make_key(batch))
 	{
 		batch_free(batch);
@@ -140,6 +141,7 @@ batch_free(HttpBatch *batch)
 		owner->batches = batch->next_all;
 	if (batch->next_all != NULL)
 		batch->next_all->prev_all = batch->prev_all;
+	owner->rows -= batch->rows;
 	free_inputs(batch->inputs);
 	buf_free(&batch->body);
 	free(batch);

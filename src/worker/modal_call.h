@@ -88,8 +88,7 @@ struct ModalCall
 	double poll_began;
 	Timer poll_pause;	/* before the next one */
 	double last_listing;
-	uint64_t delivered_bytes; /* to learn how large outputs are */
-	uint64_t delivered;
+	OutputSize inline_size; /* of results within replies */
 	GrpcCall *check;	/* MapCheckInputs */
 	int64_t *checked;	/* the items it asks about, in order */
 	uint32_t nchecked;
@@ -97,7 +96,7 @@ struct ModalCall
 
 	Download *downloads;
 	uint32_t ndownloads;
-	size_t largest_blob;
+	OutputSize blob_size;
 	bool stop;			/* a failed input ends the call */
 
 	/* asynchronous (modal_spawn.c) */
@@ -252,6 +251,8 @@ extern bool modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
  * and nothing will try again.
  */
 extern bool modal_downloads_start(ModalCall *mc);
+/* Is the output there, as a blob that waits or is being fetched? */
+extern bool modal_is_download(const ModalCall *mc, int64_t ordinal);
 extern void modal_downloads_cancel(ModalCall *mc);
 /* The same for whoever has no ModalCall: inline results only. */
 extern void modal_output_fill(const DispatchCall *call, bool allow_pickle,

@@ -56,7 +56,8 @@ follow_pump(ModalCall *mc)
 			modal_call_end(mc);
 		return;
 	}
-	if (mc->started && mc->poll == NULL && call_may_fetch(mc->call) &&
+	if (mc->started && mc->poll == NULL &&
+		credit_fetch(&mc->call->credit, 1, 0) > 0 &&
 		mc->ndownloads < MAX_DOWNLOADS)
 		ask(mc);
 }

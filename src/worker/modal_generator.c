@@ -8,7 +8,9 @@
  * or breaks is opened again behind the last item.  The server keeps it open,
  * so it is closed when the number of items is known and reached.  Items that
  * are blobs are fetched one at a time, which keeps them in order; while one is
- * being fetched, or the reader has no room, arrived items wait here.
+ * being fetched, or the reader has no room, arrived items wait here, and when
+ * they take as much memory as the reader has for them the stream is closed for
+ * a while.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +24,6 @@
 #define MAX_REOPENINGS 10
 #define FIRST_REOPEN_DELAY 0.001
 #define MAX_REOPEN_DELAY 1.0
-#define MAX_QUEUED_BYTES ((size_t) 64 * 1024 * 1024)
 
 typedef struct Chunk
 {
@@ -140,7 +141,7 @@ deliver_chunks(Generator *gen)
 	Chunk *chunk;
 
 	while (gen->blob == NULL && (chunk = gen->head) != NULL &&
-		   call_may_fetch(mc->call))
+		   credit_fetch(&mc->call->credit, 1, 0) > 0)
 	{
 		Slice data = {(char *) chunk->data, chunk->n};
 
@@ -250,7 +251,8 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 	gen->delay = FIRST_REOPEN_DELAY;
 
 	/* A reader who does not keep up: close, and come back later. */
-	if (gen->queued_bytes > MAX_QUEUED_BYTES && gen->stream != NULL)
+	if (gen->queued_bytes > gen->mc->call->credit.budget &&
+		gen->stream != NULL)
 	{
 		grpc_cancel(gen->stream);
 		gen->stream = NULL;

@@ -215,14 +215,27 @@ modal_call_take(ModalCall *mc)
 	return NULL;
 }
 
+/*
+ * Most inputs in flight.  When results turn out to be large, it is no more than
+ * the reader can hold: what is beyond that would only come out of order.
+ */
+static uint32_t
+window(const ModalCall *mc)
+{
+	const Credit *credit = &mc->call->credit;
+
+	return output_size_window(&credit->size, credit->budget, mc->window);
+}
+
 bool
 modal_inputs_take(ModalCall *mc)
 {
 	DispatchCall *call = mc->call;
 	size_t limit = modal_call_inline_limit(mc);
+	uint32_t most = window(mc);
 
 	while (call->npending > 0 &&
-		   mc->items.count + mc->nready + mc->nuploads < mc->window &&
+		   mc->items.count + mc->nready + mc->nuploads < most &&
 		   mc->nready < MAX_PUTS * MAP_CHUNK && mc->nuploads < MAX_UPLOADS)
 	{
 		CallInput *input = modal_call_take(mc);
@@ -282,12 +295,13 @@ static bool
 send_ready(ModalCall *mc)
 {
 	PutRequest *put = put_request_add(mc);
+	uint32_t most = window(mc);
 	GrpcSpec spec;
 
 	if (put == NULL)
 		return false;
 	spec = wire_put(mc, put);
-	while (mc->nready > 0 && put->n < MAP_CHUNK &&
+	while (mc->nready > 0 && put->n < MAP_CHUNK && mc->items.count < most &&
 		   has_room(mc, &spec.request))
 	{
 		CallInput *input = modal_call_pop_ready(mc);
@@ -371,6 +385,7 @@ modal_inputs_send(ModalCall *mc)
 	if (!send_due_retries(mc))
 		return false;
 	while (mc->nready > 0 && mc->nputs < MAX_PUTS &&
+		   mc->items.count < window(mc) &&
 		   (mc->nready >= MAP_CHUNK || mc->nputs == 0))
 	{
 		if (!send_ready(mc))

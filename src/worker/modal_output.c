@@ -17,8 +17,6 @@
 #include "core/pickle.h"
 #include "worker/modal_call.h"
 
-/* Results are blobs from this size on, about. */
-#define BLOB_SIZE (2 * 1024 * 1024)
 /* Downloads at a time until one has told how large they are. */
 #define FIRST_DOWNLOADS 2
 
@@ -152,9 +150,10 @@ modal_output_fill(const DispatchCall *call, bool allow_pickle,
 
 /* --- delivery ------------------------------------------------------------- */
 
+/* owner: the buffer that data is all of, or NULL */
 static void
 deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
-		const WireOutput *wire, Slice data)
+		const WireOutput *wire, Slice data, Buf *owner)
 {
 	FrameOutput out = {0};
 	Buf scratch;
@@ -164,7 +163,7 @@ deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 	out.attempts = attempts < UINT16_MAX ? attempts : UINT16_MAX;
 	modal_output_fill(mc->call, mc->mt->allow_pickle, wire, data, &scratch,
 					  &out);
-	call_output(mc->call, &out);
+	call_output_from(mc->call, &out, scratch.len > 0 ? &scratch : owner);
 	buf_free(&scratch);
 }
 
@@ -186,28 +185,14 @@ download_free(Download *download)
 
 static void on_downloaded(void *arg, Buf *data, const ModalError *error);
 
-/* Is it the one that a reader who wants outputs in order waits for? */
-static bool
-is_next_in_order(const ModalCall *mc, const Download *download)
+bool
+modal_is_download(const ModalCall *mc, int64_t ordinal)
 {
-	uint32_t at = 0;
-	const CallItem *item;
+	const Download *download = mc->downloads;
 
-	if ((mc->call->open.flags & CALL_ORDERED) == 0)
-		return false;
-	for (const Download *d = mc->downloads; d != NULL; d = d->next)
-	{
-		if (d->ordinal < download->ordinal)
-			return false;
-	}
-	while ((item = call_state_next(&mc->items, &at)) != NULL)
-	{
-		const CallInput *input = item->payload;
-
-		if (input->ordinal < download->ordinal)
-			return false;
-	}
-	return true;
+	while (download != NULL && download->ordinal != ordinal)
+		download = download->next;
+	return download != NULL;
 }
 
 /* The download to be started next, if any is waiting. */
@@ -230,8 +215,9 @@ next_download(const ModalCall *mc)
 bool
 modal_downloads_start(ModalCall *mc)
 {
-	size_t each = mc->largest_blob > BLOB_SIZE ? mc->largest_blob : BLOB_SIZE;
-	uint32_t limit = mc->largest_blob > 0 ? MAX_DOWNLOADS : FIRST_DOWNLOADS;
+	const Credit *credit = &mc->call->credit;
+	uint64_t each = output_size_peak(&mc->blob_size);
+	uint32_t limit = mc->blob_size.weight > 0 ? MAX_DOWNLOADS : FIRST_DOWNLOADS;
 	uint32_t active = 0;
 	Download *next;
 
@@ -239,8 +225,8 @@ modal_downloads_start(ModalCall *mc)
 		active += d->blob != NULL;
 	while (active < limit && (next = next_download(mc)) != NULL)
 	{
-		if (call_budget_left(mc->call) <= active * each &&
-			!is_next_in_order(mc, next))
+		if (credit_fetch(credit, each, active) == 0 &&
+			credit_awaited(credit) != next->ordinal)
 			break;
 		next->blob = blob_download(mc->mt, mc->call,
 								   (Slice){next->blob_id, strlen(next->blob_id)},
@@ -260,11 +246,9 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 
 	if (data != NULL)
 	{
-		mc->delivered_bytes += data->len;
-		if (data->len > mc->largest_blob)
-			mc->largest_blob = data->len;
+		output_size_note(&mc->blob_size, data->len, 1);
 		deliver(mc, download->ordinal, download->attempts, &download->output,
-				(Slice){(char *) data->data, data->len});
+				(Slice){(char *) data->data, data->len}, data);
 	}
 	else
 	{
@@ -293,7 +277,7 @@ modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 	if (output->status != RESULT_SUCCESS || output->blob_id.n == 0 ||
 		(mc->call->open.flags & CALL_DISCARD))
 	{
-		deliver(mc, ordinal, attempts, output, output->data);
+		deliver(mc, ordinal, attempts, output, output->data, NULL);
 		return true;
 	}
 	download = calloc(1, sizeof(*download));

@@ -19,34 +19,32 @@
 #define LISTING_INTERVAL_S 5.0
 #define CHECK_INTERVAL_S 1.0	/* MapCheckInputs */
 #define HASTY_POLL_S 0.1		/* ends so soon, with nothing: no long poll */
+#define REPLY_SHARE 4			/* of the reader's budget, in one reply */
 
 static void on_poll(void *arg, const GrpcResult *result);
 
 /* --- outputs -------------------------------------------------------------- */
 
 /*
- * More outputs may be fetched while the reader has room.  One who wants them
- * in order may be waiting for the very one that is not here yet.
+ * How many outputs to ask for: 0 for none now.  Outputs come in the service's
+ * order, so the one that the reader awaits may be any of the next ones, unless
+ * it is among the blobs that are known.  While a reply is read its results are
+ * in memory twice, so it must not bring all that the reader has room for.
  */
-static bool
-may_fetch(const ModalCall *mc)
-{
-	return call_may_fetch(mc->call) ||
-		(mc->call->open.flags & CALL_ORDERED) != 0;
-}
-
-/* With large outputs, no more at a time than the reader has room for. */
 static uint32_t
 outputs_wanted(const ModalCall *mc)
 {
-	size_t average;
-	size_t n;
+	const Credit *credit = &mc->call->credit;
+	uint64_t each = mc->inline_size.weight > 0
+		? output_size_mean(&mc->inline_size)
+		: modal_call_inline_limit(mc);
+	uint32_t n = credit_fetch(credit, each, 0);
+	uint64_t most = credit->budget / REPLY_SHARE / (each + 1) + 1;
+	int64_t awaited = credit_awaited(credit);
 
-	if (mc->delivered == 0 || mc->plane != NULL)
-		return 0;
-	average = mc->delivered_bytes / mc->delivered + 1;
-	n = call_budget_left(mc->call) / average + 1;
-	return n < mc->window ? (uint32_t) n : 0;
+	if (n == 0 && awaited >= 0 && !modal_is_download(mc, awaited))
+		n = 1;
+	return n < most ? n : (uint32_t) most;
 }
 
 static bool
@@ -64,10 +62,11 @@ modal_call_ensure_poll(ModalCall *mc)
 	GrpcSpec spec;
 	double now = monotonic_seconds();
 	double timeout = LONG_POLL_S;
+	uint32_t wanted;
 	bool list = true;
 
 	if (mc->poll != NULL || mc->poll_pause.heap_index != 0 || !mc->started ||
-		!may_fetch(mc))
+		(wanted = outputs_wanted(mc)) == 0)
 		return;
 	if (mc->unary && !unary_is_waiting(mc))
 		return;
@@ -94,7 +93,7 @@ modal_call_ensure_poll(ModalCall *mc)
 	}
 	mc->poll_lists = list;
 	mc->poll_began = now;
-	spec = wire_poll(mc, timeout, list, outputs_wanted(mc), on_poll);
+	spec = wire_poll(mc, timeout, list, wanted, on_poll);
 	grpc_end(&spec.request);
 	mc->poll = grpc_start(&spec);
 	if (mc->poll == NULL)
@@ -136,8 +135,6 @@ handle_output(ModalCall *mc, const WireOutput *output, double now)
 	int64_t idx = mc->unary ? 0 : output->idx;
 	CallItem *item;
 
-	mc->delivered++;
-	mc->delivered_bytes += output->data.n;
 	if (mc->async)
 	{
 		if (!spawn_wants_output(mc, idx))
@@ -175,6 +172,7 @@ on_poll(void *arg, const GrpcResult *result)
 	WireOutput output;
 	bool bad;
 	uint32_t n = 0;
+	uint64_t bytes = 0;
 	double now = monotonic_seconds();
 
 	mc->poll = NULL;
@@ -196,9 +194,11 @@ on_poll(void *arg, const GrpcResult *result)
 	while (!mc->stop && wire_next_output(&outputs, &output, &bad))
 	{
 		n++;
+		bytes += output.data.n;
 		if (handle_output(mc, &output, now))
 			return;
 	}
+	output_size_note(&mc->inline_size, bytes, n);
 	if (mc->stop)
 	{
 		modal_call_end(mc);

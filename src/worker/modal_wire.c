@@ -478,8 +478,8 @@ wire_poll(ModalCall *mc, double timeout, bool list, uint32_t max_values,
 		cursor = (Slice){(char *) mc->cursor.data, mc->cursor.len};
 	put_get_outputs(mc, &spec.request, timeout, cursor, mc->unary);
 	if (mc->unary)
-		max_values = 1;
-	if (max_values > 0)
+		pb_put_uint(&spec.request, 2, 1);
+	else if (max_values < mc->window)
 		pb_put_uint(&spec.request, 2, max_values);
 	if (list)
 		put_waiting_tokens(mc, &spec.request, 9);

@@ -58,9 +58,9 @@ rewrite(FrameReader *r, Buf *out)
 			frame_put_accepted(out, call, ordinal, count);
 			return true;
 		case FRAME_CONSUMED:
-			if (!frame_get_consumed(r, &count, &total))
+			if (!frame_get_consumed(r, &total, &ordinal, &offset))
 				return false;
-			frame_put_consumed(out, call, count, total);
+			frame_put_consumed(out, call, total, ordinal, offset);
 			return true;
 		case FRAME_NOTICE:
 			if (!frame_get_notice(r, &slice) || slice.n > LONGEST_TEXT)

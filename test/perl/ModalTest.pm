@@ -39,7 +39,7 @@ use Test::More;
 our @EXPORT = qw(
   modal_node create_local_server modal_psql sql_is sql_fails
   arm_point disarm_point point_passed
-  dispatcher_pid private_memory_kb wait_gone
+  dispatcher_pid private_memory_kb forget_peak_memory peak_memory_kb wait_gone
 );
 
 # Where a node's log ended when a point was armed.
@@ -224,6 +224,35 @@ sub private_memory_kb
 	  for slurp_file("/proc/$pid/smaps_rollup") =~
 	  /^Private_Dirty:\s+(\d+) kB$/mg;
 	return $kb;
+}
+
+=pod
+
+=item forget_peak_memory($pid)
+
+=item peak_memory_kb($pid)
+
+The most memory that the process alone has had since its peak was forgotten.
+
+=cut
+
+sub forget_peak_memory
+{
+	my ($pid) = @_;
+
+	open my $refs, '>', "/proc/$pid/clear_refs"
+	  or die "cannot open clear_refs of process $pid: $!";
+	print $refs '5';
+	close $refs or die "cannot write clear_refs of process $pid: $!";
+	return;
+}
+
+sub peak_memory_kb
+{
+	my ($pid) = @_;
+	my %kb = slurp_file("/proc/$pid/status") =~ /^(\w+):\s+(\d+) kB$/mg;
+
+	return $kb{VmHWM} - $kb{RssShmem} - $kb{RssFile};
 }
 
 =pod

@@ -84,7 +84,7 @@ reads(const void *p, size_t n)
 		case FRAME_OUTPUT_PART:
 			return frame_get_part(&r, &total, &offset, &slice);
 		case FRAME_CONSUMED:
-			return frame_get_consumed(&r, &count, &total);
+			return frame_get_consumed(&r, &total, &ordinal, &offset);
 		case FRAME_OPENED:
 			return frame_get_opened(&r, &opened);
 		case FRAME_ACCEPTED:
@@ -184,6 +184,7 @@ test_small_frames(void)
 	int64_t first;
 	uint32_t count;
 	uint64_t bytes;
+	uint64_t received;
 	Slice text;
 	Buf buf;
 
@@ -209,12 +210,15 @@ test_small_frames(void)
 	ok(!reads(buf.data, buf.len), "ordinals beyond 64 bits");
 
 	buf_reset(&buf);
-	frame_put_consumed(&buf, 1, 12, 1 << 20);
+	frame_put_consumed(&buf, 1, 1 << 20, -1, 12);
 	check_lengths(&buf, 0, "CONSUMED");
 	frame_read(&r, buf.data, buf.len);
-	ok(frame_get_consumed(&r, &count, &bytes) && count == 12 &&
-		   bytes == 1 << 20,
+	ok(frame_get_consumed(&r, &bytes, &first, &received) &&
+		   bytes == 1 << 20 && first == -1 && received == 12,
 	   "CONSUMED is the same");
+	buf_reset(&buf);
+	frame_put_consumed(&buf, 1, 0, -2, 0);
+	ok(!reads(buf.data, buf.len), "an ordinal that cannot be awaited");
 
 	buf_reset(&buf);
 	frame_put_notice(&buf, 1, S("careful"));
@@ -370,6 +374,13 @@ test_outputs(void)
 	   "failed output is the same");
 	ok(!frame_next_output(&r, &got, &bad) && !bad, "no more");
 
+	buf_reset(&buf);
+	frame_put_output_head(&buf, &good);
+	is_int(buf.len, frame_output_size(&good) - good.data.n, "head of an output");
+	buf_put(&buf, good.data.p, good.data.n);
+	frame_read_records(&r, buf.data, buf.len);
+	ok(frame_next_output(&r, &got, &bad) && same(got.data, good.data),
+	   "and its data behind it");
 	good.format = 0;
 	buf_reset(&buf);
 	frame_put_output(&buf, &good);
@@ -399,6 +410,10 @@ test_parts(void)
 	ok(frame_get_part(&r, &total, &offset, &data) && total == 100 &&
 		   offset == 97 && same(data, S("end")),
 	   "part is the same");
+	buf_reset(&buf);
+	frame_put_part_head(&buf, FRAME_OUTPUT_PART, 1, FRAME_MAX_PAYLOAD, 0,
+						FRAME_PART_SIZE);
+	ok(buf.len + FRAME_PART_SIZE <= FRAME_MAX, "a part fits into a frame");
 
 	buf_reset(&buf);
 	frame_put_part(&buf, FRAME_OUTPUT_PART, 1, 100, 98, "end", 3);

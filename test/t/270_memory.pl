@@ -1,0 +1,145 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# How much memory large results take, in sessions, runners and the dispatcher:
+# what modal_batch.window_bytes says and a few results more, however many
+# results there are and whatever way they come.
+
+use strict;
+use warnings FATAL => 'all';
+
+use HttpPeer;
+use JobTest;
+use ModalLocal;
+use ModalTest;
+use Test::More;
+
+my $local = ModalLocal->new;
+my $peer  = HttpPeer->new;
+my $node  = modal_node('main', local => $local,
+	conf => "modal_batch.window_bytes = '16MB'");
+my $inline = 1_000_000;
+my $blob   = 10_000_000;
+
+$peer->server($node, 'peer');
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION large(int) RETURNS bytea LANGUAGE modal AS 'local:builtin/large';
+	CREATE TABLE item AS SELECT g AS id, NULL::bytea AS result FROM generate_series(1, 1000) g;
+	ANALYZE item});
+
+# The text of a JSON string with so many bytes in base64.
+sub text_length
+{
+	my ($bytes) = @_;
+	return 4 * int(($bytes + 2) / 3) + 2;
+}
+
+# Most MB that processes take beyond what they had at first, while $run runs.
+my %at_first;
+
+sub peaks
+{
+	my ($run, @pids) = @_;
+
+	$at_first{$_} //= private_memory_kb($_) for @pids;
+	forget_peak_memory($_) for @pids;
+	$run->();
+	return map { int((peak_memory_kb($_) - $at_first{$_}) / 1024) } @pids;
+}
+
+sub at_most
+{
+	my ($got, $most, $name) = @_;
+	cmp_ok($got, '<=', $most, "$name: $most MB at most") and note "$got MB";
+	return;
+}
+
+# A query in a session that has called before, and what it and the dispatcher
+# take.
+sub query_takes
+{
+	my ($name, $query, $expected, $in_session, $in_dispatcher, %params) = @_;
+	my $session    = $node->background_psql('postgres');
+	my $pid        = $session->query_safe('SELECT pg_backend_pid()');
+	my $dispatcher = dispatcher_pid($node);
+	my $result;
+
+	$session->query_safe("SET modal_batch.window_bytes = '$params{window_bytes}'")
+	  if exists $params{window_bytes};
+	$session->query_safe(q{SELECT count(large(10)) FROM item WHERE id < 10;
+		SELECT * FROM modal_map('local:builtin/large', 'SELECT 10')});
+	my ($session_mb, $dispatcher_mb) =
+	  peaks(sub { $result = $session->query_safe($query) }, $pid, $dispatcher);
+	is($result, $expected, $name);
+	at_most($session_mb,    $in_session,    "$name, in the session");
+	at_most($dispatcher_mb, $in_dispatcher, "$name, in the dispatcher");
+	$session->quit;
+	return;
+}
+
+sub map_query
+{
+	my ($n, $bytes, $more) = @_;
+	return "SELECT sum(length(result::text)) FROM modal_map('local:builtin/large',
+		'SELECT $bytes FROM generate_series(1, $n)'$more)";
+}
+
+# --- sessions ------------------------------------------------------------------
+
+# A result of a map is in memory some six times while it is made a jsonb.
+query_takes('a map with results of 1 MB', map_query(200, $inline, ''),
+	200 * text_length($inline), 40, 40);
+query_takes('in any order',
+	map_query(200, $inline, ', ordered => false'),
+	200 * text_length($inline), 40, 40);
+query_takes('a map without results',
+	"SELECT modal_for_each('local:builtin/large', 'SELECT $inline FROM generate_series(1, 200)')",
+	200, 8, 40);
+query_takes('a typed function with results of 1 MB',
+	"SELECT sum(length(large($inline))) FROM item WHERE id <= 200",
+	200 * $inline, 40, 40);
+query_takes('a map with results of 10 MB', map_query(20, $blob, ''),
+	20 * text_length($blob), 120, 60);
+query_takes('a typed function with results of 10 MB',
+	"SELECT sum(length(large($blob))) FROM item WHERE id <= 20",
+	20 * $blob, 70, 60);
+query_takes('an HTTP function with results of 5 MB',
+	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:raw-large',
+		'SELECT g FROM generate_series(1, 40) g')},
+	40 * 5_000_000, 60, 60);
+
+# --- jobs ------------------------------------------------------------------------
+
+{
+	my $dispatcher = dispatcher_pid($node);
+	my $job = sub {
+		my ($n) = @_;
+		my $id = spawn($node, qq{modal_spawn_map('local:builtin/large',
+			'SELECT $blob AS n, id FROM item WHERE id <= $n',
+			into_table => 'item', key => '{id}', mode => 'update')});
+		job_ends($node, $id, 'completed', "a job with $n results of 10 MB");
+	};
+
+	$job->(1);
+	my $runner = worker_pid($node, 'runner');
+	my ($runner_mb, $dispatcher_mb) =
+	  peaks(sub { $job->(20) }, $runner, $dispatcher);
+	at_most($runner_mb,     120, 'in the runner');
+	at_most($dispatcher_mb, 60,  'in the dispatcher');
+	is($node->safe_psql('postgres', 'SELECT sum(length(result)) FROM item'),
+		20 * $blob, 'all were stored');
+}
+
+# --- one result that the reader waits for -------------------------------------------
+
+# Each request fails at first and is sent again after a random while.
+query_takes('a result that is tried again while others fill the memory',
+	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:first-1-503/raw-large',
+		'SELECT g FROM generate_series(1, 12) g')},
+	12 * 5_000_000, 100, 100, window_bytes => '64kB');
+query_takes('blobs, of which none fits', map_query(5, $blob, ''),
+	5 * text_length($blob), 120, 60, window_bytes => '64kB');
+query_takes('results within replies, of which none fits', map_query(40, $inline, ''),
+	40 * text_length($inline), 40, 40, window_bytes => '64kB');
+
+$node->stop;
+done_testing();
