@@ -112,7 +112,8 @@ is(scalar($local->requests('FunctionPutInputs')), 0,
 # --- EXPLAIN -----------------------------------------------------------------
 
 ($inputs) = inputs_of('EXPLAIN (VERBOSE) SELECT echo(id), count(k) FROM item');
-is(scalar($local->requests), 0, 'EXPLAIN sends nothing');
+# the end of a call before may still be on its way
+is(scalar($local->requests('FunctionMap')), 0, 'EXPLAIN sends nothing');
 
 {
 	my $plan = analyzed('SELECT sum(stable_echo(k)) FROM item');
