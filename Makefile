@@ -27,7 +27,7 @@ PG_CPPFLAGS = -DMODAL_BATCH_VERSION='"$(EXTVERSION)"' -Isrc -isystem $(shell $(P
 PG_CFLAGS = -std=gnu11 -Wextra -MMD -MP $(CLANG_CFLAGS) $(WERROR)
 # The server's own flags are those of its compiler, which is gcc.
 CLANG_CFLAGS = $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument -Wno-unknown-warning-option)
-SHLIB_LINK = -lcurl -lprotobuf-c -lcbor -ljson-c -lcrypto -lz
+SHLIB_LINK = -lcurl -lnghttp2 -lssl -lcrypto -lprotobuf-c -lcbor -ljson-c -lz
 
 # Only the entry points leave the library: the server loads modules into one
 # global name space, and names such as buf_* would meet others there.

@@ -202,7 +202,7 @@ take_turn(void)
 	transport_run();
 	channels_send();
 	publish();
-	return more || transport_busy() || transport_settle();
+	return more || transport_busy();
 }
 
 void

@@ -378,9 +378,6 @@ judge(GrpcCall *call, const Response *response, GrpcResult *result)
 		result->status = grpc_status_of_transport(response->error);
 		result->message = response->message;
 	}
-	else if (response->trailers_may_be_lost && response->status == 200 &&
-			 call->spec.on_message == NULL && is_whole(&response->body))
-		result->status = GRPC_OK;
 	else
 	{
 		result->status = grpc_status_of_http(response->status);

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * transport.h
- *	  HTTP requests on libcurl's multi interface.  Only transport*.c include
- *	  curl.
+ *	  HTTP requests: HTTP/1.1 by libcurl, HTTP/2 by nghttp2.  Only
+ *	  transport*.c include them.
  *
  * One per dispatcher process.  All sockets live in one epoll descriptor,
  * transport_fd(), which the event loop waits on together with its latch;
  * delays are timers (timer.h).  Completion callbacks run from
- * transport_process() and timers_run(), outside of curl's frames, so they may
- * start and cancel other requests, but must not throw.
+ * transport_process() and timers_run(), outside of the libraries' frames, so
+ * they may start and cancel other requests, but must not throw.
  * Memory is malloc'd: nothing here uses palloc, or PostgreSQL at all.
  *
  *-------------------------------------------------------------------------
@@ -38,8 +38,8 @@ typedef struct OriginConfig
 	const char *proxy;		/* NULL: none; environment is never used */
 	int max_connections;	/* 0: library default */
 	int max_requests;		/* at once, so that connections are kept; 0: some */
-	bool http2;				/* TLS: offer h2; plain: prior knowledge */
-	bool http2_required;	/* gRPC: refuse HTTP/1.1 */
+	bool http2;				/* TLS: if offered; plain: by prior knowledge */
+	bool http2_required;	/* gRPC: no HTTP/1.1 instead */
 	int max_streams;		/* concurrent streams per connection */
 	int keepalive_s;		/* TCP keepalive interval; 0: none */
 } OriginConfig;
@@ -71,11 +71,6 @@ typedef struct Response
 	double sent_at, finished_at; /* monotonic seconds; sent_at 0: never sent */
 	double first_byte_s, total_s;
 	bool http2;
-	/*
-	 * libcurl before 8.1 sometimes drops the trailers of an HTTP/2 stream that
-	 * ended well, when it was read together with others.
-	 */
-	bool trailers_may_be_lost;
 	size_t bytes_sent, bytes_received;
 } Response;
 
@@ -100,7 +95,7 @@ typedef struct RequestSpec
 	/*
 	 * on_header: each header and trailer, name in lower case (may be NULL).
 	 * on_body: pieces as they arrive instead of collecting; false aborts.
-	 * Both run inside curl: no new requests, no cancels, no throwing.
+	 * Both run inside a library: no new requests, no cancels, no throwing.
 	 * on_done: exactly once, unless cancelled; the Response is valid during
 	 * the call; the Request is gone after it.
 	 */
@@ -125,10 +120,6 @@ extern void transport_process(void);
 extern void transport_run(void);
 /* Is there work for transport_run()? */
 extern bool transport_busy(void);
-/*
- * To be called before waiting for an event: true when there is work after all.
- */
-extern bool transport_settle(void);
 extern int transport_connections(void);
 extern int transport_active(void);
 

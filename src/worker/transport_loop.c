@@ -1,15 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * transport_loop.c
- *	  When curl runs: its sockets in one epoll descriptor, its timers.
+ *	  Sockets in one epoll descriptor, timers of curl, and whoever is to run
+ *	  in the next turn.
  *
  *-------------------------------------------------------------------------
  */
 #include "worker/transport_internal.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,25 +25,22 @@
  */
 typedef struct Socket
 {
-	Origin *origin;	 /* NULL: not watched */
+	LoopMember *member; /* NULL: not watched */
 	uint32_t events;
 	bool wanted;
 	bool connection; /* opened by loop_open_socket, so we see its end */
-	bool doubtful;	 /* to be looked at again */
 } Socket;
 
 static int epoll_fd = -1;
 static Socket *sockets;
 static int nsockets;
-static bool doubts; /* is there a doubtful socket? */
-static Origin *kicked;
+static LoopMember *kicked, **kicked_tail = &kicked;
 static int nconnections;
 static bool too_many; /* a connection was refused: we may have no more */
-static unsigned int curl_version_running;
 static bool (*fd_reserve)(void);
 static void (*fd_release)(void);
 
-/* --- what curl calls ------------------------------------------------------ */
+/* --- sockets -------------------------------------------------------------- */
 
 static bool
 socket_table_reserve(int fd)
@@ -68,89 +64,42 @@ unwatch(int fd)
 {
 	/* Fails when the socket is closed already, which has the effect. */
 	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	sockets[fd].origin = NULL;
+	sockets[fd].member = NULL;
 }
 
-static int
-on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+bool
+loop_watch(LoopMember *member, int fd, uint32_t events)
 {
-	Origin *origin = arg;
-	struct epoll_event event = {0};
+	struct epoll_event event = {.events = events, .data.fd = fd};
 	Socket *entry;
 
-	(void) easy;
-	(void) unused;
 	if (!socket_table_reserve(fd))
-		return -1;
+		return false;
 	entry = &sockets[fd];
-
-	entry->wanted = what != CURL_POLL_REMOVE;
-	if (what == CURL_POLL_REMOVE)
-	{
-		if (!entry->connection)
-			unwatch(fd);
-		return 0;
-	}
-
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	event.data.fd = fd;
-	if (entry->origin == origin && entry->events == event.events)
-		return 0;
+	entry->wanted = true;
+	if (entry->member == member && entry->events == events)
+		return true;
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0 &&
 		(errno != EEXIST ||
 		 epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0))
-		return -1;
-	entry->origin = origin;
-	entry->events = event.events;
-	if (origin->config.http2)
-		origin->socket = fd;
-	return 0;
-}
-
-static void
-kick(Origin *origin)
-{
-	if (!origin->kicked)
-	{
-		origin->kicked = true;
-		origin->next_kicked = kicked;
-		kicked = origin;
-	}
-}
-
-static int
-on_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	Origin *origin = arg;
-
-	(void) multi;
-	if (timeout_ms < 0)
-		timer_cancel(&origin->timer);
-	else if (timeout_ms == 0)
-	{
-		timer_cancel(&origin->timer);
-		kick(origin);
-	}
-	else if (!timer_set(&origin->timer,
-						monotonic_seconds() + timeout_ms / 1000.0))
-		return -1;
-	return 0;
+		return false;
+	entry->member = member;
+	entry->events = events;
+	return true;
 }
 
 curl_socket_t
-loop_open_socket(void *arg, curlsocktype purpose,
+loop_open_socket(void *no_descriptor, curlsocktype purpose,
 				 struct curl_sockaddr *address)
 {
+	bool *none = no_descriptor;
 	curl_socket_t fd;
 
-	(void) arg;
 	(void) purpose;
 	if (fd_reserve != NULL && !fd_reserve())
 	{
 		too_many = true;
+		*none = true;
 		return CURL_SOCKET_BAD;
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
@@ -159,12 +108,14 @@ loop_open_socket(void *arg, curlsocktype purpose,
 	{
 		sockets[fd] = (Socket){.connection = true};
 		nconnections++;
+		*none = false;
 		return fd;
 	}
 	if (fd >= 0)
 		close(fd);
 	if (fd_release != NULL)
 		fd_release();
+	*none = true;
 	return CURL_SOCKET_BAD;
 }
 
@@ -181,111 +132,70 @@ loop_close_socket(void *arg, curl_socket_t fd)
 }
 
 void
-loop_cut_connections(const Origin *origin)
+loop_cut_connections(const LoopMulti *multi)
 {
 	for (int fd = 0; fd < nsockets; fd++)
-		if (sockets[fd].origin == origin && sockets[fd].connection)
+		if (sockets[fd].member == &multi->member && sockets[fd].connection)
 			shutdown(fd, SHUT_RDWR);
 }
 
-/* Its streams may have more than they have been given: see below. */
-static void
-doubt(int fd)
+/* --- turns ---------------------------------------------------------------- */
+
+void
+loop_kick(LoopMember *member)
 {
-	if (sockets[fd].origin->config.http2 && loop_curl_before(0x080100))
-		doubts = sockets[fd].doubtful = true;
-}
-
-/* --- driving curl --------------------------------------------------------- */
-
-static void
-drive(Origin *origin, curl_socket_t fd, int mask)
-{
-	int running;
-
-	curl_multi_socket_action(origin->multi, fd, mask, &running);
-	requests_reap(origin);
+	if (member->kicked)
+		return;
+	member->kicked = true;
+	member->next_kicked = NULL;
+	*kicked_tail = member;
+	kicked_tail = &member->next_kicked;
 }
 
 static void
-on_origin_timer(void *arg)
+unkick(LoopMember *member)
 {
-	drive(arg, CURL_SOCKET_TIMEOUT, 0);
+	for (LoopMember **at = &kicked; *at != NULL; at = &(*at)->next_kicked)
+	{
+		if (*at == member)
+		{
+			*at = member->next_kicked;
+			if (*at == NULL)
+				kicked_tail = at;
+			break;
+		}
+	}
+	member->kicked = false;
 }
 
-static void
-cork(const Origin *origin, int fd, int on)
+void
+loop_leave(LoopMember *member)
 {
-	if (fd >= 0 && sockets[fd].origin == origin)
-		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
-}
-
-/*
- * curl sends headers and data of each request by themselves.  Corked, all that
- * is sent now leaves together, and wakes up the other side once.
- */
-static void
-drive_corked(Origin *origin)
-{
-	int fd = origin->socket;
-
-	cork(origin, fd, 1);
-	drive(origin, CURL_SOCKET_TIMEOUT, 0);
-	cork(origin, fd, 0);
+	if (member->kicked)
+		unkick(member);
+	for (int fd = 0; fd < nsockets; fd++)
+	{
+		if (sockets[fd].member == member)
+			sockets[fd].member = NULL;
+	}
 }
 
 void
 transport_run(void)
 {
-	/* Bounded, so that a busy origin does not keep the event loop here. */
+	/* Bounded, so that a busy member does not keep the event loop here. */
 	for (int i = 0; i < KICKS_PER_TURN && kicked != NULL; i++)
 	{
-		Origin *origin = kicked;
+		LoopMember *member = kicked;
 
-		kicked = origin->next_kicked;
-		origin->kicked = false;
-		drive_corked(origin);
+		unkick(member);
+		member->on_kick(member->owner);
 	}
 	if (too_many)
 	{
 		too_many = false;
 		origins_close_idle();
 	}
-}
-
-/*
- * libcurl before 8.1 may leave bytes of one HTTP/2 stream lying in its own
- * buffers that it has read on behalf of another stream, and then wait for the
- * socket, where nothing more comes.  Only asking it to read once more brings
- * them to light.
- */
-bool
-transport_settle(void)
-{
-	bool found = false;
-
-	if (!doubts)
-		return false;
-	doubts = false;
-	for (int fd = 0; fd < nsockets; fd++)
-	{
-		Origin *origin = sockets[fd].origin;
-		uint64_t before;
-
-		if (!sockets[fd].doubtful)
-			continue;
-		sockets[fd].doubtful = false;
-		if (origin == NULL || !sockets[fd].wanted || origin->active == NULL)
-			continue;
-		before = origin->progress;
-		drive(origin, fd, CURL_CSELECT_IN);
-		if (origin->progress == before)
-			continue;
-		found = true;
-		if (sockets[fd].origin != NULL) /* else it was closed */
-			doubt(fd);
-	}
-	return found || transport_busy();
 }
 
 void
@@ -299,24 +209,15 @@ transport_process(void)
 	for (int i = 0; i < n; i++)
 	{
 		int fd = events[i].data.fd;
-		int mask = 0;
+		LoopMember *member = sockets[fd].member;
 
 		/* An event before may have closed it. */
-		if (sockets[fd].origin == NULL)
+		if (member == NULL)
 			continue;
 		if (!sockets[fd].wanted)
-		{
 			unwatch(fd);
-			continue;
-		}
-		if (events[i].events & (EPOLLIN | EPOLLHUP))
-			mask |= CURL_CSELECT_IN;
-		if (events[i].events & EPOLLOUT)
-			mask |= CURL_CSELECT_OUT;
-		if (events[i].events & EPOLLERR)
-			mask |= CURL_CSELECT_ERR;
-		doubt(fd);
-		drive(sockets[fd].origin, fd, mask);
+		else
+			member->on_event(member->owner, fd, events[i].events);
 	}
 	transport_run();
 }
@@ -331,7 +232,6 @@ transport_init(bool (*reserve_fd)(void), void (*release_fd)(void))
 	if (fd_reserve != NULL && !fd_reserve())
 		return false;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	curl_version_running = curl_version_info(CURLVERSION_NOW)->version_num;
 	return epoll_fd >= 0;
 }
 
@@ -353,41 +253,105 @@ transport_connections(void)
 	return nconnections;
 }
 
+/* --- multi handles of curl ------------------------------------------------ */
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+	LoopMulti *multi = arg;
+	uint32_t events = 0;
+
+	(void) easy;
+	(void) unused;
+	if (what == CURL_POLL_REMOVE)
+	{
+		if (!socket_table_reserve(fd))
+			return -1;
+		sockets[fd].wanted = false;
+		if (!sockets[fd].connection)
+			unwatch(fd);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		events |= EPOLLOUT;
+	return loop_watch(&multi->member, fd, events) ? 0 : -1;
+}
+
+static int
+on_timer(CURLM *curl, long timeout_ms, void *arg)
+{
+	LoopMulti *multi = arg;
+
+	(void) curl;
+	if (timeout_ms <= 0)
+		timer_cancel(&multi->timer);
+	if (timeout_ms == 0)
+		loop_kick(&multi->member);
+	else if (timeout_ms > 0 &&
+			 !timer_set(&multi->timer,
+						monotonic_seconds() + timeout_ms / 1000.0))
+		return -1;
+	return 0;
+}
+
+/* Runs curl; the multi may be gone afterwards. */
+static void
+run_multi(LoopMulti *multi, curl_socket_t fd, int mask)
+{
+	int running;
+
+	curl_multi_socket_action(multi->curl, fd, mask, &running);
+	multi->on_run(multi->owner);
+}
+
+static void
+on_multi_due(void *arg)
+{
+	run_multi(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void
+on_multi_event(void *owner, int fd, uint32_t events)
+{
+	int mask = 0;
+
+	if (events & (EPOLLIN | EPOLLHUP))
+		mask |= CURL_CSELECT_IN;
+	if (events & EPOLLOUT)
+		mask |= CURL_CSELECT_OUT;
+	if (events & EPOLLERR)
+		mask |= CURL_CSELECT_ERR;
+	run_multi(owner, fd, mask);
+}
+
 bool
-loop_curl_before(unsigned int version)
+multi_open(LoopMulti *multi, void (*on_run)(void *), void *owner)
 {
-	return curl_version_running < version;
+	multi->member = (LoopMember){.on_event = on_multi_event,
+								 .on_kick = on_multi_due,
+								 .owner = multi};
+	multi->on_run = on_run;
+	multi->owner = owner;
+	timer_init(&multi->timer, on_multi_due, multi);
+	multi->curl = curl_multi_init();
+	if (multi->curl == NULL)
+		return false;
+	curl_multi_setopt(multi->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi);
+	curl_multi_setopt(multi->curl, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi);
+	return true;
 }
 
-/* --- origins -------------------------------------------------------------- */
-
 void
-loop_add(Origin *origin)
+multi_close(LoopMulti *multi)
 {
-	origin->socket = -1;
-	timer_init(&origin->timer, on_origin_timer, origin);
-	curl_multi_setopt(origin->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(origin->multi, CURLMOPT_SOCKETDATA, origin);
-	curl_multi_setopt(origin->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(origin->multi, CURLMOPT_TIMERDATA, origin);
-}
-
-void
-loop_remove(Origin *origin)
-{
-	timer_cancel(&origin->timer);
-	for (Origin **at = &kicked; *at != NULL; at = &(*at)->next_kicked)
-	{
-		if (*at == origin)
-		{
-			*at = origin->next_kicked;
-			break;
-		}
-	}
-	for (int fd = 0; fd < nsockets; fd++)
-	{
-		if (sockets[fd].origin == origin)
-			sockets[fd].origin = NULL;
-	}
-	origin->kicked = false;
+	if (multi->curl == NULL)
+		return;
+	curl_multi_cleanup(multi->curl);
+	timer_cancel(&multi->timer);
+	loop_leave(&multi->member);
+	multi->curl = NULL;
 }
