@@ -32,8 +32,8 @@ typedef struct H2
 } H2;
 
 /*
- * libcurl before 8.1 resets every stream that it has done with, and nghttp2
- * takes that for an attack.  Weak, as libraries that do not count have it not.
+ * A client that ends many calls early resets many long polls, and nghttp2 takes
+ * that for an attack.  Weak, as libraries that do not count have it not.
  */
 extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option,
 													   uint64_t burst,

@@ -98,7 +98,7 @@ for group in "$@"; do
 			;;
 		test)
 			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx
-				protobuf-compiler python3-protobuf)
+				protobuf-compiler python3-protobuf python3-h2)
 			;;
 		bench)
 			packages+=(nginx libnginx-mod-http-echo wrk)

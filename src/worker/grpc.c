@@ -432,7 +432,7 @@ on_response(void *arg, Response *response)
 		attempt_failed(call, &result);
 }
 
-/* Runs inside curl: keep the bytes, deliver them in the next turn. */
+/* Runs inside a library: keep the bytes, deliver them in the next turn. */
 static bool
 on_stream_data(void *arg, const void *p, size_t n)
 {

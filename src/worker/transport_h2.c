@@ -38,10 +38,10 @@ struct H2Connection
 	nghttp2_session *session; /* NULL: not open yet */
 	uint32_t nstreams;
 	double idle_since;
-	bool spoken; /* has the server said anything? */
-	bool unread; /* there may be more to read */
-	bool failed; /* to be closed, its requests have ended */
-	Buf out;     /* not written yet */
+	bool settled; /* has the server said what it allows? */
+	bool unread;  /* there may be more to read */
+	bool failed;  /* to be closed, its requests have ended */
+	Buf out;      /* not written yet */
 };
 
 struct H2
@@ -266,6 +266,21 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 	return 0;
 }
 
+static int
+on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+	H2Connection *connection = arg;
+
+	(void) session;
+	if (frame->hd.type == NGHTTP2_SETTINGS && !connection->settled &&
+		(frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+	{
+		connection->settled = true;
+		loop_kick(&connection->h2->member);
+	}
+	return 0;
+}
+
 static nghttp2_session *
 new_session(H2Connection *connection)
 {
@@ -278,6 +293,7 @@ new_session(H2Connection *connection)
 
 	if (nghttp2_session_callbacks_new(&callbacks) != 0)
 		return NULL;
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks,
 															  on_data_chunk);
@@ -421,36 +437,56 @@ on_not_opened(H2Connection *connection)
 	fail_waiting(h2, link->error, link->message);
 }
 
+/*
+ * Before its SETTINGS, the first thing that it has to say, the server has not
+ * begun any request.
+ */
+static void
+link_failed(H2Connection *connection)
+{
+	connection_fail(connection,
+					connection->settled ? connection->link->error
+										: TRANSPORT_CONNECT,
+					connection->link->message);
+}
+
+static void
+protocol_failed(H2Connection *connection, const char *message)
+{
+	if (connection->settled)
+		connection_fail(connection, TRANSPORT_LOST, message);
+	else
+		connection_fail(connection, TRANSPORT_CONNECT,
+						"server does not offer HTTP/2");
+}
+
 static void
 receive(H2Connection *connection)
 {
 	static uint8_t buf[READ_SIZE];
-	nghttp2_session *session = connection->session;
 
 	connection->unread = false;
 	for (int i = 0; i < READS_PER_TURN; i++)
 	{
 		ssize_t n = link_read(connection->link, buf, sizeof(buf));
+		ssize_t rc;
 
 		if (n == 0)
 			return;
 		if (n < 0)
 		{
-			connection_fail(connection, connection->link->error,
-							connection->link->message);
+			link_failed(connection);
 			return;
 		}
-		if (!connection->spoken && n >= 5 && memcmp(buf, "HTTP/", 5) == 0)
+		rc = nghttp2_session_mem_recv(connection->session, buf, n);
+		if (rc < 0)
 		{
-			connection_fail(connection, TRANSPORT_CONNECT,
-							"server does not offer HTTP/2");
+			protocol_failed(connection, nghttp2_strerror((int) rc));
 			return;
 		}
-		connection->spoken = true;
-		if (nghttp2_session_mem_recv(session, buf, n) < 0)
+		if (!nghttp2_session_want_read(connection->session))
 		{
-			connection_fail(connection, TRANSPORT_LOST,
-							"what the server sent is not HTTP/2");
+			protocol_failed(connection, "the HTTP/2 connection was ended");
 			return;
 		}
 	}
@@ -479,8 +515,7 @@ write_out(H2Connection *connection)
 
 		if (n < 0)
 		{
-			connection_fail(connection, connection->link->error,
-							connection->link->message);
+			link_failed(connection);
 			return false;
 		}
 		if (n == 0)
@@ -523,12 +558,7 @@ transmit(H2Connection *connection)
 		return;
 	link_want_write(connection->link, is_blocked(connection));
 	if (connection->link->state == LINK_FAILED)
-		connection_fail(connection, connection->link->error,
-						connection->link->message);
-	else if (!nghttp2_session_want_read(connection->session) &&
-			 !nghttp2_session_want_write(connection->session))
-		connection_fail(connection, TRANSPORT_LOST,
-						"the HTTP/2 connection was ended");
+		link_failed(connection);
 }
 
 /* --- requests on connections ---------------------------------------------- */
@@ -540,7 +570,8 @@ has_room(const H2Connection *connection)
 		connection->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 	uint32_t ours = connection->h2->origin->config.max_streams;
 
-	if (most == 0) /* then nghttp2 waits, and the request's clock runs */
+	/* If none, then nghttp2 waits, and the request's clock runs. */
+	if (most == 0 || !connection->settled)
 		most = 1;
 	if (ours > 0 && ours < most)
 		most = ours;

@@ -17,7 +17,7 @@ HttpPeer - an HTTP service that misbehaves on demand, for TAP tests
 
 =head1 DESCRIPTION
 
-test/http/peer.py says what a path may ask for.  It ends with the object, or
+test/http/peer.py and test/http/h2_peer.py say what a path may ask for.  It ends with the object, or
 with the test.
 
 =cut
@@ -40,20 +40,23 @@ my $top = $ENV{MODAL_TOP} // dirname(__FILE__) . '/../..';
 
 =over
 
-=item HttpPeer->new($port)
+=item HttpPeer->new(%options)
 
-Started already, on a port of the loopback interface: a free one if none is given.
+Started already, on the C<port> given, or else on a free one, of the loopback
+interface.  With C<< http2 => [ arguments ] >> it is test/http/h2_peer.py, with
+these arguments.
 
 =cut
 
 sub new
 {
-	my ($class, $port) = @_;
+	my ($class, %options) = @_;
 	my $dir = File::Temp->newdir('http-peer-XXXXXX', TMPDIR => 1);
 	my $self = bless { dir => $dir, log => "$dir/log", seen => 0, owner => $$ }, $class;
+	my @program = $options{http2} ? ('h2_peer.py', @{ $options{http2} }) : 'peer.py';
 
-	$self->{pid} = open $self->{out}, '-|', 'python3',
-	  "$top/test/http/peer.py", $self->{log}, $port // ()
+	$self->{pid} = open $self->{out}, '-|', 'python3', "$top/test/http/$program[0]", $self->{log},
+	  @program[ 1 .. $#program ], $options{port} // ()
 	  or croak "python3: $!";
 	chomp($self->{port} = readline $self->{out});
 	return $self;
@@ -93,7 +96,7 @@ sub server
 =item $peer->requests
 
 Those since the last call of requests or forget, oldest first, as hashes:
-C<time>, C<connection>, C<method>, C<path>, C<headers>, C<body>.
+C<time>, C<connection>, C<method>, C<path>, C<headers>, C<body> of peer.py.
 
 =item $peer->forget
 

@@ -133,7 +133,6 @@ SKIP:
 
 # --- plain HTTP/2 ------------------------------------------------------------
 
-# With libcurl before 8.0 each request needs a connection of its own.
 $node->safe_psql('postgres', qq{
 	CREATE SERVER plain FOREIGN DATA WRAPPER modal_batch
 		OPTIONS (url '${\ $local->http_url}', allow_http 'on');
@@ -141,6 +140,8 @@ $node->safe_psql('postgres', qq{
 		OPTIONS (token_id 'ak-local', token_secret 'as-local');});
 is( $session->query(q{SELECT sum(modal_remote('plain:builtin/square', g)::int) FROM generate_series(1, 100) g}),
 	'338350', 'plain HTTP/2: one call after another');
+cmp_ok($session->query('SELECT connections FROM modal_batch.stat_dispatcher'), '<', 20,
+	'plain HTTP/2: over the same connection');
 is( $session->query(q{SELECT count(*), sum(result::int) FROM modal_map('plain:builtin/echo', 'SELECT g FROM generate_series(1, 5000) g')}),
 	'5000|12502500', 'plain HTTP/2: a map');
 is( $session->query(q{SELECT length(modal_remote('plain:builtin/echo', repeat('x', 3000000))::text)}),

@@ -43,7 +43,7 @@ is(sql('SELECT state FROM modal_batch.jobs JOIN job ON job = id'), 'running', 't
 
 # There it is.
 close $nobody;
-my $peer = HttpPeer->new($port);
+my $peer = HttpPeer->new(port => $port);
 is(sql(q{SELECT modal_wait(id, '120s') FROM job}), 'completed', 'it is back: the job goes on');
 is(sql('SELECT count(*) FROM job, modal_results(id) WHERE error IS NULL'), '1000', 'with all results');
 is(scalar($peer->requests), 1000, 'each row was sent once');
@@ -57,7 +57,7 @@ undef $peer;
 my $before = requests();
 ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 6 FROM modal_batch.stat_dispatcher"),
 	'it is gone, and tried');
-$peer = HttpPeer->new($port);
+$peer = HttpPeer->new(port => $port);
 is($session->query(''), '400', 'a map survives that');
 
 $session->quit;

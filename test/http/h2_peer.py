@@ -1,0 +1,222 @@
+"""An HTTP/2 service for tests, which misbehaves on demand.
+
+    python3 test/http/h2_peer.py LOG [--max-streams N] [--window N]
+
+Plain HTTP/2, by prior knowledge, on a free port, which it prints.  Each request
+becomes a line of LOG when its body has ended: a JSON object with connection,
+stream, path, headers and bytes (of the body, as it came).  The last step of a path says
+what is done:
+
+    echo        the body
+    connection  the number of the connection
+    authority   the host that was asked for
+    ping        as echo, after PINGs and an unknown frame
+    pieces      as echo, one byte per frame
+    refuse-N    the first N such streams are refused, then as echo
+    goaway-N    the first N connections asked this say GOAWAY, and that this
+                stream was not begun; then as echo
+    last        GOAWAY after this stream, which is answered
+    reset       the stream is reset
+    drop        the connection is closed without an answer
+    half        half an answer, then the connection is closed
+    early       answered before the body has come, the rest is not wanted
+    gzip        as echo, compressed
+    gzip-cut, gzip-bad, gzip-bomb
+                a compressed body that ends too early, is none, or is 200 MB
+    head-N      N kilobytes of headers
+    silent      nothing at all
+
+h2 is the library.
+"""
+
+import argparse
+import gzip
+import json
+import socketserver
+import threading
+import time
+import zlib
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.settings
+
+UNKNOWN_FRAME = b"\0\0\4\xbb\0\0\0\0\0what"
+
+parser = argparse.ArgumentParser()
+parser.add_argument("log")
+parser.add_argument("--max-streams", type=int, default=100)
+parser.add_argument("--window", type=int, default=65535)
+args = parser.parse_args()
+
+lock = threading.Lock()
+counts = {}
+connections = 0
+
+
+def count(key):
+    with lock:
+        counts[key] = counts.get(key, 0) + 1
+        return counts[key]
+
+
+def bomb():
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return packer.compress(b'"' + b"x" * (200 << 20) + b'"') + packer.flush()
+
+
+class Connection(socketserver.BaseRequestHandler):
+    def setup(self):
+        global connections
+        with lock:
+            connections += 1
+            self.number = connections
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values={
+            h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: args.max_streams,
+            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: args.window})
+        self.streams = {}
+        self.replies = {}  # what the peer's windows do not let out yet
+        self.open = True
+
+    def flush(self):
+        self.request.sendall(self.h2.data_to_send())
+
+    def handle(self):
+        self.h2.initiate_connection()
+        self.flush()
+        while self.open:
+            data = self.request.recv(65536)
+            if not data:
+                return
+            for event in self.h2.receive_data(data):
+                self.on_event(event)
+            for stream in list(self.replies):
+                self.push(stream)
+            if self.open:
+                self.flush()
+
+    def on_event(self, event):
+        if isinstance(event, h2.events.RequestReceived):
+            headers = dict((k.decode(), v.decode()) if isinstance(k, bytes) else (k, v)
+                           for k, v in event.headers)
+            self.streams[event.stream_id] = [headers, b""]
+            if headers[":path"].endswith("/early"):
+                self.answer(event.stream_id, b'"early"')
+                self.flush()
+                self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
+                del self.streams[event.stream_id]
+        elif isinstance(event, h2.events.DataReceived):
+            if event.stream_id in self.streams:
+                self.streams[event.stream_id][1] += event.data
+            if event.flow_controlled_length:
+                self.h2.increment_flow_control_window(event.flow_controlled_length)
+                if event.stream_id in self.streams and not event.stream_ended:
+                    self.h2.increment_flow_control_window(event.flow_controlled_length,
+                                                          event.stream_id)
+        elif isinstance(event, h2.events.StreamReset):
+            self.streams.pop(event.stream_id, None)
+            self.replies.pop(event.stream_id, None)
+        elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self.streams:
+            headers, body = self.streams.pop(event.stream_id)
+            self.note(event.stream_id, headers, body)
+            if headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            self.serve(event.stream_id, headers, body)
+
+    def note(self, stream, headers, body):
+        line = json.dumps({"connection": self.number, "stream": stream,
+                           "path": headers[":path"], "headers": headers, "bytes": len(body)})
+        with lock, open(args.log, "a") as log:
+            log.write(line + "\n")
+
+    def answer(self, stream, body, extra=(), end=True):
+        self.h2.send_headers(stream, [(":status", "200"), ("content-type", "application/json"),
+                                      *extra])
+        self.replies[stream] = [body, end]
+        self.push(stream)
+
+    def push(self, stream):
+        body, end = self.replies[stream]
+        while body:
+            n = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size,
+                    len(body))
+            if n <= 0:
+                self.replies[stream][0] = body
+                return
+            self.h2.send_data(stream, body[:n])
+            body = body[n:]
+        del self.replies[stream]
+        if end:
+            self.h2.end_stream(stream)
+
+    def close(self):
+        self.flush()
+        self.open = False
+
+    def serve(self, stream, headers, body):
+        step = headers[":path"].rsplit("/", 1)[-1]
+        name, _, number = step.partition("-")
+        if name == "refuse" and count(step) <= int(number):
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        elif name == "goaway" and count(step) <= int(number):
+            self.h2.close_connection(last_stream_id=max(stream - 2, 0))
+            self.close()
+        elif step == "last":
+            self.answer(stream, b'"last"')
+            self.h2.close_connection(last_stream_id=stream)
+            self.close()
+        elif step == "reset":
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        elif step == "drop":
+            self.open = False
+        elif step == "half":
+            self.answer(stream, body[:len(body) // 2], end=False)
+            self.close()
+        elif step == "silent":
+            pass
+        elif step == "connection":
+            self.answer(stream, b"%d" % self.number)
+        elif step == "authority":
+            self.answer(stream, json.dumps(headers[":authority"]).encode())
+        elif step == "gzip":
+            self.answer(stream, gzip.compress(body), [("content-encoding", "gzip")])
+        elif step == "gzip-cut":
+            self.answer(stream, gzip.compress(body)[:-6], [("content-encoding", "gzip")])
+        elif step == "gzip-bad":
+            self.answer(stream, body, [("content-encoding", "gzip")])
+        elif step == "gzip-bomb":
+            self.answer(stream, bomb(), [("content-encoding", "gzip")])
+        elif name == "head":
+            self.answer(stream, body, [("x-filler-%d" % i, "x" * 1000) for i in range(int(number))])
+        elif step == "ping":
+            for i in range(10):
+                self.h2.ping(b"ping%04d" % i)
+            self.flush()
+            self.request.sendall(UNKNOWN_FRAME)
+            self.answer(stream, body)
+        elif step == "pieces":
+            self.answer(stream, b"", end=False)
+            for i in range(len(body)):
+                self.h2.send_data(stream, body[i:i + 1])
+                self.flush()
+                time.sleep(0.001)
+            self.h2.end_stream(stream)
+        else:
+            self.answer(stream, body)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request, client_address):
+        pass  # clients go away as they like
+
+
+open(args.log, "a").close()
+server = Server(("127.0.0.1", 0), Connection)
+print(server.server_address[1], flush=True)
+server.serve_forever()

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# HTTP/2 with a peer that somebody else's library speaks for: flow control,
+# limits of streams, what a server may refuse, and what it may break.
+
+use strict;
+use warnings FATAL => 'all';
+
+use HttpPeer;
+use ModalTest;
+use Nginx;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TestCertificates;
+
+my $peer = HttpPeer->new(http2 => [ '--window', 1000 ]);
+my $narrow = HttpPeer->new(http2 => [ '--max-streams', 3 ]);
+my $node = modal_node('main');
+my $options = "args 'array', http_version '2', gzip 'on', max_reply_bytes '3000000', timeout '30'";
+
+$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS modal_batch');
+$peer->server($node, 'peer', "$options, retry_budget '0'");
+$peer->server($node, 'patient', "$options, retry_budget '20', max_concurrency '16'");
+$peer->server($node, 'hasty', "$options, retry_budget '0', first_byte_timeout '0.3'");
+$narrow->server($node, 'narrow', "$options, retry_budget '0', max_concurrency '16'");
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+sub error_like
+{
+	my ($query, $pattern, $name) = @_;
+	my ($status, $stdout, $stderr) = modal_psql($node, $query);
+	return like($stderr, $pattern, $name);
+}
+
+# The answer to $n characters, which compress badly, is themselves.
+sub echoes
+{
+	my ($path, $n, $name) = @_;
+	return is(sql("WITH t AS (SELECT left(string_agg(md5(g::text), ''), $n) t FROM generate_series(0, $n / 32) g)
+		SELECT modal_remote('$path', t) = jsonb_build_array(t) FROM t"), 't', $name);
+}
+
+# --- what works --------------------------------------------------------------
+
+echoes('peer:echo', 3, 'a small body');
+echoes('peer:echo', 1_000_000, 'a body through a window of 1,000 bytes');
+echoes('peer:ping', 3, 'PINGs and unknown frames');
+echoes('peer:pieces', 300, 'a byte at a time');
+echoes('peer:gzip', 500_000, 'a compressed body');
+is(sql("SELECT modal_remote('peer:authority')"), '"127.0.0.1:' . $peer->port . '"', 'the authority');
+is(sql("SELECT modal_remote('peer:connection') = modal_remote('peer:connection')"), 't',
+	'plain connections are used again');
+my @first = $peer->requests;
+is((grep { $_->{headers}{'accept-encoding'} // '' eq 'gzip' } @first), @first, 'compression is asked for');
+
+is(sql("SELECT count(*), sum((result->>0)::int) FROM modal_map('narrow:echo', 'SELECT g FROM generate_series(1, 500) g')"),
+	'500|125250', 'three streams at a time: a map');
+my %connections = map { $_->{connection} => 1 } $narrow->requests;
+cmp_ok(keys %connections, '>', 1, 'three streams at a time: more than one connection');
+cmp_ok(keys %connections, '<', 9, 'three streams at a time: no more than it takes');
+
+# --- what a server does not want to do, others or the next may ---------------
+
+is(sql("SELECT modal_remote('peer:refuse-2', 1)"), '[1]', 'a refused stream is sent again');
+is(scalar(grep { $_->{path} =~ /refuse/ } $peer->requests), 3, 'a refused stream: three times in all');
+error_like("SELECT modal_remote('peer:refuse-100', 1)", qr/08006: .*REFUSED_STREAM/, 'but not for ever');
+is(sql("SELECT modal_remote('peer:goaway-1', 1)"), '[1]', 'GOAWAY before the stream');
+is(sql("SELECT modal_remote('peer:last', 1), modal_remote('peer:echo', 2)"), '"last"|[2]',
+	'GOAWAY after the stream');
+is(sql("SELECT count(*) FROM modal_map('patient:last', 'SELECT g FROM generate_series(1, 20) g')"),
+	'20', 'GOAWAY all the time');
+is(sql("SELECT modal_remote('peer:early', repeat('x', 100000))"), '"early"',
+	'an answer before the body has gone');
+
+# --- what it may break -------------------------------------------------------
+
+error_like("SELECT modal_remote('peer:reset', 1)", qr/08006: .*INTERNAL_ERROR/, 'a reset');
+error_like("SELECT modal_remote('peer:drop', 1)", qr/08006: /, 'a lost connection');
+error_like("SELECT modal_remote('peer:half', repeat('x', 100))", qr/08006: /, 'half an answer');
+error_like("SELECT modal_remote('peer:gzip-cut', 'xx')", qr/08P01: .*truncated/, 'a truncated compressed body');
+error_like("SELECT modal_remote('peer:gzip-bad', 'xx')", qr/08P01: .*compressed body cannot be read/,
+	'a body that is not compressed');
+error_like("SELECT modal_remote('peer:gzip-bomb', 'xx')", qr/54000: .*body is too large/, 'a bomb');
+echoes('peer:head-100', 10, '100 kB of headers');
+error_like("SELECT modal_remote('peer:head-300', 1)", qr/54000: .*headers are too large|08006: /, '300 kB of headers');
+error_like("SELECT modal_remote('hasty:silent', 1)", qr/57014: .*did not answer in time/, 'silence');
+is(sql("SELECT modal_remote('hasty:echo', 1)"), '[1]', 'silence: a new connection');
+
+# A statement that is cancelled has its stream reset, and leaves nothing.
+error_like("SET statement_timeout = '300ms'; SELECT modal_remote('peer:silent', 1)", qr/57014: /, 'cancelled');
+ok($node->poll_query_until('postgres', 'SELECT requests_active = 0 FROM modal_batch.stat_dispatcher'),
+	'cancelled: nothing is left');
+is(sql("SELECT modal_remote('peer:echo', 1)"), '[1]', 'cancelled: the connection goes on');
+
+# --- which HTTP --------------------------------------------------------------
+
+my $h1 = HttpPeer->new;
+$h1->server($node, 'h1', "http_version '2', retry_budget '0'");
+error_like("SELECT modal_remote('h1:echo', 1)", qr/08001: .*does not offer HTTP\/2/s,
+	'no HTTP/2 where it is demanded');
+SKIP:
+{
+	skip 'nginx is not installed', 1 if !Nginx->program;
+
+	my $ca = TestCertificates->new;
+	my $nginx = Nginx->new(certificate => [ $ca->issue('localhost') ],
+		server => "location / { proxy_pass ${\ $h1->url}; proxy_pass_request_headers on; }");
+	sql("CREATE SERVER either FOREIGN DATA WRAPPER modal_batch OPTIONS
+		(protocol 'http', url '${\ $nginx->url}/', args 'array', ssl_ca_file '${\ $ca->file}', headers 'X-Kept: yes')");
+	is(sql("SELECT modal_remote('either:echo', 5)"), '[5]', 'HTTP/1.1, where nothing else is offered');
+	is(($h1->requests)[-1]{headers}{'x-kept'}, 'yes', 'with its headers');
+	is(sql("SELECT count(*) FROM modal_map('either:echo', 'SELECT g FROM generate_series(1, 50) g')"), '50',
+		'and so from then on');
+}
+
+$node->stop;
+done_testing();
