@@ -38,7 +38,8 @@ struct H2Connection
 	nghttp2_session *session; /* NULL: not open yet */
 	uint32_t nstreams;
 	double idle_since;
-	bool settled; /* has the server said what it allows? */
+	bool spoken;  /* has the server said anything? */
+	bool settled; /* has it said what it allows? */
 	bool unread;  /* there may be more to read */
 	bool failed;  /* to be closed, its requests have ended */
 	Buf out;      /* not written yet */
@@ -442,15 +443,6 @@ on_not_opened(H2Connection *connection)
  * begun any request.
  */
 static void
-link_failed(H2Connection *connection)
-{
-	connection_fail(connection,
-					connection->settled ? connection->link->error
-										: TRANSPORT_CONNECT,
-					connection->link->message);
-}
-
-static void
 protocol_failed(H2Connection *connection, const char *message)
 {
 	if (connection->settled)
@@ -458,6 +450,19 @@ protocol_failed(H2Connection *connection, const char *message)
 	else
 		connection_fail(connection, TRANSPORT_CONNECT,
 						"server does not offer HTTP/2");
+}
+
+static void
+link_failed(H2Connection *connection)
+{
+	const Link *link = connection->link;
+
+	if (connection->settled)
+		connection_fail(connection, link->error, link->message);
+	else if (connection->spoken)
+		protocol_failed(connection, link->message);
+	else
+		connection_fail(connection, TRANSPORT_CONNECT, link->message);
 }
 
 static void
@@ -478,6 +483,7 @@ receive(H2Connection *connection)
 			link_failed(connection);
 			return;
 		}
+		connection->spoken = true;
 		rc = nghttp2_session_mem_recv(connection->session, buf, n);
 		if (rc < 0)
 		{

@@ -53,9 +53,9 @@ is($session->outcome(q{SELECT modal_remote('away:echo', 1)}), '{"arg1": 1}', 'so
 $peer->forget;
 $session->begin(q{SELECT count(DISTINCT result) FROM modal_map('away:sleep-20/echo', 'SELECT g FROM generate_series(1, 400) g')});
 select undef, undef, undef, 0.05 until $peer->requests;
-undef $peer;
 my $before = requests();
-ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 6 FROM modal_batch.stat_dispatcher"),
+undef $peer;
+ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 10 FROM modal_batch.stat_dispatcher"),
 	'it is gone, and tried');
 $peer = HttpPeer->new(port => $port);
 is($session->query(''), '400', 'a map survives that');
