@@ -250,6 +250,8 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 
 	if (--connection->nstreams == 0)
 		connection->idle_since = monotonic_seconds();
+	if (h2->waiting != NULL)
+		loop_kick(&h2->member);
 	if (request == NULL || try_again(h2, request, error_code))
 		return 0;
 	if (error_code != NGHTTP2_NO_ERROR)
@@ -535,6 +537,7 @@ write_out(H2Connection *connection)
 static void
 transmit(H2Connection *connection)
 {
+	bool was_blocked = is_blocked(connection);
 	bool more = true;
 
 	while (write_out(connection) && more)
@@ -562,6 +565,8 @@ transmit(H2Connection *connection)
 	}
 	if (connection->failed)
 		return;
+	if (was_blocked && !is_blocked(connection))
+		loop_kick(&connection->h2->member); /* for those that wait for it */
 	link_want_write(connection->link, is_blocked(connection));
 	if (connection->link->state == LINK_FAILED)
 		link_failed(connection);
