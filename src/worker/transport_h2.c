@@ -959,8 +959,12 @@ h2_free(H2 *h2)
 {
 	if (h2 == NULL)
 		return;
-	while (h2->connections != NULL)
-		connection_free(h2->connections);
+	for (H2Connection *connection = h2->connections, *next;
+		 connection != NULL; connection = next)
+	{
+		next = connection->next;
+		connection_free(connection);
+	}
 	loop_leave(&h2->member);
 	free(h2);
 }
