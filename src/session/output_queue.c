@@ -9,11 +9,16 @@
  * indexed by ordinal, says where each output that has come is; otherwise
  * blocks are read one after another.
  *
+ * What is in the file still counts as held: the dispatcher is to send nothing
+ * more than the output that is waited for, and those that come before it.
+ *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
 
+#include "commands/tablespace.h"
 #include "guc.h"
+#include "pgstat.h"
 #include "session/output_queue.h"
 #include "utils/memutils.h"
 
@@ -24,13 +29,14 @@ struct OutputBlock
 	OutputBlock *next;
 	uint32 left; /* outputs not yet taken */
 	Size len;
+	off_t offset; /* in the file; -1: it is in memory */
 	uint8 data[FLEXIBLE_ARRAY_MEMBER]; /* records */
 };
 
 struct RingEntry
 {
 	OutputBlock *block; /* NULL: not come yet */
-	const uint8 *record;
+	Size record;		/* where in it */
 };
 
 void
@@ -100,7 +106,7 @@ scan_block(OutputQueue *q, OutputBlock *block)
 			if (entry == NULL || entry->block != NULL)
 				return false;
 			entry->block = block;
-			entry->record = record;
+			entry->record = record - block->data;
 		}
 		block->left++;
 		q->bytes += out.data.n;
@@ -135,6 +141,7 @@ make_block(OutputQueue *q, Size len)
 
 	memset(block, 0, offsetof(OutputBlock, data));
 	block->len = len;
+	block->offset = -1;
 	return block;
 }
 
@@ -175,6 +182,84 @@ output_queue_add_part(OutputQueue *q, FrameReader *reader)
 	return take_block(q, block);
 }
 
+/* --- what is not due for long ------------------------------------------------ */
+
+/* A smaller one is not worth the system call, nor one of several outputs. */
+#define MIN_SPILLED (64 * 1024)
+
+/* Write the data of a block; what is left of it says where that is. */
+static OutputBlock *
+spill_block(OutputQueue *q, OutputBlock *block)
+{
+	OutputBlock *stub;
+	int n;
+
+	if (q->file == 0)
+	{
+		PrepareTempTablespaces();
+		/* Calls outlive transactions, and close it themselves. */
+		q->file = OpenTemporaryFile(true);
+	}
+	if (q->in_file == 0)
+		q->file_end = 0;
+	n = FileWrite(q->file, (char *) block->data, (int) block->len, q->file_end,
+				  WAIT_EVENT_BUFFILE_WRITE);
+	if (n != (int) block->len)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write to a temporary file: %m")));
+	stub = MemoryContextAlloc(q->cxt, offsetof(OutputBlock, data));
+	memcpy(stub, block, offsetof(OutputBlock, data));
+	stub->offset = q->file_end;
+	q->file_end += (off_t) block->len;
+	q->in_file += block->len;
+	pfree(block);
+	return stub;
+}
+
+void
+output_queue_spill(OutputQueue *q, uint64 bytes)
+{
+	for (Size i = q->ring_size; i-- > 0 && q->held - q->in_file > bytes;)
+	{
+		int64 ordinal = q->next + (int64) i;
+		RingEntry *entry = &q->ring[ordinal & (q->ring_size - 1)];
+		OutputBlock *block = entry->block;
+
+		if (block != NULL && block->offset < 0 && block->left == 1 &&
+			block->len >= MIN_SPILLED)
+			entry->block = spill_block(q, block);
+	}
+}
+
+/* Bring a block back. */
+static OutputBlock *
+load_block(OutputQueue *q, OutputBlock *stub)
+{
+	OutputBlock *block = make_block(q, stub->len);
+	int n = FileRead(q->file, (char *) block->data, (int) block->len,
+					 stub->offset, WAIT_EVENT_BUFFILE_READ);
+
+	if (n < 0)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read from a temporary file: %m")));
+	if (n != (int) block->len)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("could not read from a temporary file: read only %d of %zu bytes",
+							   n, block->len)));
+	block->left = stub->left;
+	q->in_file -= block->len;
+	pfree(stub);
+	return block;
+}
+
+void
+output_queue_close_file(OutputQueue *q)
+{
+	if (q->file != 0)
+		FileClose(q->file);
+	q->file = 0;
+}
+
 /* --- what is taken -------------------------------------------------------- */
 
 void
@@ -202,10 +287,12 @@ next_in_order(OutputQueue *q, FrameOutput *out)
 	entry = &q->ring[q->next & (q->ring_size - 1)];
 	if (entry->block == NULL)
 		return false;
+	if (entry->block->offset >= 0)
+		entry->block = load_block(q, entry->block);
 	q->taken = entry->block;
 	entry->block = NULL;
-	frame_read_records(&reader, entry->record,
-					   q->taken->data + q->taken->len - entry->record);
+	frame_read_records(&reader, q->taken->data + entry->record,
+					   q->taken->len - entry->record);
 	(void) frame_next_output(&reader, out, &bad);
 	q->next++;
 	return true;

@@ -148,6 +148,7 @@ abandon(RemoteCall *call, int flags)
 {
 	Channel *channel = call->channel;
 
+	output_queue_close_file(&call->outputs);
 	if (channel == NULL)
 		return;
 	send_cancel(call, flags);
@@ -493,6 +494,8 @@ report_consumed(RemoteCall *call, bool waiting)
 	}
 	call->awaiting = awaiting ? q->finished : 0;
 	q->consumed = 0;
+	if (awaiting)
+		output_queue_spill(q, call->window_bytes);
 }
 
 /*

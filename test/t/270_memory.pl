@@ -11,9 +11,25 @@ use HttpPeer;
 use JobTest;
 use ModalLocal;
 use ModalTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $local = ModalLocal->new;
+# The result of the first one comes when the one with 100 has run, but not for
+# ever later.
+my $dir = PostgreSQL::Test::Utils::tempdir;
+append_to_file("$dir/order.py", <<'PYTHON');
+import os, time
+
+def first_comes_last(n, size, marker):
+    if n == 100:
+        open(marker, "w").close()
+    for _ in range(600):
+        if n > 1 or os.path.exists(marker):
+            break
+        time.sleep(0.1)
+    return bytes(size)
+PYTHON
+my $local = ModalLocal->new(files => ["$dir/order.py"]);
 my $peer  = HttpPeer->new;
 my $node  = modal_node('main', local => $local,
 	conf => "modal_batch.window_bytes = '16MB'");
@@ -102,10 +118,11 @@ query_takes('a map with results of 10 MB', map_query(20, $blob, ''),
 query_takes('a typed function with results of 10 MB',
 	"SELECT sum(length(large($blob))) FROM item WHERE id <= 20",
 	20 * $blob, 70, 60);
+# The first eight requests are under way before it is known what comes of them.
 query_takes('an HTTP function with results of 5 MB',
 	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:raw-large',
 		'SELECT g FROM generate_series(1, 40) g')},
-	40 * 5_000_000, 60, 60);
+	40 * 5_000_000, 60, 100);
 
 # --- jobs ------------------------------------------------------------------------
 
@@ -140,6 +157,38 @@ query_takes('blobs, of which none fits', map_query(5, $blob, ''),
 	5 * text_length($blob), 120, 60, window_bytes => '64kB');
 query_takes('results within replies, of which none fits', map_query(40, $inline, ''),
 	40 * text_length($inline), 40, 40, window_bytes => '64kB');
+
+# Results that the service gives out before the one that comes first.
+sub first_comes_last
+{
+	my ($last, $marker) = @_;
+	return "SELECT sum(length(first_comes_last(n, $inline, '$dir/$marker')))
+		FROM generate_series(1, $last) n";
+}
+
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION first_comes_last(int, int, text) RETURNS bytea
+		LANGUAGE modal AS 'local:order/first_comes_last'});
+query_takes('a first result that comes last', first_comes_last(100, 'all'),
+	100 * $inline, 40, 40);
+{
+	my ($status, undef, $err) = modal_psql($node,
+		"SET temp_file_limit = '10MB';" . first_comes_last(100, 'limited'));
+	like($err, qr/53400: temporary file size exceeds temp_file_limit/,
+		'the others are in a temporary file');
+
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $files = 'SELECT count(*) FROM pg_ls_tmpdir()';
+	$session->query_until(qr/sent/, "\\echo sent\n" . first_comes_last(99, 'never') . ";\n");
+	ok($node->poll_query_until('postgres', $files, '1'), 'while it is missing');
+	$node->safe_psql('postgres', q{
+		SELECT pg_cancel_backend(pid) FROM modal_batch.activity});
+	ok($node->poll_query_until('postgres', $files, '0'),
+		'which is gone when the statement is cancelled');
+	$session->query('SELECT 1');
+	unlike($session->{stderr}, qr/WARNING/, 'without a warning');
+	$session->quit;
+}
 
 $node->stop;
 done_testing();
