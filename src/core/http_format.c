@@ -48,20 +48,26 @@ http_format_content_type(HttpBodyFormat format)
 /* --- requests ---------------------------------------------------------- */
 
 static void
-put_member(Buf *body, const char *name, const char *value)
+put_member(Buf *body, const char *name, const char *value, size_t n)
 {
 	buf_printf(body, "\"%s\":", name);
-	json_put_string(body, value, strlen(value));
+	json_put_string(body, value, n);
 	buf_put_u8(body, ',');
+}
+
+static void
+put_cstr_member(Buf *body, const char *name, const char *value)
+{
+	put_member(body, name, value, strlen(value));
 }
 
 static void
 put_bigquery_head(Buf *body, const HttpCaller *caller)
 {
 	buf_put_u8(body, '{');
-	put_member(body, "requestId", caller->request_id);
-	put_member(body, "caller", caller->function);
-	put_member(body, "sessionUser", caller->user);
+	put_cstr_member(body, "requestId", caller->request_id);
+	put_member(body, "caller", caller->function.p, caller->function.n);
+	put_cstr_member(body, "sessionUser", caller->user);
 	if (caller->context.p != NULL)
 	{
 		buf_put_cstr(body, "\"userDefinedContext\":");
@@ -75,11 +81,11 @@ static void
 put_redshift_head(Buf *body, uint32_t rows, const HttpCaller *caller)
 {
 	buf_put_u8(body, '{');
-	put_member(body, "request_id", caller->request_id);
-	put_member(body, "cluster", "postgresql");
-	put_member(body, "user", caller->user);
-	put_member(body, "database", caller->database);
-	put_member(body, "external_function", caller->function);
+	put_cstr_member(body, "request_id", caller->request_id);
+	put_cstr_member(body, "cluster", "postgresql");
+	put_cstr_member(body, "user", caller->user);
+	put_cstr_member(body, "database", caller->database);
+	put_member(body, "external_function", caller->function.p, caller->function.n);
 	buf_printf(body, "\"query_id\":0,\"num_records\":%u,\"arguments\":[", rows);
 }
 

@@ -25,7 +25,7 @@ typedef enum HttpBodyFormat
 typedef struct HttpCaller
 {
 	const char *request_id; /* the idempotency key */
-	const char *function;	/* "server:path" */
+	Slice function;			/* "server:path" */
 	const char *user;
 	const char *database;
 	Slice context;			/* JSON object of common arguments; p NULL: none */

@@ -89,9 +89,9 @@ pause_until_probe(HttpTarget *http)
 }
 
 void
-http_reached(HttpTarget *http)
+http_reached(HttpTarget *http, double now)
 {
-	http->reached_at = monotonic_seconds();
+	http->reached_at = now;
 	if (http->unreachable_since == 0)
 		return;
 	http->unreachable_since = 0;

@@ -17,6 +17,7 @@
 
 #include "core/backoff.h"
 #include "core/http_format.h"
+#include "core/http_key.h"
 #include "core/pace.h"
 #include "worker/call.h"
 #include "worker/flow.h"
@@ -27,7 +28,8 @@
 
 #define HTTP_MAX_HEADERS 64
 #define LONGEST_PAUSE 600.0 /* a peer cannot stop us for longer */
-#define HTTP_KEY_LEN 36 /* an idempotency key: a UUID's text */
+
+#define HTTP_KEY_HEADER "Idempotency-Key: "
 
 typedef struct HttpCall HttpCall;
 typedef struct HttpBatch HttpBatch;
@@ -37,6 +39,7 @@ typedef struct HttpTarget
 	Target *target;
 	HttpBodyFormat format;
 	const char *method;
+	const char *session_user, *database; /* of the caller */
 	char *headers[HTTP_MAX_HEADERS]; /* the same for all requests; own secrets */
 	int nheaders;
 	uint32_t max_batch_rows;
@@ -103,7 +106,8 @@ struct HttpBatch
 	Backoff polling;
 	double retry_after;		/* seconds, from the reply's header; -1: none */
 	Buf body;
-	char key[HTTP_KEY_LEN + 1];
+	char key_header[sizeof(HTTP_KEY_HEADER) + HTTP_KEY_LEN];
+	char *key;				/* in there */
 };
 
 /* --- http_target.c ------------------------------------------------------ */
@@ -151,7 +155,7 @@ extern void http_pause(HttpTarget *http, double seconds);
  * nothing has got through since it was sent, the service is out of reach: until
  * something does, requests leave one at a time, as probes.
  */
-extern void http_reached(HttpTarget *http);
+extern void http_reached(HttpTarget *http, double now);
 extern void http_not_reached(const HttpBatch *batch);
 /*
  * While a service is out of reach: end the calls that have waited for it long

@@ -16,7 +16,6 @@
  */
 #include "worker/http.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,41 +32,17 @@
 
 /* --- creation and end ----------------------------------------------------- */
 
-/*
- * The same rows of the same call give the same key, so it survives retries,
- * polls and restarts: a version-8 UUID of a digest of seed and ordinals.
- */
-static bool
+static void
 make_key(HttpBatch *batch)
 {
-	/* Made once: looking an algorithm up costs more than using it. */
-	static EVP_MD_CTX *digest = NULL;
-	static EVP_MD *sha256 = NULL;
-	const CallOpen *open = &batch->owner->call->open;
-	uint8_t d[EVP_MAX_MD_SIZE];
-	bool ok;
+	HttpKey key;
 
-	if ((sha256 == NULL &&
-		 (sha256 = EVP_MD_fetch(NULL, "SHA256", NULL)) == NULL) ||
-		(digest == NULL && (digest = EVP_MD_CTX_new()) == NULL))
-		return false;
-	ok = EVP_DigestInit_ex(digest, sha256, NULL) == 1 &&
-		EVP_DigestUpdate(digest, open->idempotency,
-						 sizeof(open->idempotency)) == 1;
-
-	for (CallInput *in = batch->inputs; ok && in != NULL; in = in->next)
-		ok = EVP_DigestUpdate(digest, &in->ordinal, sizeof(in->ordinal)) == 1;
-	ok = ok && EVP_DigestFinal_ex(digest, d, NULL) == 1;
-	if (!ok)
-		return false;
-	d[6] = (d[6] & 0x0f) | 0x80;
-	d[8] = (d[8] & 0x3f) | 0x80;
-	snprintf(batch->key, sizeof(batch->key),
-			 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
-			 "%02x%02x%02x%02x%02x%02x",
-			 d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10],
-			 d[11], d[12], d[13], d[14], d[15]);
-	return true;
+	http_key_begin(&key, batch->owner->call->open.idempotency);
+	for (CallInput *in = batch->inputs; in != NULL; in = in->next)
+		http_key_add(&key, in->ordinal);
+	memcpy(batch->key_header, HTTP_KEY_HEADER, sizeof(HTTP_KEY_HEADER) - 1);
+	batch->key = batch->key_header + sizeof(HTTP_KEY_HEADER) - 1;
+	http_key_text(&key, batch->key);
 }
 
 static void
@@ -115,11 +90,7 @@ batch_create(HttpCall *owner, CallInput *inputs, uint32_t rows)
 		owner->batches->prev_all = batch;
 	owner->batches = batch;
 	owner->rows += rows;
-	if (!make_key(batch))
-	{
-		batch_free(batch);
-		return NULL;
-	}
+	make_key(batch);
 	return batch;
 }
 
@@ -190,18 +161,14 @@ make_body(HttpBatch *batch)
 {
 	HttpTarget *http = batch->owner->http;
 	const CallOpen *open = &batch->owner->call->open;
-	const char *user = target_option(http->target, "session_user");
-	const char *database = target_option(http->target, "database");
-	char label[256];
 	uint32_t number = 0;
-	HttpCaller caller;
+	HttpCaller caller = {
+		.request_id = batch->key,
+		.function = open->label,
+		.user = http->session_user != NULL ? http->session_user : "",
+		.database = http->database != NULL ? http->database : "",
+		.context = open->request.n > 0 ? open->request : (Slice){NULL, 0}};
 
-	snprintf(label, sizeof(label), "%.*s", (int) open->label.n, open->label.p);
-	caller.request_id = batch->key;
-	caller.function = label;
-	caller.user = user != NULL ? user : "";
-	caller.database = database != NULL ? database : "";
-	caller.context = open->request.n > 0 ? open->request : (Slice){NULL, 0};
 	buf_reset(&batch->body);
 	http_format_begin(http->format, &batch->body, batch->rows, &caller);
 	for (const CallInput *in = batch->inputs; in != NULL; in = in->next)
@@ -230,7 +197,7 @@ start_request(HttpBatch *batch)
 	HttpTarget *http = batch->owner->http;
 	const CallOpen *open = &batch->owner->call->open;
 	const char *headers[HTTP_MAX_HEADERS + 4];
-	char key[HTTP_KEY_LEN + 32], batch_id[HTTP_KEY_LEN + 64];
+	char batch_id[HTTP_KEY_LEN + 64];
 	RequestSpec spec = {0};
 	int n = 0;
 
@@ -245,8 +212,7 @@ start_request(HttpBatch *batch)
 
 	for (; n < http->nheaders; n++)
 		headers[n] = http->headers[n];
-	snprintf(key, sizeof(key), "Idempotency-Key: %s", batch->key);
-	headers[n++] = key;
+	headers[n++] = batch->key_header;
 	if (http->format == BODY_SNOWFLAKE)
 	{
 		snprintf(batch_id, sizeof(batch_id),
@@ -564,10 +530,9 @@ after_bad_response(HttpBatch *batch, const Failure *failure,
 
 /* Tell the pace what was achieved. */
 static void
-report(HttpBatch *batch, const Failure *failure)
+report(HttpBatch *batch, const Failure *failure, double now)
 {
 	HttpTarget *http = batch->owner->http;
-	double now = monotonic_seconds();
 	PaceReport ended = {.now = now,
 						.seconds = now - batch->sent_at,
 						.rows = batch->rows,
@@ -600,7 +565,7 @@ on_done(void *arg, Response *response)
 		return;
 	}
 	failure = judge_response(http->format, response);
-	report(batch, &failure);
+	report(batch, &failure, response->finished_at);
 	http_request_over(batch);
 	owner->call->bytes_out += response->bytes_sent;
 	owner->call->bytes_in += response->bytes_received;
@@ -609,7 +574,7 @@ on_done(void *arg, Response *response)
 	if (failure.unreachable)
 		http_not_reached(batch);
 	else
-		http_reached(http);
+		http_reached(http, response->finished_at);
 	if (failure.verdict != VERDICT_POLL && failure.verdict != VERDICT_DEFER)
 		batch->attempts++;
 

@@ -155,6 +155,8 @@ read_options(HttpTarget *http)
 	const Target *t = http->target;
 	const char *method = target_option(t, "method");
 
+	http->session_user = target_option(t, "session_user");
+	http->database = target_option(t, "database");
 	http->method = method != NULL ? method : "POST";
 	http->max_batch_rows = http_format_batches(http->format)
 		? (uint32_t) target_option_int(t, "max_batch_rows", DEFAULT_BATCH_ROWS)

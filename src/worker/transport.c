@@ -187,6 +187,8 @@ request_destroy(Request *request)
 	buf_free(&request->response.body);
 	if (request->easy != NULL)
 		curl_easy_cleanup(request->easy);
+	curl_url_cleanup(request->url);
+	buf_free(&request->url_text);
 	free(request);
 }
 
@@ -308,6 +310,7 @@ request_create(Origin *origin)
 		return NULL;
 	request->origin = origin;
 	buf_init(&request->lines, 0, NULL);
+	buf_init(&request->url_text, 0, NULL);
 	timer_init(&request->timeout, on_timeout, request);
 	timer_init(&request->first_byte_timeout, on_first_byte_timeout, request);
 	timer_init(&request->stall, on_stall, request);

@@ -157,6 +157,8 @@ struct Request
 	bool is_h2;
 	/* One of them carries it. */
 	CURL *easy; /* made when first needed, kept */
+	CURLU *url; /* that easy is set to, parsed */
+	Buf url_text; /* empty: easy has one that curl could not parse, or none */
 	struct curl_slist headers[MAX_HEADERS];
 	int nheaders;
 	bool no_descriptor;

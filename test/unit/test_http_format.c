@@ -5,7 +5,7 @@
 
 static const HttpCaller caller = {
 	.request_id = "id-1",
-	.function = "s:a\"b",
+	.function = {"s:a\"b", 5},
 	.user = "ana",
 	.database = "shop",
 	.context = {"{\"m\":1}", 7},
