@@ -17,6 +17,7 @@
 #include "session/output_queue.h"
 #include "session/remote_call.h"
 #include "errors.h"
+#include "lib/ilist.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 
@@ -51,7 +52,8 @@ struct RemoteCall
 	RemoteCallCounters counters;
 
 	/* inputs */
-	Buf frame; /* an INPUTS frame being filled, when longer than its header */
+	Buf frame; /* an INPUTS frame being filled, when longer than its header: */
+	dlist_node collected; /* then it is among these */
 	int64 next_input;
 	bool finished;
 
@@ -62,6 +64,9 @@ struct RemoteCall
 	Accepted *accepted;
 	Accepted **accepted_tail;
 };
+
+/* Calls with inputs that have not left yet. */
+static dlist_head collected = DLIST_STATIC_INIT(collected);
 
 static uint32 result_wait_event = 0;
 
@@ -149,6 +154,9 @@ abandon(RemoteCall *call, int flags)
 	Channel *channel = call->channel;
 
 	output_queue_close_file(&call->outputs);
+	if (call->frame.len > sizeof(FrameHeader))
+		dlist_delete(&call->collected);
+	call->frame.len = 0;
 	if (channel == NULL)
 		return;
 	send_cancel(call, flags);
@@ -401,6 +409,7 @@ remote_call_flush(RemoteCall *call)
 		return;
 	channel_send(call->channel, &call->frame);
 	call->frame.len = sizeof(FrameHeader);
+	dlist_delete(&call->collected);
 	call->counters.batches++;
 }
 
@@ -434,6 +443,7 @@ void
 remote_call_put(RemoteCall *call, int64 ordinal, const void *p, Size n)
 {
 	RemoteCallCounters *c = &call->counters;
+	bool first;
 
 	Assert(ordinal >= call->next_input && !call->finished);
 	if (n > (Size) modal_max_payload_kb * 1024)
@@ -454,7 +464,10 @@ remote_call_put(RemoteCall *call, int64 ordinal, const void *p, Size n)
 	}
 	if (call->frame.len + frame_input_size(n) > FRAME_MAX)
 		remote_call_flush(call);
+	first = call->frame.len == sizeof(FrameHeader);
 	frame_put_input(&call->frame, ordinal, p, n);
+	if (first)
+		dlist_push_tail(&collected, &call->collected);
 	if (call->frame.len >= INPUT_FRAME_TARGET)
 		remote_call_flush(call);
 }
@@ -573,10 +586,15 @@ void
 remote_call_wait(RemoteCall *call, long timeout_ms)
 {
 	instr_time start, end;
+	dlist_mutable_iter other;
 
 	if (call->closed != NULL)
 		return;
-	remote_call_flush(call);
+	/* Others make progress meanwhile, so their inputs must leave as well. */
+	dlist_foreach_modify(other, &collected)
+	{
+		remote_call_flush(dlist_container(RemoteCall, collected, other.cur));
+	}
 	report_consumed(call, true);
 	INSTR_TIME_SET_CURRENT(start);
 	channel_wait(timeout_ms, result_wait_event);

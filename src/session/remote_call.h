@@ -100,8 +100,8 @@ typedef enum RemoteCallResult
 /* Without waiting.  Raises the error of a failed call, not of failed inputs. */
 extern RemoteCallResult remote_call_poll(RemoteCall *call, FrameOutput *out);
 /*
- * Send what is collected, then sleep until something has happened on any
- * channel, or timeout_ms (-1: none) has passed.
+ * Send what is collected, of all calls, then sleep until something has
+ * happened on any channel, or timeout_ms (-1: none) has passed.
  */
 extern void remote_call_wait(RemoteCall *call, long timeout_ms);
 /* Waits until there is an output or the end (never PENDING). */

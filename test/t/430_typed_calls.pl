@@ -67,7 +67,7 @@ sub activity_is
 	my $cancel = 'SELECT pg_cancel_backend(pid) FROM modal_batch.activity LIMIT 1';
 
 	$session->query_until(qr/sent/,
-		"\\echo sent\nSELECT slow(60, id), other_slow(60, id) FROM item WHERE id <= 40;\n");
+		"\\echo sent\nSELECT slow(600, id), other_slow(600, id) FROM item WHERE id <= 40;\n");
 	activity_is('count(*) = 2 AND min(sent) = 40',
 		'two functions in one list: all their inputs are in flight at once');
 	$node->safe_psql('postgres', $cancel);
@@ -75,12 +75,12 @@ sub activity_is
 	is($local->requests('FunctionCallCancel'), 2, 'on the remote side too');
 
 	$session->query_until(qr/sent/,
-		"\\echo sent\nSELECT slow(60, echo(id)) FROM item WHERE id <= 40;\n");
+		"\\echo sent\nSELECT slow(600, echo(id)) FROM item WHERE id <= 40;\n");
 	activity_is(q{max(sent) FILTER (WHERE function ~ 'sleep') = 40},
 		'nested calls: the outer one is made as results of the inner one come');
 	$node->safe_psql('postgres', $cancel);
 	$session->query_until(qr/sent/,
-		"\\echo sent\nSELECT sum(slow(60, id)) FROM item WHERE slow(60, id) > 0;\n");
+		"\\echo sent\nSELECT sum(slow(600, id)) FROM item WHERE slow(600, id) > 0;\n");
 	activity_is('max(sent) = 1000', 'a filter: the window is full');
 	$node->safe_psql('postgres', $cancel);
 	activity_is('count(*) = 0', 'nothing is left of it');
