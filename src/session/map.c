@@ -28,9 +28,9 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
-/* The scratch context is emptied after so many rows or results, or bytes. */
-#define RESULTS_PER_RESET 256
+/* The scratch context is emptied after so many bytes of rows or results. */
 #define BYTES_PER_RESET (256 * 1024)
+#define LEAST_BYTES 1024 /* that each counts for */
 /* Inputs wait at most so long for others to travel with. */
 #define MAX_LINGER_US 5000
 
@@ -76,21 +76,23 @@ typedef struct MapState
 	int64 finished;
 	MemoryContext cxt;	   /* for the whole map */
 	MemoryContext scratch; /* for a run of rows or results */
-	int in_scratch;
+	Size in_scratch;	   /* bytes, about */
 } MapState;
 
 PG_FUNCTION_INFO_V1(modal_map_query);
 PG_FUNCTION_INFO_V1(modal_map_array);
 PG_FUNCTION_INFO_V1(modal_for_each);
 
+/* For a row or result of so many bytes. */
 static void
-use_scratch(MapState *map)
+use_scratch(MapState *map, Size bytes)
 {
-	if (++map->in_scratch < RESULTS_PER_RESET &&
-		MemoryContextMemAllocated(map->scratch, false) < BYTES_PER_RESET)
-		return;
-	MemoryContextReset(map->scratch);
-	map->in_scratch = 0;
+	if (map->in_scratch >= BYTES_PER_RESET)
+	{
+		MemoryContextReset(map->scratch);
+		map->in_scratch = 0;
+	}
+	map->in_scratch += Max(bytes, LEAST_BYTES);
 }
 
 /* --- results ----------------------------------------------------------------- */
@@ -128,7 +130,7 @@ take_output(MapState *map, const FrameOutput *out)
 	if (map->store == NULL)
 		return;
 
-	use_scratch(map);
+	use_scratch(map, out->data.n);
 	old = MemoryContextSwitchTo(map->scratch);
 	values[0] = Int64GetDatum(out->ordinal);
 	key = take_key(map, out->ordinal);
@@ -277,7 +279,8 @@ put_input(MapState *map, const Datum *values, const bool *nulls)
 	else
 		keep_going(map);
 
-	use_scratch(map);
+	/* this one's bytes are not known yet: it is like the last one */
+	use_scratch(map, map->payload.len);
 	old = MemoryContextSwitchTo(map->scratch);
 	for (int i = 0; i < map->nargs; i++)
 	{
