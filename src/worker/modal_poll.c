@@ -170,7 +170,7 @@ on_poll(void *arg, const GrpcResult *result)
 	ModalCall *mc = arg;
 	WireOutputs outputs;
 	WireOutput output;
-	bool bad;
+	bool bad = false;
 	uint32_t n = 0;
 	uint64_t bytes = 0;
 	double now = monotonic_seconds();
