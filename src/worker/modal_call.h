@@ -19,7 +19,7 @@
 #define MAP_CHUNK 49			/* inputs in one request of a map */
 #define SPAWN_CHUNK 512			/* the same, asynchronous */
 #define SPAWN_CHUNK_BYTES (4 * 1024 * 1024)
-#define MAX_PUTS 8				/* requests with inputs, at a time */
+#define MAX_PUTS 20				/* requests with inputs, at a time */
 #define MAX_UPLOADS 20
 #define MAX_DOWNLOADS 20
 

@@ -25,7 +25,7 @@
 #define WINDOW_SIZE (16 * 1024 * 1024) /* bytes that a peer may send ahead */
 #define OUT_SIZE (64 * 1024)           /* collected before they are written */
 #define READ_SIZE (64 * 1024)
-#define READS_PER_TURN 64
+#define READS_PER_TURN 16
 #define MAX_REFUSALS 3      /* of one request, before it is lost */
 #define MAX_IDLE_S 120.0    /* an older connection may be a dead one */
 #define CONNECT_PAUSE_S 1.0 /* when there is another connection */
