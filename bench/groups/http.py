@@ -34,11 +34,11 @@ http {
     location /one { return 200 '{"ok": true}'; }
     location /slow { echo_sleep 0.05; echo '{"ok": true}'; }
     location /echo { echo_read_request_body; echo_request_body; }
-    location /wait { access_log %(dir)s/wait ended; echo_sleep 0.005; echo '{"ok": true}'; }
+    location /wait { access_log %(dir)s/wait ended; echo_sleep 0.002; echo '{"ok": true}'; }
     location /hang {
       access_log %(dir)s/hang ended;
       if ($hangs) { rewrite ^ /never last; }
-      echo_sleep 0.005; echo '{"ok": true}';
+      echo_sleep 0.002; echo '{"ok": true}';
     }
     location /never { internal; echo_sleep 3600; }
     location /storm {
@@ -183,7 +183,7 @@ def share(bench, troubled, clean):
 
 
 def hang(bench, nginx, maps):
-    """As many requests hang as others are under way; max_concurrency has room for both."""
+    """max_concurrency has room for the requests that hang and for the others."""
     def answers(path):
         maps.run("hanging:" + path, 30_000)
         return nginx.answers_per_s(path)
@@ -194,7 +194,7 @@ def hang(bench, nginx, maps):
 
 
 def storm(bench, maps):
-    rows = 30_000 if bench.quick else 100_000
+    rows = 50_000 if bench.quick else 100_000
     requests = []
 
     def storm():
