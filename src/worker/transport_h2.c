@@ -1,60 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * transport_h2.c
- *	  Requests over HTTP/2 (RFC 9113), as streams of nghttp2.
+ *	  An origin's HTTP/2 connections, and the requests that wait for them.
  *
  * Requests wait in one queue per origin until a connection has room for
  * another stream.  All that is submitted in one turn of the loop leaves
- * together, and wakes up the other side once.  nghttp2's callbacks only record
- * what they see; requests that have ended are put on a list, and finished
- * after nghttp2 has returned.
+ * together, and wakes up the other side once.
  *
  *-------------------------------------------------------------------------
  */
-#include <nghttp2/nghttp2.h>
-
+#include "worker/transport_h2.h"
 #include "worker/transport_inflate.h"
-#include "worker/transport_link.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CONNECTIONS 64 /* of an origin that says nothing of it */
-#define WINDOW_SIZE (16 * 1024 * 1024) /* bytes that a peer may send ahead */
-#define OUT_SIZE (64 * 1024)           /* collected before they are written */
+#define MAX_CONNECTIONS 64   /* of an origin that says nothing of it */
+#define OUT_SIZE (64 * 1024) /* collected before they are written */
 #define READ_SIZE (64 * 1024)
 #define READS_PER_TURN 16
-#define MAX_REFUSALS 3      /* of one request, before it is lost */
 #define MAX_IDLE_S 120.0    /* an older connection may be a dead one */
 #define CONNECT_PAUSE_S 1.0 /* when there is another connection */
-
-struct H2Connection
-{
-	H2 *h2;
-	H2Connection *next;
-	Link *link;
-	nghttp2_session *session; /* NULL: not open yet */
-	uint32_t nstreams;
-	double idle_since;
-	bool spoken;  /* has the server said anything? */
-	bool settled; /* has it said what it allows? */
-	bool unread;  /* there may be more to read */
-	bool failed;  /* to be closed, its requests have ended */
-	Buf out;      /* not written yet */
-};
-
-struct H2
-{
-	Origin *origin;
-	LoopMember member;
-	H2Connection *connections;
-	int nconnections;
-	Request *waiting, **waiting_tail;
-	Request *ended, **ended_tail;
-	double connect_after; /* the last attempt has failed */
-};
 
 /* --- lists ---------------------------------------------------------------- */
 
@@ -91,9 +58,15 @@ unlink_from(Request **list, Request ***tail, const Request *request)
 		*tail = at;
 }
 
-/* It is to be finished like this, soon. */
-static void
-end(H2 *h2, Request *request, TransportError error, const char *message)
+void
+h2_wait(H2 *h2, Request *request)
+{
+	append(&h2->waiting_tail, request, STREAM_WAITING);
+	loop_kick(&h2->member);
+}
+
+void
+h2_end(H2 *h2, Request *request, TransportError error, const char *message)
 {
 	request->stream.error = error;
 	snprintf(request->error, sizeof(request->error), "%s", message);
@@ -113,210 +86,6 @@ finish_ended(H2 *h2)
 	}
 }
 
-/* --- what nghttp2 calls --------------------------------------------------- */
-
-static Request *
-request_of(nghttp2_session *session, int32_t stream_id)
-{
-	return nghttp2_session_get_stream_user_data(session, stream_id);
-}
-
-/* We want no more of a stream; why is in its request. */
-static int
-abandon(nghttp2_session *session, int32_t stream_id)
-{
-	return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id,
-									 NGHTTP2_CANCEL);
-}
-
-static ssize_t
-on_read_body(nghttp2_session *session, int32_t stream_id, uint8_t *to,
-			 size_t size, uint32_t *flags, nghttp2_data_source *source,
-			 void *arg)
-{
-	Request *request = request_of(session, stream_id);
-	Stream *stream;
-	size_t n;
-
-	(void) source;
-	(void) arg;
-	if (request == NULL) /* dropped */
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	stream = &request->stream;
-	n = request->spec.body_len - stream->body_sent;
-	if (n > size)
-		n = size;
-	memcpy(to, (const uint8_t *) request->spec.body + stream->body_sent, n);
-	stream->body_sent += n;
-	if (stream->body_sent == request->spec.body_len)
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	return (ssize_t) n;
-}
-
-static bool
-is(const uint8_t *name, size_t n, const char *known)
-{
-	return n == strlen(known) && memcmp(name, known, n) == 0;
-}
-
-static int
-on_header(nghttp2_session *session, const nghttp2_frame *frame,
-		  const uint8_t *name, size_t name_len, const uint8_t *value,
-		  size_t value_len, uint8_t flags, void *arg)
-{
-	Request *request = request_of(session, frame->hd.stream_id);
-
-	(void) flags;
-	(void) arg;
-	if (request == NULL)
-		return 0;
-	if (!request_head_bytes(request, name_len + value_len))
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	if (is(name, name_len, ":status"))
-		request->response.status = atoi((const char *) value);
-	else
-		request_header(request, (const char *) name, name_len,
-					   (const char *) value, value_len);
-	if (request->spec.accept_gzip && request->stream.inflate == NULL &&
-		is(name, name_len, "content-encoding") && is(value, value_len, "gzip"))
-	{
-		request->stream.inflate = inflate_create();
-		if (request->stream.inflate == NULL)
-		{
-			request->abort = ABORT_NO_MEMORY;
-			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-		}
-	}
-	return 0;
-}
-
-static bool
-put_data(void *arg, const void *p, size_t n)
-{
-	return request_data(arg, p, n);
-}
-
-static int
-on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
-			  const uint8_t *p, size_t n, void *arg)
-{
-	Request *request = request_of(session, stream_id);
-	Stream *stream;
-
-	(void) flags;
-	(void) arg;
-	if (request == NULL || request->abort != ABORT_NONE)
-		return 0;
-	stream = &request->stream;
-	stream->body_received += n;
-	if (stream->inflate == NULL)
-		return request_data(request, p, n) ? 0 : abandon(session, stream_id);
-	switch (inflate_feed(stream->inflate, p, n, put_data, request))
-	{
-		case INFLATE_OK:
-			return 0;
-		case INFLATE_BAD:
-			request->abort = ABORT_BAD_ENCODING;
-			return abandon(session, stream_id);
-		case INFLATE_STOPPED:
-			return abandon(session, stream_id);
-	}
-	return 0;
-}
-
-/* A request that was not worked on goes out again. */
-static bool
-try_again(H2 *h2, Request *request, uint32_t error_code)
-{
-	if (error_code != NGHTTP2_REFUSED_STREAM || request->first_byte ||
-		request->abort != ABORT_NONE ||
-		++request->stream.refusals > MAX_REFUSALS)
-		return false;
-	request->response.sent_at = 0;
-	request->stream.body_sent = 0;
-	append(&h2->waiting_tail, request, STREAM_WAITING);
-	loop_kick(&h2->member);
-	return true;
-}
-
-static int
-on_stream_close(nghttp2_session *session, int32_t stream_id,
-				uint32_t error_code, void *arg)
-{
-	H2Connection *connection = arg;
-	H2 *h2 = connection->h2;
-	Request *request = request_of(session, stream_id);
-	char message[128];
-
-	if (--connection->nstreams == 0)
-		connection->idle_since = monotonic_seconds();
-	if (h2->waiting != NULL)
-		loop_kick(&h2->member);
-	if (request == NULL || try_again(h2, request, error_code))
-		return 0;
-	if (error_code != NGHTTP2_NO_ERROR)
-	{
-		snprintf(message, sizeof(message), "HTTP/2 stream was reset: %s",
-				 nghttp2_http2_strerror(error_code));
-		end(h2, request, TRANSPORT_LOST, message);
-	}
-	else if (request->stream.inflate != NULL &&
-			 !inflate_complete(request->stream.inflate))
-		end(h2, request, TRANSPORT_PROTOCOL,
-			"the compressed body is truncated");
-	else
-		end(h2, request, TRANSPORT_OK, "");
-	return 0;
-}
-
-static int
-on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
-{
-	H2Connection *connection = arg;
-
-	(void) session;
-	if (frame->hd.type == NGHTTP2_SETTINGS && !connection->settled &&
-		(frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
-	{
-		connection->settled = true;
-		loop_kick(&connection->h2->member);
-	}
-	return 0;
-}
-
-static nghttp2_session *
-new_session(H2Connection *connection)
-{
-	static const nghttp2_settings_entry settings[] = {
-		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_SIZE},
-	};
-	nghttp2_session_callbacks *callbacks;
-	nghttp2_session *session = NULL;
-
-	if (nghttp2_session_callbacks_new(&callbacks) != 0)
-		return NULL;
-	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks,
-															  on_data_chunk);
-	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks,
-														   on_stream_close);
-	if (nghttp2_session_client_new(&session, callbacks, connection) != 0)
-		session = NULL;
-	nghttp2_session_callbacks_del(callbacks);
-	if (session != NULL &&
-		(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings,
-								 sizeof(settings) / sizeof(settings[0])) != 0 ||
-		 nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
-											   WINDOW_SIZE) != 0))
-	{
-		nghttp2_session_del(session);
-		session = NULL;
-	}
-	return session;
-}
-
 /* --- connections ---------------------------------------------------------- */
 
 static void
@@ -332,7 +101,7 @@ connection_fail(H2Connection *connection, TransportError error,
 		 request = request->next)
 	{
 		if (request->is_h2 && request->stream.connection == connection)
-			end(h2, request, error, message);
+			h2_end(h2, request, error, message);
 	}
 	loop_kick(&h2->member);
 }
@@ -383,7 +152,7 @@ static void
 fail_waiting(H2 *h2, TransportError error, const char *message)
 {
 	while (h2->waiting != NULL)
-		end(h2, pop(&h2->waiting, &h2->waiting_tail), error, message);
+		h2_end(h2, pop(&h2->waiting, &h2->waiting_tail), error, message);
 }
 
 /* The server speaks HTTP/1.1 only, which will do. */
@@ -396,7 +165,7 @@ fall_back(H2 *h2)
 		Request *request = pop(&h2->waiting, &h2->waiting_tail);
 
 		if (!request_fall_back(request))
-			end(h2, request, TRANSPORT_MEMORY, "out of memory");
+			h2_end(h2, request, TRANSPORT_MEMORY, "out of memory");
 	}
 }
 
@@ -415,7 +184,7 @@ on_open(H2Connection *connection)
 			fall_back(h2);
 		return;
 	}
-	connection->session = new_session(connection);
+	connection->session = stream_session(connection);
 	if (connection->session == NULL)
 		connection_fail(connection, TRANSPORT_MEMORY, "out of memory");
 	connection->idle_since = monotonic_seconds();
@@ -660,123 +429,6 @@ find_connection(H2 *h2, const Request *request)
 	return NULL;
 }
 
-#define AUTHORITY_FIELD 2
-
-/* Headers of one request, as nghttp2 wants them. */
-typedef struct Fields
-{
-	nghttp2_nv nv[MAX_HEADERS + 6];
-	size_t n;
-} Fields;
-
-static void
-add_field(Fields *fields, const char *name, size_t name_len, const char *value,
-		  size_t value_len)
-{
-	fields->nv[fields->n++] =
-		(nghttp2_nv){(uint8_t *) (uintptr_t) name,
-					 (uint8_t *) (uintptr_t) value, name_len, value_len,
-					 NGHTTP2_NV_FLAG_NONE};
-}
-
-static void
-add_text(Fields *fields, const char *name, const char *value)
-{
-	add_field(fields, name, strlen(name), value, strlen(value));
-}
-
-/* RFC 9113, 8.2.2: headers of a connection are not for HTTP/2. */
-static bool
-is_of_connection(const char *name, size_t n)
-{
-	static const char *const names[] = {"connection", "keep-alive",
-										"proxy-connection", "transfer-encoding",
-										"upgrade"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-	{
-		if (strlen(names[i]) == n && memcmp(name, names[i], n) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* "name: value", its name in lower case already. */
-static void
-add_line(Fields *fields, const char *line)
-{
-	size_t name_len = strcspn(line, ":");
-	const char *value = line + name_len;
-
-	if (*value == ':')
-		value++;
-	while (*value == ' ')
-		value++;
-	if (name_len == 4 && memcmp(line, "host", 4) == 0)
-	{
-		nghttp2_nv *authority = &fields->nv[AUTHORITY_FIELD];
-
-		authority->value = (uint8_t *) (uintptr_t) value;
-		authority->valuelen = strlen(value);
-	}
-	else if (!is_of_connection(line, name_len))
-		add_field(fields, line, name_len, value, strlen(value));
-}
-
-static void
-collect_fields(const Request *request, Fields *fields, char *length,
-			   size_t size)
-{
-	const Origin *origin = request->origin;
-	const char *line = (const char *) request->lines.data;
-	const char *end = line + request->lines.len;
-
-	fields->n = 0;
-	add_text(fields, ":method", request->spec.method);
-	add_text(fields, ":scheme", origin->plain ? "http" : "https");
-	add_text(fields, ":authority", origin->authority); /* AUTHORITY_FIELD */
-	/* The first line is the path. */
-	add_text(fields, ":path", line);
-	while ((line += strlen(line) + 1) < end)
-		add_line(fields, line);
-	if (request->spec.accept_gzip)
-		add_text(fields, "accept-encoding", "gzip");
-	if (request->spec.body_len > 0)
-	{
-		snprintf(length, size, "%zu", request->spec.body_len);
-		add_text(fields, "content-length", length);
-	}
-}
-
-static void
-submit(H2Connection *connection, Request *request)
-{
-	H2 *h2 = connection->h2;
-	nghttp2_data_provider body = {.read_callback = on_read_body};
-	Fields fields;
-	char length[24];
-	int32_t id;
-
-	if (!request_sent(request))
-	{
-		end(h2, request, TRANSPORT_LOST, "");
-		return;
-	}
-	collect_fields(request, &fields, length, sizeof(length));
-	id = nghttp2_submit_request(connection->session, NULL, fields.nv, fields.n,
-								request->spec.body_len > 0 ? &body : NULL,
-								request);
-	if (id < 0)
-	{
-		end(h2, request, TRANSPORT_MEMORY, "out of memory");
-		return;
-	}
-	request->stream.state = STREAM_OPEN;
-	request->stream.id = id;
-	request->stream.connection = connection;
-	connection->nstreams++;
-}
-
 static void
 hand_out(H2 *h2)
 {
@@ -784,7 +436,7 @@ hand_out(H2 *h2)
 
 	while (h2->waiting != NULL &&
 		   (connection = find_connection(h2, h2->waiting)) != NULL)
-		submit(connection, pop(&h2->waiting, &h2->waiting_tail));
+		stream_submit(connection, pop(&h2->waiting, &h2->waiting_tail));
 }
 
 /* All that can be done without waiting. */
@@ -831,51 +483,17 @@ on_link_event(void *owner)
 
 /* --- what transport.c calls ----------------------------------------------- */
 
-static bool
-is_path(const char *path)
-{
-	if (*path != '/')
-		return false;
-	for (; *path != '\0'; path++)
-	{
-		if ((unsigned char) *path <= ' ' || *path == 0x7f || *path == '#')
-			return false;
-	}
-	return true;
-}
-
 bool
 h2_start(Request *request)
 {
-	const RequestSpec *spec = &request->spec;
 	H2 *h2 = request->origin->h2;
-	Buf *lines = &request->lines;
-	int n = 0;
 
-	buf_put_cstr(lines, request->origin->base_path);
-	buf_put_cstr(lines, spec->path);
-	if (lines->len == 0)
-		buf_put_u8(lines, '/');
-	buf_put_u8(lines, '\0');
-	for (; spec->headers != NULL && spec->headers[n] != NULL; n++)
-	{
-		const char *line = spec->headers[n];
-		size_t name_len = strcspn(line, ":");
-
-		for (size_t i = 0; i < name_len; i++)
-			buf_put_u8(lines, tolower((unsigned char) line[i]));
-		buf_put(lines, line + name_len, strlen(line + name_len) + 1);
-	}
-	if (lines->failed || n > MAX_HEADERS)
+	if (!stream_prepare(request))
 		return false;
-	request->stream = (Stream){0};
-	if (is_path((const char *) lines->data))
-	{
-		append(&h2->waiting_tail, request, STREAM_WAITING);
-		loop_kick(&h2->member);
-	}
+	if (stream_has_path(request))
+		h2_wait(h2, request);
 	else
-		end(h2, request, TRANSPORT_PROTOCOL, "the URL is malformed");
+		h2_end(h2, request, TRANSPORT_PROTOCOL, "the URL is malformed");
 	return true;
 }
 
@@ -907,7 +525,7 @@ h2_drop(Request *request)
 	{
 		nghttp2_session_set_stream_user_data(connection->session, stream->id,
 											 NULL);
-		(void) abandon(connection->session, stream->id);
+		(void) stream_reset(connection->session, stream->id);
 		loop_kick(&h2->member);
 	}
 	else if (stream->state == STREAM_ENDED)
@@ -959,8 +577,8 @@ h2_free(H2 *h2)
 {
 	if (h2 == NULL)
 		return;
-	for (H2Connection *connection = h2->connections, *next;
-		 connection != NULL; connection = next)
+	for (H2Connection *connection = h2->connections, *next; connection != NULL;
+		 connection = next)
 	{
 		next = connection->next;
 		connection_free(connection);

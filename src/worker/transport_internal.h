@@ -6,7 +6,8 @@
  *
  *	transport.c			requests, from their start to their end
  *	transport_curl.c	those that go over HTTP/1.1, which curl carries
- *	transport_h2.c		those that go over HTTP/2, with nghttp2
+ *	transport_h2.c		connections of HTTP/2, with nghttp2
+ *	transport_stream.c	and the requests that go over them
  *	transport_inflate.c their bodies, uncompressed
  *	transport_link.c	the bytes below HTTP/2: curl connects, OpenSSL encrypts
  *	transport_origin.c	origins
@@ -204,7 +205,7 @@ extern void curl_reap(void *origin);
 	((rc) = (rc) == CURLE_OK ? curl_easy_setopt((easy), (option), (value))     \
 							 : (rc))
 
-/* --- transport_h2.c: HTTP/2 ----------------------------------------------- */
+/* --- transport_h2.c, transport_stream.c: HTTP/2 --------------------------- */
 
 extern H2 *h2_create(Origin *origin);
 /* When no request needs it any more. */
