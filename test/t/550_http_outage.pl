@@ -52,7 +52,9 @@ is($session->outcome(q{SELECT modal_remote('away:echo', 1)}), '{"arg1": 1}', 'so
 # It goes and comes while a map is under way.
 $peer->forget;
 $session->begin(q{SELECT count(DISTINCT result) FROM modal_map('away:sleep-20/echo', 'SELECT g FROM generate_series(1, 400) g')});
-select undef, undef, undef, 0.05 until $peer->requests;
+# More than are sent at once, so that the map has had answers.
+my $seen = 0;
+select undef, undef, undef, 0.05 until ($seen += () = $peer->requests) > 4;
 my $before = requests();
 undef $peer;
 ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 10 FROM modal_batch.stat_dispatcher"),
