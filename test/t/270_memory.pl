@@ -174,7 +174,7 @@ query_takes('a first result that comes last', first_comes_last(100, 'all'),
 {
 	my ($status, undef, $err) = modal_psql($node,
 		"SET temp_file_limit = '10MB';" . first_comes_last(100, 'limited'));
-	like($err, qr/53400: temporary file size exceeds temp_file_limit/,
+	like($err, qr/53400: temporary file size exceeds "?temp_file_limit/,
 		'the others are in a temporary file');
 
 	my $session = $node->background_psql('postgres', on_error_stop => 0);
