@@ -24,7 +24,7 @@ typedef struct Climb
 	uint32_t max;
 	uint32_t before;	/* the one it is being compared with; 0: none */
 	double rate_before; /* work per second there */
-	double gain;		/* least gain that justifies a larger value: 1.05 */
+	double gain;		/* least gain that justifies a larger value: 1.1 */
 	/* the measurement under way */
 	double changed;		/* when the value took effect */
 	double started;		/* 0: not yet */
@@ -37,7 +37,7 @@ typedef struct Climb
 
 #define CLIMB_FIRST_HOLD 0.25 /* seconds between trials, at first */
 #define CLIMB_MAX_HOLD 8.0
-#define CLIMB_MIN_WINDOW 0.02 /* shortest measurement, seconds */
+#define CLIMB_MIN_WINDOW 0.05 /* shortest measurement, seconds */
 
 extern void climb_init(Climb *c, uint32_t start, uint32_t max, double gain);
 /*

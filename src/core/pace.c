@@ -10,7 +10,7 @@
 #include <math.h>
 
 /* Least gain in rows a second that justifies twice as much of it. */
-#define REQUESTS_GAIN 1.05
+#define REQUESTS_GAIN 1.10
 #define ROWS_GAIN 1.10
 
 #define USUAL_WEIGHT 0.125	/* of the newest request in the smoothed time */
