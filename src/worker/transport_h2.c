@@ -190,13 +190,14 @@ on_open(H2Connection *connection)
 	connection->idle_since = monotonic_seconds();
 }
 
+/* A connection came to nothing: another one would fare no better now. */
 static void
-on_not_opened(H2Connection *connection)
+attempt_failed(H2Connection *connection, TransportError error,
+			   const char *message)
 {
 	H2 *h2 = connection->h2;
-	const Link *link = connection->link;
 
-	connection_fail(connection, link->error, link->message);
+	connection_fail(connection, error, message);
 	for (H2Connection *other = h2->connections; other != NULL;
 		 other = other->next)
 	{
@@ -206,7 +207,7 @@ on_not_opened(H2Connection *connection)
 			return;
 		}
 	}
-	fail_waiting(h2, link->error, link->message);
+	fail_waiting(h2, error, message);
 }
 
 /*
@@ -219,8 +220,8 @@ protocol_failed(H2Connection *connection, const char *message)
 	if (connection->settled)
 		connection_fail(connection, TRANSPORT_LOST, message);
 	else
-		connection_fail(connection, TRANSPORT_CONNECT,
-						"server does not offer HTTP/2");
+		attempt_failed(connection, TRANSPORT_CONNECT,
+					   "server does not offer HTTP/2");
 }
 
 static void
@@ -233,7 +234,7 @@ link_failed(H2Connection *connection)
 	else if (connection->spoken)
 		protocol_failed(connection, link->message);
 	else
-		connection_fail(connection, TRANSPORT_CONNECT, link->message);
+		attempt_failed(connection, TRANSPORT_CONNECT, link->message);
 }
 
 static void
@@ -474,7 +475,8 @@ on_link_event(void *owner)
 		if (connection->link->state == LINK_OPEN)
 			on_open(connection);
 		else
-			on_not_opened(connection);
+			attempt_failed(connection, connection->link->error,
+						   connection->link->message);
 	}
 	else
 		receive(connection);
@@ -541,9 +543,15 @@ h2_drop(Request *request)
 void
 h2_cut(Request *request)
 {
-	if (request->stream.connection != NULL)
-		connection_fail(request->stream.connection, TRANSPORT_LOST,
-						"server does not answer");
+	static const char *const message = "server does not answer";
+	H2Connection *connection = request->stream.connection;
+
+	if (connection == NULL)
+		return;
+	if (connection->settled)
+		connection_fail(connection, TRANSPORT_LOST, message);
+	else
+		attempt_failed(connection, TRANSPORT_CONNECT, message);
 }
 
 void

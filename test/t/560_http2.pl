@@ -7,6 +7,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HttpPeer;
+use IO::Socket::INET;
 use ModalTest;
 use Nginx;
 use PostgreSQL::Test::Utils;
@@ -92,6 +93,15 @@ error_like("SET statement_timeout = '300ms'; SELECT modal_remote('peer:silent', 
 ok($node->poll_query_until('postgres', 'SELECT requests_active = 0 FROM modal_batch.stat_dispatcher'),
 	'cancelled: nothing is left');
 is(sql("SELECT modal_remote('peer:echo', 1)"), '[1]', 'cancelled: the connection goes on');
+
+# A server that takes connections, and says nothing: one request finds out for all.
+my $mute = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 50) or die $!;
+sql("CREATE SERVER mute FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', allow_http 'on',
+	url 'http://127.0.0.1:${\ $mute->sockport}', http_version '2', timeout '3', retry_budget '0')");
+my $start = time;
+is(sql("SELECT count(error) FROM modal_map('mute:x', 'SELECT g FROM generate_series(1, 8) g', on_error => 'return')"),
+	'8', 'a mute server');
+cmp_ok(time - $start, '<', 20, 'a mute server: one timeout, not one after another');
 
 # --- which HTTP --------------------------------------------------------------
 
