@@ -94,8 +94,15 @@ Commits a call that makes a job; returns the job.
 sub spawn
 {
 	my ($node, $call, $dbname) = @_;
+	my ($job, $err);
 
-	return $node->safe_psql($dbname // 'postgres', "SELECT $call");
+	$dbname //= 'postgres';
+	return $job
+	  if $node->psql($dbname, "SELECT $call", stdout => \$job, stderr => \$err, on_error_stop => 1) == 0;
+	# A runner that crashes at once takes the session with it, but not the job.
+	die "could not make a job: $err" if $err !~ /crash of another server process|connection/;
+	wait_up($node);
+	return $node->safe_psql($dbname, 'SELECT max(job) FROM modal_batch.jobs');
 }
 
 =pod
