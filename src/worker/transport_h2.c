@@ -88,6 +88,7 @@ finish_ended(H2 *h2)
 
 /* --- connections ---------------------------------------------------------- */
 
+/* It is freed in the next turn, when nothing is in the midst of using it. */
 static void
 connection_fail(H2Connection *connection, TransportError error,
 				const char *message)
@@ -406,16 +407,18 @@ find_connection(H2 *h2, const Request *request)
 	int most = h2->origin->config.max_connections;
 	double timeout = request->spec.connect_timeout_s;
 	bool one_may_come = false;
+	bool any_usable = false;
 
 	for (H2Connection *connection = h2->connections; connection != NULL;
 		 connection = connection->next)
 	{
-		if (connection->failed)
-			continue;
 		if (connection->session == NULL)
 			one_may_come = true;
-		else if (is_usable(connection) && has_room(connection))
+		else if (is_usable(connection))
 		{
+			any_usable = true;
+			if (!has_room(connection))
+				continue;
 			if (!is_blocked(connection))
 				return connection;
 			one_may_come = true;
@@ -423,7 +426,9 @@ find_connection(H2 *h2, const Request *request)
 	}
 	if (timeout <= 0)
 		timeout = DEFAULT_CONNECT_TIMEOUT_MS / 1000.0;
-	if (!one_may_come && monotonic_seconds() >= h2->connect_after &&
+	/* With a usable one, something will happen there, and we come here again. */
+	if (!one_may_come &&
+		(!any_usable || monotonic_seconds() >= h2->connect_after) &&
 		h2->nconnections < (most > 0 ? most : MAX_CONNECTIONS) &&
 		!open_connection(h2, timeout))
 		fail_waiting(h2, TRANSPORT_MEMORY, "out of memory");
@@ -447,6 +452,7 @@ run(void *owner)
 	H2 *h2 = owner;
 
 	retire_connections(h2);
+	sweep(h2);
 	hand_out(h2);
 	for (H2Connection *connection = h2->connections; connection != NULL;
 		 connection = connection->next)
@@ -458,7 +464,6 @@ run(void *owner)
 		if (!connection->failed)
 			transmit(connection);
 	}
-	sweep(h2);
 	finish_ended(h2);
 }
 

@@ -18,6 +18,9 @@ what is done:
     last        GOAWAY after this stream, which is answered
     reset       the stream is reset
     drop        the connection is closed without an answer
+    late-N      the first N such streams have their connection closed after
+                300 ms, without an answer; meanwhile other connections are
+                closed as soon as they are made; then as echo
     half        half an answer, then the connection is closed
     early       answered before the body has come, the rest is not wanted
     gzip        as echo, compressed
@@ -52,6 +55,7 @@ parser.add_argument("--window", type=int, default=65535)
 args = parser.parse_args()
 
 lock = threading.Lock()
+refusing = threading.Event()  # new connections
 counts = {}
 connections = 0
 
@@ -85,6 +89,8 @@ class Connection(socketserver.BaseRequestHandler):
         self.request.sendall(self.h2.data_to_send())
 
     def handle(self):
+        if refusing.is_set():
+            return
         self.h2.initiate_connection()
         self.flush()
         while self.open:
@@ -171,6 +177,11 @@ class Connection(socketserver.BaseRequestHandler):
         elif step == "reset":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif step == "drop":
+            self.open = False
+        elif name == "late" and count(step) <= int(number):
+            refusing.set()
+            time.sleep(0.3)
+            refusing.clear()
             self.open = False
         elif step == "half":
             self.answer(stream, body[:len(body) // 2], end=False)

@@ -27,12 +27,7 @@ $narrow->server($node, 'narrow', "$options, retry_budget '0', max_concurrency '1
 
 sub sql { return $node->safe_psql('postgres', @_) }
 
-sub error_like
-{
-	my ($query, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = modal_psql($node, $query);
-	return like($stderr, $pattern, $name);
-}
+sub error_like { return sql_fails($node, @_) }
 
 # The answer to $n characters, which compress badly, is themselves.
 sub echoes
@@ -93,6 +88,14 @@ error_like("SET statement_timeout = '300ms'; SELECT modal_remote('peer:silent', 
 ok($node->poll_query_until('postgres', 'SELECT requests_active = 0 FROM modal_batch.stat_dispatcher'),
 	'cancelled: nothing is left');
 is(sql("SELECT modal_remote('peer:echo', 1)"), '[1]', 'cancelled: the connection goes on');
+
+# The only connection is busy, another one cannot be made, and then it is lost: who
+# waits for it gets the next one.
+my $single = HttpPeer->new(http2 => [ '--max-streams', 1 ]);
+$single->server($node, 'single', "$options, retry_budget '20', max_concurrency '2'");
+is(sql("SET statement_timeout = '20s';
+	SELECT count(*) FROM modal_map('single:late-1', 'SELECT g FROM generate_series(1, 2) g')"),
+	'2', 'the last connection is lost');
 
 # A server that takes connections, and says nothing: one request finds out for all.
 my $mute = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 50) or die $!;
