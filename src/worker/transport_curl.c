@@ -240,7 +240,7 @@ set_url(Request *request)
 	buf_put(text, path, path_len);
 	if (request->url == NULL)
 		request->url = curl_url();
-	if (request->url == NULL || buf_cstr(text) == NULL)
+	if (request->url == NULL || text->failed)
 		return false;
 	parsed = curl_url_set(request->url, CURLUPART_URL, buf_cstr(text),
 						  CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) ==

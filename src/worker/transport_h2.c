@@ -10,7 +10,7 @@
  *-------------------------------------------------------------------------
  */
 #include "worker/transport_h2.h"
-#include "worker/transport_inflate.h"
+#include "core/gunzip.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -541,8 +541,8 @@ h2_drop(Request *request)
 		unlink_from(&h2->waiting, &h2->waiting_tail, request);
 	stream->state = STREAM_FINISHED;
 	stream->connection = NULL;
-	inflate_free(stream->inflate);
-	stream->inflate = NULL;
+	gunzip_free(stream->gunzip);
+	stream->gunzip = NULL;
 }
 
 void

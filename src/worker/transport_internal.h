@@ -8,7 +8,6 @@
  *	transport_curl.c	those that go over HTTP/1.1, which curl carries
  *	transport_h2.c		connections of HTTP/2, with nghttp2
  *	transport_stream.c	and the requests that go over them
- *	transport_inflate.c their bodies, uncompressed
  *	transport_link.c	the bytes below HTTP/2: curl connects, OpenSSL encrypts
  *	transport_origin.c	origins
  *	transport_loop.c	sockets and timers: when any of these run
@@ -134,7 +133,7 @@ typedef struct Stream
 	int refusals; /* how often the server has not taken it */
 	TransportError error;
 	size_t body_sent, body_received;
-	struct Inflate *inflate; /* when the body is compressed */
+	struct Gunzip *gunzip; /* when the body is compressed */
 } Stream;
 
 struct Request

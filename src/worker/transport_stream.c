@@ -9,7 +9,7 @@
  *-------------------------------------------------------------------------
  */
 #include "worker/transport_h2.h"
-#include "worker/transport_inflate.h"
+#include "core/gunzip.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -83,11 +83,11 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame,
 	else
 		request_header(request, (const char *) name, name_len,
 					   (const char *) value, value_len);
-	if (request->spec.accept_gzip && request->stream.inflate == NULL &&
+	if (request->spec.accept_gzip && request->stream.gunzip == NULL &&
 		is(name, name_len, "content-encoding") && is(value, value_len, "gzip"))
 	{
-		request->stream.inflate = inflate_create();
-		if (request->stream.inflate == NULL)
+		request->stream.gunzip = gunzip_create();
+		if (request->stream.gunzip == NULL)
 		{
 			request->abort = ABORT_NO_MEMORY;
 			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -115,17 +115,17 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
 		return 0;
 	stream = &request->stream;
 	stream->body_received += n;
-	if (stream->inflate == NULL)
+	if (stream->gunzip == NULL)
 		return request_data(request, p, n) ? 0
 										   : stream_reset(session, stream_id);
-	switch (inflate_feed(stream->inflate, p, n, put_data, request))
+	switch (gunzip_feed(stream->gunzip, p, n, put_data, request))
 	{
-		case INFLATE_OK:
+		case GUNZIP_OK:
 			return 0;
-		case INFLATE_BAD:
+		case GUNZIP_BAD:
 			request->abort = ABORT_BAD_ENCODING;
 			return stream_reset(session, stream_id);
-		case INFLATE_STOPPED:
+		case GUNZIP_STOPPED:
 			return stream_reset(session, stream_id);
 	}
 	return 0;
@@ -166,8 +166,9 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 				 nghttp2_http2_strerror(error_code));
 		h2_end(h2, request, TRANSPORT_LOST, message);
 	}
-	else if (request->stream.inflate != NULL &&
-			 !inflate_complete(request->stream.inflate))
+	else if (request->stream.gunzip != NULL &&
+			 request->stream.body_received > 0 &&
+			 !gunzip_complete(request->stream.gunzip))
 		h2_end(h2, request, TRANSPORT_PROTOCOL,
 			   "the compressed body is truncated");
 	else

@@ -6,6 +6,7 @@ They go to directory/TARGET/NUMBER; the fuzzer finds the rest from there.
 import collections
 import datetime
 import decimal
+import gzip
 import os
 import pickle
 import struct
@@ -103,7 +104,7 @@ def frames():
                 text(b""))
     yield frame(3, struct.pack("=QQ", 10, 7) + text(b"end"))
     yield frame(4, b"")
-    yield frame(5, struct.pack("=IQ", 3, 1000))
+    yield frame(5, struct.pack("=QqQ", 1000, -1, 3))
     yield frame(65, text(b"fu-1") + text(b"fc-1") + struct.pack("=IIBB", 1, 100, 1, 0))
     yield frame(66, struct.pack("=qI", 0, 49))
     yield frame(67, struct.pack("=qBBHdd", 0, 1, 1, 1, 1.5, 2.5) + text(b"\xf6") +
@@ -113,6 +114,15 @@ def frames():
     yield frame(70, struct.pack("=BB5s", 0, 1, b"08006") + text(b"lost") +
                 text(b"") + text(b"try") + struct.pack("=6Q", 1, 2, 3, 4, 5, 6))
     yield options
+
+
+def compressed():
+    for body in (b"", b'{"a": [1, 2, 3]}', b"x" * 200000):
+        packed = gzip.compress(body, mtime=0)
+        yield b"\xff\xff" + packed
+        yield b"\0\0" + packed
+        yield b"\x05\0" + packed[:-3]
+        yield b"\x05\0" + packed + b"more"
 
 
 def grpc():
@@ -130,6 +140,7 @@ def main():
         "cbor": calls,
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
+        "gunzip": list(compressed()),
         "http_format": HTTP_REPLIES,
         "http1": [cut + request for request in HTTP for cut in (b"\xff\xff", b"\2\0")],
         "json_split": [text.encode() for text in JSON],

@@ -24,6 +24,7 @@ what is done:
     half        half an answer, then the connection is closed
     early       answered before the body has come, the rest is not wanted
     gzip        as echo, compressed
+    gzip-empty  no body, which is said to be compressed
     gzip-cut, gzip-bad, gzip-bomb
                 a compressed body that ends too early, is none, or is 200 MB
     head-N      N kilobytes of headers
@@ -194,6 +195,8 @@ class Connection(socketserver.BaseRequestHandler):
             self.answer(stream, json.dumps(headers[":authority"]).encode())
         elif step == "gzip":
             self.answer(stream, gzip.compress(body), [("content-encoding", "gzip")])
+        elif step == "gzip-empty":
+            self.answer(stream, b"", [("content-encoding", "gzip")])
         elif step == "gzip-cut":
             self.answer(stream, gzip.compress(body)[:-6], [("content-encoding", "gzip")])
         elif step == "gzip-bad":

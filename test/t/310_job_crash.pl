@@ -187,6 +187,8 @@ sink_is($node, 'never', 100, '... with one result for each input');
 
 my $http = open my $out, '-|', 'python3', "$ENV{MODAL_TOP}/examples/http_endpoint.py", '0'
   or die "python3: $!";
+# However the test ends: closing the pipe waits for the process.
+END { local $?; kill 'TERM', $http if $http; close $out if $out }
 chomp(my $port = <$out>);
 $node->safe_psql('postgres', qq{
 	CREATE SERVER web FOREIGN DATA WRAPPER modal_batch
@@ -206,8 +208,5 @@ for my $point ('runner-opened', 'runner-sink-written', 'runner-after-commit')
 		'... with one result for each input');
 	$node->safe_psql('postgres', 'TRUNCATE doubled');
 }
-kill 'TERM', $http;
-close $out;
-
 $node->stop;
 done_testing();

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * transport_inflate.c
- *	  Bodies with "Content-Encoding: gzip", piece by piece.
+ * gunzip.c
+ *	  Compressed bodies, piece by piece; see gunzip.h.
  *
  * However much a few bytes expand to, no more than one piece of it is held
  * here: the receiver sets the limit.
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/transport_inflate.h"
+#include "core/gunzip.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -17,37 +17,37 @@
 #define PIECE_SIZE (16 * 1024)
 #define GZIP_ONLY 16 /* zlib's inflateInit2: added to the bits of the window */
 
-struct Inflate
+struct Gunzip
 {
 	z_stream stream;
 	bool complete;
 };
 
-Inflate *
-inflate_create(void)
+Gunzip *
+gunzip_create(void)
 {
-	Inflate *inflate = calloc(1, sizeof(*inflate));
+	Gunzip *gunzip = calloc(1, sizeof(*gunzip));
 
-	if (inflate != NULL &&
-		inflateInit2(&inflate->stream, MAX_WBITS + GZIP_ONLY) != Z_OK)
+	if (gunzip != NULL &&
+		inflateInit2(&gunzip->stream, MAX_WBITS + GZIP_ONLY) != Z_OK)
 	{
-		free(inflate);
+		free(gunzip);
 		return NULL;
 	}
-	return inflate;
+	return gunzip;
 }
 
-InflateResult
-inflate_feed(Inflate *inflate_state, const void *p, size_t n,
-			 bool (*put)(void *arg, const void *p, size_t n), void *arg)
+GunzipResult
+gunzip_feed(Gunzip *gunzip, const void *p, size_t n,
+			bool (*put)(void *arg, const void *p, size_t n), void *arg)
 {
-	z_stream *stream = &inflate_state->stream;
+	z_stream *stream = &gunzip->stream;
 	unsigned char piece[PIECE_SIZE];
 
 	if (n == 0)
-		return INFLATE_OK;
-	if (inflate_state->complete || n > UINT_MAX)
-		return INFLATE_BAD;
+		return GUNZIP_OK;
+	if (gunzip->complete || n > UINT_MAX)
+		return GUNZIP_BAD;
 	stream->next_in = (unsigned char *) p;
 	stream->avail_in = (unsigned int) n;
 	do
@@ -58,27 +58,27 @@ inflate_feed(Inflate *inflate_state, const void *p, size_t n,
 		stream->avail_out = sizeof(piece);
 		rc = inflate(stream, Z_NO_FLUSH);
 		if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-			return INFLATE_BAD;
+			return GUNZIP_BAD;
 		if (stream->avail_out < sizeof(piece) &&
 			!put(arg, piece, sizeof(piece) - stream->avail_out))
-			return INFLATE_STOPPED;
-		inflate_state->complete = rc == Z_STREAM_END;
-	} while (!inflate_state->complete &&
+			return GUNZIP_STOPPED;
+		gunzip->complete = rc == Z_STREAM_END;
+	} while (!gunzip->complete &&
 			 (stream->avail_in > 0 || stream->avail_out == 0));
-	return stream->avail_in == 0 ? INFLATE_OK : INFLATE_BAD;
+	return stream->avail_in == 0 ? GUNZIP_OK : GUNZIP_BAD;
 }
 
 bool
-inflate_complete(const Inflate *inflate)
+gunzip_complete(const Gunzip *gunzip)
 {
-	return inflate->complete;
+	return gunzip->complete;
 }
 
 void
-inflate_free(Inflate *inflate)
+gunzip_free(Gunzip *gunzip)
 {
-	if (inflate == NULL)
+	if (gunzip == NULL)
 		return;
-	inflateEnd(&inflate->stream);
-	free(inflate);
+	inflateEnd(&gunzip->stream);
+	free(gunzip);
 }
