@@ -50,7 +50,12 @@ copy_tree() {
 	fi
 }
 
-# latest_pg: the newest server version installed.
-latest_pg() {
-	{ ls /usr/lib/postgresql 2>/dev/null || true; } | sort -n | tail -n 1
+# chosen_pg: the major version of the server that $PG_CONFIG belongs to, or
+# else the newest that is installed as a package.
+chosen_pg() {
+	if [ -n "${PG_CONFIG:-}" ]; then
+		"$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'
+	else
+		{ ls /usr/lib/postgresql 2>/dev/null || true; } | sort -n | tail -n 1
+	fi
 }
