@@ -63,13 +63,17 @@ $new->init(extra => $new_version >= 18 && $old_version < 180000
 $new->append_conf('postgresql.conf',
 	slurp_file("$ENV{MODAL_TOP}/test/regress.conf"));
 
+chomp(my $new_bin = readpipe('pg_config --bindir'));
+my $old_bin = $ENV{MODAL_OLD_PG} ? "$ENV{MODAL_OLD_PG}/bin" : $new_bin;
+
 # pg_upgrade writes into the current folder.
 chdir PostgreSQL::Test::Utils::tempdir() or die $!;
 $new->command_ok(
 	[
-		'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir,
-		'-b', $old->config_data('--bindir'), '-B', $new->config_data('--bindir'),
-		'-s', $new->host, '-p', $old->port, '-P', $new->port
+		'pg_upgrade', $new_version >= 15 ? '--no-sync' : (),
+		'-d', $old->data_dir, '-D', $new->data_dir,
+		'-b', $old_bin,       '-B', $new_bin,
+		'-s', $new->host,     '-p', $old->port, '-P', $new->port
 	],
 	"pg_upgrade from $old_version to $new_version");
 $new->start;
