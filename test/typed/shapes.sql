@@ -224,7 +224,7 @@ SELECT id, vol((sum(x) OVER (PARTITION BY g ORDER BY id))::int) FROM item;
 --- window moving: hoisted
 SELECT id, sum(vol(x)) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM item;
 
---- window run condition: direct
+--- window run condition: direct, from 15
 SELECT * FROM (SELECT id, vol(x), row_number() OVER (ORDER BY id) rn FROM item) q WHERE rn <= 5;
 
 --- join: hoisted
