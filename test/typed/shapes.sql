@@ -418,7 +418,7 @@ SET LOCAL enable_nestloop = off;
 SET LOCAL enable_sort = off;
 SELECT item.id, q.r FROM item LEFT JOIN (SELECT other.id, stab(other.y) r FROM other) q ON item.id = q.id;
 
---- phv mark restore: hoisted
+--- phv mark restore: hoisted, ahead
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_nestloop = off;
 SET LOCAL enable_material = off;
