@@ -92,8 +92,8 @@ static const struct
 		"ORDER BY priority DESC, id LIMIT $2",
 		2, {INT8ARRAYOID, INT4OID}},
 	[STATES] = {
-		"SELECT j.state FROM unnest($1) WITH ORDINALITY AS a(id, n) "
-		"LEFT JOIN modal_batch.job j USING (id) ORDER BY a.n",
+		"SELECT (SELECT state FROM modal_batch.job j WHERE j.id = a.id) "
+		"FROM unnest($1) WITH ORDINALITY AS a(id, n) ORDER BY a.n",
 		1, {INT8ARRAYOID}},
 	[FIRST_CHUNK] = {
 		"SELECT min(first) FROM modal_batch.chunk WHERE job = $1", 1, {INT8OID}},
@@ -181,6 +181,9 @@ store_enter(StoreScope *scope)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
 							 0, false);
+	/* plans are kept: one made for a few rows must do when there are many */
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 }
 
