@@ -35,6 +35,7 @@
 #include "worker/runner_xact.h"
 
 #define MAX_ACTIVE_JOBS 256
+#define LOOK_PAUSE 4 /* times as long as it took: a fifth of the time at most */
 #define EXPIRY_INTERVAL_S 600 /* of looking for old results, while busy */
 
 pg_noreturn extern PGDLLEXPORT void modal_runner_main(Datum main_arg);
@@ -49,8 +50,9 @@ typedef struct ActiveJob
 static dlist_head active_jobs = DLIST_STATIC_INIT(active_jobs);
 static int nactive = 0;
 static bool leaving = false;
-static double last_expiry;		  /* see clock.h */
-static bool must_look = false;	  /* without being asked to */
+static double next_look;		  /* see clock.h */
+static double last_expiry;
+static bool must_look = false;
 static bool more_waiting = false; /* jobs for which there was no place */
 static bool had_work = false;
 static MemoryContext jobs_cxt;
@@ -227,21 +229,26 @@ look_for_jobs(void)
 }
 
 /*
- * Look when that was wished for; true when that brought anything.  New jobs
- * make their first step at once: the turn of those that are here can take a
- * while.
+ * Look when that was wished for, and is due: the more there is to see, the
+ * longer it takes, above all while an old snapshot keeps the rows of ended
+ * jobs.  True when a look was taken.
+ *
+ * New jobs make their first step at once: the turn of those that are here can
+ * take a while.
  */
 static bool
 look_if_wished(void)
 {
+	double began = monotonic_seconds();
 	dlist_iter iter;
 	bool stop;
-	bool look = runner_take_wish(&stop) || must_look ||
-		(more_waiting && nactive < MAX_ACTIVE_JOBS);
 
+	if (runner_take_wish(&stop) ||
+		(more_waiting && nactive < MAX_ACTIVE_JOBS))
+		must_look = true;
 	if (stop)
 		leaving = true;
-	if (leaving || !look)
+	if (leaving || !must_look || began < next_look)
 		return false;
 	must_look = false;
 	if (!look_for_jobs())
@@ -249,6 +256,7 @@ look_if_wished(void)
 		leaving = true;
 		return false;
 	}
+	next_look = began + (LOOK_PAUSE + 1) * (monotonic_seconds() - began);
 	dlist_foreach(iter, &active_jobs)
 	{
 		ActiveJob *aj = dlist_container(ActiveJob, node, iter.cur);
@@ -262,6 +270,13 @@ look_if_wished(void)
 }
 
 /* --- one turn ------------------------------------------------------------- */
+
+/* Of two times to wait, where -1 is for ever. */
+static long
+sooner(long a, long b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
 
 /* Move every job on; *wait_ms is when the earliest wants to be again. */
 static bool
@@ -279,8 +294,8 @@ step_all(long *wait_ms)
 		CHECK_FOR_INTERRUPTS();
 		if (step_safely(aj->run, &ms))
 			more = true;
-		else if (ms >= 0)
-			*wait_ms = *wait_ms < 0 ? ms : Min(*wait_ms, ms);
+		else
+			*wait_ms = sooner(*wait_ms, ms);
 		if (run_job_done(aj->run))
 			remove_job(aj);
 		more |= look_if_wished();
@@ -370,16 +385,19 @@ run_jobs(void)
 		MemoryContextSwitchTo(loop_cxt);
 		MemoryContextReset(loop_cxt);
 
-		(void) look_if_wished();
+		more = step_all(&wait_ms);
+		/* last: the latch of a wish may have been reset by a wait in a step */
+		more |= look_if_wished();
 		if (leaving)
 			break;
 		if (monotonic_seconds() - last_expiry > EXPIRY_INTERVAL_S)
 			expire_results();
-		more = step_all(&wait_ms);
 		if (nactive > 0)
 			idle_since = monotonic_seconds();
 		if (more)
 			wait_ms = 0; /* only let frames move */
+		else if (must_look)
+			wait_ms = sooner(wait_ms, monotonic_ms_until(next_look));
 		else if (nactive == 0)
 		{
 			pgstat_report_activity(STATE_IDLE, NULL);
