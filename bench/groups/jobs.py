@@ -5,6 +5,7 @@ import time
 from harness import MemoryPeak, cpu_us, median, timed
 
 INPUTS = 100_000
+TRANSACTIONS = 2_000
 MILLION = 1_000_000
 ROWS = "SELECT g AS id, g AS n FROM generate_series(1, %d) g"
 SETUP = """
@@ -143,6 +144,17 @@ def trigger_overhead(jobs, rounds):
     jobs.bench.figure("trigger.overhead_ratio", median(ratios), "ratio")
 
 
+def one_row_jobs(jobs, rounds):
+    """From the first of many transactions that change one row to the end of their jobs."""
+    jobs.clear("triggered")
+    rates = []
+    for n in range(rounds):
+        changes = ("DO $$ BEGIN FOR i IN 1..%d LOOP INSERT INTO jobs_bench.triggered "
+                   "VALUES (%d + i, i); COMMIT; END LOOP; END $$" % (TRANSACTIONS, n * TRANSACTIONS))
+        rates.append(TRANSACTIONS / timed(lambda: (jobs.query(changes), wait_for_all(jobs))))
+    jobs.bench.figure("one_row_jobs_per_s", round(median(rates)), "1/s")
+
+
 def latency(jobs, rounds, before_each=lambda: None):
     """From sending the statement that commits until the remote function runs."""
     starts, ends = [], []
@@ -229,6 +241,7 @@ def run(bench):
             jobs.drain(jobs.spawn(INPUTS)[1])
     bench.figure("bloat_mb", jobs.own_mb() - own_mb, "MB")
     trigger_overhead(jobs, rounds)
+    one_row_jobs(jobs, rounds)
     start_latency(jobs, 20)
     view(jobs, 9)
     million(jobs, 9)
