@@ -238,69 +238,90 @@ materialize(Rewrite *rw, Plan *child)
 
 /* --- below the host ------------------------------------------------------ */
 
-/* The places of arguments in the host, and what is made of them meanwhile. */
+/* What one of the host's functions is given: its arguments, and a filter. */
+typedef struct Given
+{
+	List **args;
+	Expr **filter; /* NULL: it has none */
+} Given;
+
+/* The host's functions, and meanwhile what is made of what they are given. */
 typedef struct Arguments
 {
-	bool set_returning;
-	List *places;  /* List **: argument lists of the host's calls */
-	List *exprs;   /* Lists, parallel to places */
-	List *guarded; /* parallel to places: is each argument in a CASE? */
+	Plan *host;
+	List *given; /* of Given */
+	List *exprs; /* parallel to it */
 } Arguments;
 
-/* "CASE WHEN filter THEN arg END", to be taken apart again. */
+/*
+ * "CASE WHEN filter THEN args END", to be taken apart again; so the filter's
+ * own calls are taken as well, and the others are made where it is true.
+ */
 static CaseExpr *
-guard_argument(Node *arg, Expr *filter)
+guard_arguments(List *args, Expr *filter)
 {
 	CaseExpr *expr = makeNode(CaseExpr);
 	CaseWhen *when = makeNode(CaseWhen);
 
-	if (IsA(arg, TargetEntry))
-		arg = (Node *) ((TargetEntry *) arg)->expr;
 	when->expr = filter;
-	when->result = (Expr *) arg;
+	when->result = (Expr *) args;
 	when->location = -1;
-	expr->casetype = exprType(arg);
-	expr->casecollid = exprCollation(arg);
 	expr->args = list_make1(when);
 	expr->location = -1;
 	return expr;
+}
+
+/*
+ * Is what the function is given evaluated for every row of the partition?
+ * That is so for aggregates when each row is in its own frame.  lag() and the
+ * like look at some rows only.
+ */
+static bool
+given_each_row(const WindowFunc *func, const WindowAgg *host)
+{
+	return func->winagg &&
+		   (host->frameOptions &
+			(FRAMEOPTION_START_OFFSET_FOLLOWING |
+			 FRAMEOPTION_END_OFFSET_PRECEDING | FRAMEOPTION_EXCLUSION)) == 0;
 }
 
 static bool
 collect_arguments(Node *node, void *context)
 {
 	Arguments *arguments = context;
-	List **place;
-	Expr *filter = NULL;
-	List *exprs = NIL;
-	ListCell *lc;
+	Given *given;
+	List **args;
+	Expr **filter = NULL;
 
 	if (node == NULL)
 		return false;
 	if (IsA(node, Aggref))
 	{
-		place = &((Aggref *) node)->args;
-		filter = ((Aggref *) node)->aggfilter;
+		args = &((Aggref *) node)->args;
+		filter = &((Aggref *) node)->aggfilter;
 	}
 	else if (IsA(node, WindowFunc))
 	{
-		place = &((WindowFunc *) node)->args;
-		filter = ((WindowFunc *) node)->aggfilter;
+		if (!given_each_row((WindowFunc *) node, (WindowAgg *) arguments->host))
+			return false;
+		args = &((WindowFunc *) node)->args;
+		filter = &((WindowFunc *) node)->aggfilter;
 	}
-	else if (arguments->set_returning && IsA(node, FuncExpr) &&
+	else if (IsA(arguments->host, ProjectSet) && IsA(node, FuncExpr) &&
 			 ((FuncExpr *) node)->funcretset)
-		place = &((FuncExpr *) node)->args;
+		args = &((FuncExpr *) node)->args;
 	else
 		return expression_tree_walker(node, collect_arguments, context);
 
-	if (filter == NULL)
-		exprs = *place;
-	else
-		foreach (lc, *place)
-			exprs = lappend(exprs, guard_argument(lfirst(lc), filter));
-	arguments->places = lappend(arguments->places, place);
-	arguments->exprs = lappend(arguments->exprs, exprs);
-	arguments->guarded = lappend_int(arguments->guarded, filter != NULL);
+	given = palloc(sizeof(Given));
+	given->args = args;
+	given->filter = filter != NULL && *filter != NULL ? filter : NULL;
+	arguments->given = lappend(arguments->given, given);
+	arguments->exprs =
+		lappend(arguments->exprs,
+				given->filter != NULL
+					? (void *) guard_arguments(*args, *filter)
+					: (void *) *args);
 	return false;
 }
 
@@ -308,31 +329,23 @@ collect_arguments(Node *node, void *context)
 static void
 store_arguments(Arguments *arguments, List *rewritten)
 {
-	ListCell *lp;
-	ListCell *lr;
 	ListCell *lg;
+	ListCell *lr;
 
-	forthree(lp, arguments->places, lr, rewritten, lg, arguments->guarded)
+	forboth(lg, arguments->given, lr, rewritten)
 	{
-		List **place = lfirst(lp);
-		ListCell *la;
-		ListCell *le;
+		Given *given = lfirst(lg);
 
-		if (!lfirst_int(lg))
+		if (given->filter != NULL)
 		{
-			*place = lfirst(lr);
-			continue;
-		}
-		forboth(la, *place, le, (List *) lfirst(lr))
-		{
-			CaseExpr *expr = lfirst_node(CaseExpr, le);
-			Expr *result = linitial_node(CaseWhen, expr->args)->result;
+			CaseWhen *when =
+				linitial_node(CaseWhen, lfirst_node(CaseExpr, lr)->args);
 
-			if (IsA(lfirst(la), TargetEntry))
-				lfirst_node(TargetEntry, la)->expr = result;
-			else
-				lfirst(la) = result;
+			*given->filter = when->expr;
+			*given->args = (List *) when->result;
 		}
+		else
+			*given->args = lfirst(lr);
 	}
 }
 
@@ -340,7 +353,7 @@ store_arguments(Arguments *arguments, List *rewritten)
 void
 hoist_below(Rewrite *rw, Plan *host, const Prefetch *prefetch)
 {
-	Arguments arguments = {IsA(host, ProjectSet), NIL, NIL, NIL};
+	Arguments arguments = {host, NIL, NIL};
 	Plan *child = host->lefttree;
 	Node *exprs;
 	List *calls;

@@ -200,8 +200,14 @@ SELECT string_agg(shout(s), ',' ORDER BY id) FROM item;
 --- agg filter: hoisted, sorted
 SELECT g, sum(vol(x)) FILTER (WHERE id > 150) FROM item GROUP BY g;
 
---- agg filter call: direct, sorted
+--- agg filter call: hoisted, sorted, calls 300
 SELECT g, count(*) FILTER (WHERE odd(id)) FROM item GROUP BY g;
+
+--- agg filter call, and calls behind it: hoisted, sorted
+SELECT g, string_agg(shout(s), ',' ORDER BY vol(x)) FILTER (WHERE odd(id) AND g > 0), count(*) FILTER (WHERE odd(id)), min(stab(x)) FILTER (WHERE stab_odd(g)) FROM item GROUP BY g;
+
+--- agg filter call under a volatile condition: direct, sorted
+SELECT g, sum(vol(x)) FILTER (WHERE random() < 2 AND odd(id)) FROM item GROUP BY g;
 
 --- having: hoisted, sorted
 SELECT g, sum(x) FROM item GROUP BY g HAVING vol(sum(x)::int) > 126000;
@@ -223,6 +229,21 @@ SELECT id, vol((sum(x) OVER (PARTITION BY g ORDER BY id))::int) FROM item;
 
 --- window moving: hoisted
 SELECT id, sum(vol(x)) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM item;
+
+--- window filter call: hoisted
+SELECT id, count(*) FILTER (WHERE odd(x)) OVER (PARTITION BY g ORDER BY id), sum(vol(x)) FILTER (WHERE stab_odd(id)) OVER (PARTITION BY g) FROM item;
+
+--- window functions that look at some rows only: direct, calls 7
+SELECT id, lag(x, 1, vol(id)) OVER (PARTITION BY g ORDER BY id) FROM item;
+
+--- window functions that do not look at a failing row: direct
+SELECT id, first_value(fail13(id)) OVER (ORDER BY id) FROM item;
+
+--- window frame beyond the row: direct, calls 10
+SELECT id, sum(vol(id)) OVER (ORDER BY id ROWS BETWEEN 9 FOLLOWING AND 9 FOLLOWING) FROM item WHERE id < 20;
+
+--- window frame without the row: direct, calls 0
+SELECT id, sum(vol(id)) OVER (PARTITION BY id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) FROM item WHERE id < 20;
 
 --- window run condition: direct, from 15
 SELECT * FROM (SELECT id, vol(x), row_number() OVER (ORDER BY id) rn FROM item) q WHERE rn <= 5;
