@@ -27,6 +27,8 @@
 #include "utils/memutils.h"
 
 #define MIN_CAPACITY 16
+/* Two of these can be added. */
+#define MAX_COUNT (PG_INT64_MAX / 2)
 /* A few blocks are in use at a time: with larger ones memory is wasted. */
 #define WINDOW_BLOCK (64 * 1024)
 
@@ -123,6 +125,7 @@ find_bound(ApplyState *state)
 
 	state->bound_known = true;
 	state->bound = -1;
+	state->skip = 0;
 	if (!(state->flags & APPLY_LIMITED))
 		return;
 	if (state->offset != NULL)
@@ -130,6 +133,7 @@ find_bound(ApplyState *state)
 		value = ExecEvalExprSwitchContext(state->offset, econtext, &isnull);
 		if (!isnull)
 			offset = DatumGetInt64(value);
+		state->skip = Min(offset, MAX_COUNT);
 	}
 	value = ExecEvalExprSwitchContext(state->count, econtext, &isnull);
 	count = DatumGetInt64(value);
@@ -143,6 +147,8 @@ find_bound(ApplyState *state)
 static int64
 wanted_by_run(ApplyState *state)
 {
+	int exact = APPLY_EXACT |
+				(state->flags & APPLY_LIMITED ? APPLY_LIMIT_EXACT : 0);
 	RunFrame *run;
 	int64 wanted;
 
@@ -160,10 +166,10 @@ wanted_by_run(ApplyState *state)
 		return PG_INT64_MAX;
 
 	/* unless our rows are its rows, it may want many of ours for one */
-	if (!(state->flags & APPLY_EXACT))
+	if ((state->flags & exact) != exact)
 		return Max(1, state->emitted);
-	wanted = (int64) Min(run->count, (uint64) PG_INT64_MAX) -
-			 (state->emitted - state->emitted_at_run);
+	wanted = (int64) Min(run->count, (uint64) MAX_COUNT) +
+			 Max(state->emitted_at_run, state->skip) - state->emitted;
 	/* a cursor will probably be asked for more */
 	return Max(Max(1, wanted), run->once ? 0 : state->emitted);
 }

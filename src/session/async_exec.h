@@ -87,6 +87,7 @@ typedef struct ApplyState
 	ExprState *offset;
 	ExprState *count;
 	int64 bound; /* -1: none */
+	int64 skip;	 /* so many of these rows it throws away */
 	bool bound_known;
 
 	/* the window: a ring of rows in input order, and their answers */

@@ -87,7 +87,8 @@ limit_is_plain(Limit *limit)
 
 /*
  * How much of its left (outer, or only) and right (inner) input a node asks
- * for, given what its own consumer asks for.
+ * for, given what its own consumer asks for.  Of an Append's inputs the first
+ * is the left one, the others are right ones.
  */
 static void
 children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
@@ -111,9 +112,12 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 				break;
 			left->count = ((Limit *) plan)->limitCount;
 			left->offset = ((Limit *) plan)->limitOffset;
-			left->flags = APPLY_DRAIN;
+			/* nobody needs to take all that the Limit would */
+			left->flags = as_asked.flags;
 			if (((Limit *) plan)->limitOption == LIMIT_OPTION_COUNT)
 				left->flags |= APPLY_EXACT;
+			if ((own->flags & APPLY_EXACT) && own->count == NULL)
+				left->flags |= APPLY_LIMIT_EXACT;
 			break;
 		case T_Result:
 			*left = *own;
@@ -127,6 +131,10 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 		case T_Append:
 			*left = *own;
 			left->mark = false;
+			*right = *left;
+			/* how much the inputs before it leave to a Limit is not known */
+			if (own->count != NULL)
+				right->flags &= ~APPLY_DRAIN;
 			break;
 		case T_MergeAppend:
 			/* the input that goes first may be asked for all the rows */
@@ -137,7 +145,6 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 			left->mark = false;
 			break;
 		case T_LockRows:
-		case T_ProjectSet:
 			*left = *own;
 			left->flags &= ~APPLY_EXACT;
 			left->mark = false;
@@ -161,13 +168,19 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 		case T_SetOp:
 		case T_IncrementalSort:
 		case T_Group:
+		case T_ProjectSet:
 		case T_Unique:
-		case T_WindowAgg:
 		case T_Material:
 		case T_Gather:
 		case T_GatherMerge:
 		case T_RecursiveUnion:
 			*left = *right = as_asked;
+			break;
+		case T_WindowAgg:
+			*left = as_asked;
+			/* it may stop where its run condition fails */
+			if (window_agg_run_condition(plan) != NIL)
+				left->flags &= ~APPLY_DRAIN;
 			break;
 		case T_NestLoop:
 			*left = *right = as_asked;
@@ -282,12 +295,14 @@ lift_over_append(Append *append)
 }
 
 static void
-rewrite_children(Rewrite *rw, List *children, const Prefetch *prefetch)
+rewrite_children(Rewrite *rw, List *children, const Prefetch *first,
+				 const Prefetch *others)
 {
 	ListCell *lc;
 
 	foreach (lc, children)
-		lfirst(lc) = rewrite_plan(rw, lfirst(lc), prefetch);
+		lfirst(lc) = rewrite_plan(
+			rw, lfirst(lc), lc == list_head(children) ? first : others);
 }
 
 /* Rewrite the tree under plan, children first; returns what replaces plan. */
@@ -323,10 +338,10 @@ rewrite_plan(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 				rewrite_plan(rw, ((SubqueryScan *) plan)->subplan, &left);
 			break;
 		case T_Append:
-			rewrite_children(rw, ((Append *) plan)->appendplans, &left);
+			rewrite_children(rw, ((Append *) plan)->appendplans, &left, &right);
 			return lift_over_append((Append *) plan);
 		case T_MergeAppend:
-			rewrite_children(rw, ((MergeAppend *) plan)->mergeplans, &left);
+			rewrite_children(rw, ((MergeAppend *) plan)->mergeplans, &left, &left);
 			return plan;
 		case T_HashJoin:
 			hoist_hash_keys(rw, (HashJoin *) plan, &left);
@@ -396,7 +411,7 @@ rewrite_stmt(PlannedStmt *stmt, int cursor_options)
 	rw.next_node_id++;
 
 	stmt->planTree = rewrite_plan(&rw, stmt->planTree, &root);
-	rewrite_children(&rw, stmt->subplans, &unknown);
+	rewrite_children(&rw, stmt->subplans, &unknown, &unknown);
 	reconsider_jit(stmt, rw.remote_cost);
 
 	/*

@@ -26,6 +26,7 @@
 #define APPLY_EXACT 2	/* each of our rows is one row of the consumer's count */
 #define APPLY_ROOT 4	/* the executor's own row count applies to us */
 #define APPLY_LIMITED 8 /* a Limit above us says how many it takes */
+#define APPLY_LIMIT_EXACT 16 /* each row of that Limit is one of its consumer */
 
 /* custom_exprs: the calls, each a list (FuncExpr, guards); offset; count. */
 #define APPLY_CALLS(cs) ((List *) linitial((cs)->custom_exprs))
@@ -47,7 +48,7 @@ typedef struct HoistCall
 /* How far ahead of its consumer a node may read. */
 typedef struct Prefetch
 {
-	int flags;	  /* APPLY_DRAIN, _EXACT, _ROOT */
+	int flags;	  /* APPLY_*, without _LIMITED */
 	bool mark;	  /* the consumer wants mark/restore */
 	Node *offset; /* below a Limit: its expressions */
 	Node *count;

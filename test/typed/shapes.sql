@@ -157,6 +157,18 @@ SELECT id, vol(x) r FROM item ORDER BY r LIMIT 5;
 --- offset only: hoisted
 SELECT id, vol(x) FROM item OFFSET 290;
 
+--- limit below a limit: hoisted, ahead
+SELECT r + 1 FROM (SELECT vol(id) r FROM item LIMIT 100) q LIMIT 3;
+
+--- limit below a consumer that stops: hoisted, calls 1
+SELECT id FROM other WHERE EXISTS (SELECT 1 FROM (SELECT vol(id) r FROM item LIMIT 100) q WHERE r > 0);
+
+--- limit in a cte: hoisted, ahead
+WITH c AS MATERIALIZED (SELECT vol(id) r FROM item LIMIT 100) SELECT r FROM c LIMIT 4;
+
+--- limit over sets: hoisted, ahead
+SELECT generate_series(1, vol(id)) FROM item LIMIT 20;
+
 --- limit in subquery: hoisted, calls 10
 SELECT sum(r) FROM (SELECT vol(x) r FROM item LIMIT 10) q;
 
@@ -244,6 +256,9 @@ SELECT id, sum(vol(id)) OVER (ORDER BY id ROWS BETWEEN 9 FOLLOWING AND 9 FOLLOWI
 
 --- window frame without the row: direct, calls 0
 SELECT id, sum(vol(id)) OVER (PARTITION BY id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) FROM item WHERE id < 20;
+
+--- window run condition, calls below: hoisted, ahead
+SELECT * FROM (SELECT id, r, row_number() OVER (ORDER BY id) rn FROM (SELECT id, vol(id) r FROM item ORDER BY id OFFSET 0) i) q WHERE rn <= 5;
 
 --- window run condition: direct, from 15
 SELECT * FROM (SELECT id, vol(x), row_number() OVER (ORDER BY id) rn FROM item) q WHERE rn <= 5;
@@ -689,6 +704,9 @@ DO $$ DECLARE v int; BEGIN v := vol(4) + vol(5); RAISE INFO '%', v; IF odd(3) AN
 --- plpgsql select into: hoisted, calls 3
 DO $$ DECLARE v int; w int; BEGIN SELECT vol(x) INTO v FROM item; SELECT vol(1), vol(2) INTO v, w; RAISE INFO '% %', v, w; END $$;
 
+--- plpgsql select into with a limit: hoisted, calls 1
+DO $$ DECLARE v int; BEGIN SELECT vol(id) INTO v FROM item LIMIT 100; RAISE INFO '%', v; END $$;
+
 --- plpgsql for loop: hoisted
 DO $$ DECLARE r record; s int := 0; BEGIN FOR r IN SELECT id, vol(x) v FROM item WHERE x IS NOT NULL LOOP s := s + r.v; END LOOP; RAISE INFO '%', s; END $$;
 
@@ -873,6 +891,9 @@ SELECT id, vol(x) FROM part WHERE id = (SELECT 150);
 --- partitions with other columns, and a filter: hoisted
 SELECT id, vol(x), shout(x::text) FROM part WHERE id > 50 AND odd(x);
 
+--- union all of unequal branches, limit: hoisted, calls 302
+SELECT id, unsafe(id) FROM item UNION ALL SELECT id, add2(y, 1) FROM other LIMIT 302;
+
 --- union all of unequal branches: hoisted, ahead
 SELECT id, vol(x) FROM item UNION ALL SELECT id, add2(y, 1) FROM other UNION ALL SELECT id, x FROM part LIMIT 320;
 
@@ -918,6 +939,16 @@ FETCH 30 FROM c;
 FETCH 50 FROM d;
 CLOSE c;
 FETCH ALL FROM d;
+
+--- first row of a cursor with a limit: hoisted, calls 1
+DECLARE c NO SCROLL CURSOR FOR SELECT id, vol(id) FROM item LIMIT 100;
+FETCH c;
+
+--- rows of a cursor with a limit: hoisted, ahead
+DECLARE c NO SCROLL CURSOR FOR SELECT id, vol(id) FROM item LIMIT 100 OFFSET 3;
+FETCH 4 FROM c;
+FETCH 2 FROM c;
+FETCH 2147483647 FROM c;
 
 --- cursor with a limit: hoisted, calls 10
 DECLARE c NO SCROLL CURSOR FOR SELECT id, vol(x) FROM item LIMIT 10;
