@@ -135,6 +135,22 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 #define EXECUTOR_RUN_ONCE execute_once
 #endif
 
+/* $HOME comes before what the system says of the user, from 15 on. */
+#if PG_VERSION_NUM < 150000
+static inline bool
+get_home_path_compat(char *path)
+{
+	const char *home = getenv("HOME");
+
+	if (home == NULL || home[0] == '\0')
+		return get_home_path(path);
+	strlcpy(path, home, MAXPGPATH);
+	return true;
+}
+#else
+#define get_home_path_compat(path) get_home_path(path)
+#endif
+
 /* A set-returning function that fills a tuplestore. */
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"

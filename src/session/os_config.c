@@ -60,7 +60,7 @@ config_path(void)
 
 	if (path != NULL)
 		return pstrdup(path);
-	if (!get_home_path(home))
+	if (!get_home_path_compat(home))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("the operating system user that runs the server has no home directory")));
