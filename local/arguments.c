@@ -7,6 +7,8 @@
  */
 #include "arguments.h"
 
+#include <math.h>
+
 #define MAX_NESTING 400 /* as the decoder of a container allows */
 
 /* The whole item whose first token has just been read at start. */
@@ -128,21 +130,43 @@ first_token(CborReader *r, Item item, CborToken *tok, int64_t *tag)
 	return ok;
 }
 
+static bool
+token_int(const CborToken *tok, int64_t *value)
+{
+	if ((tok->kind == CBOR_UINT || tok->kind == CBOR_BOOL) &&
+		tok->u <= INT64_MAX)
+		*value = (int64_t) tok->u;
+	else if (tok->kind == CBOR_NINT && tok->u <= INT64_MAX)
+		*value = -1 - (int64_t) tok->u;
+	else
+		return false;
+	return true;
+}
+
 bool
 item_int(Item item, int64_t *value)
 {
 	CborReader r;
 	CborToken tok;
 	int64_t tag;
-	bool ok = first_token(&r, item, &tok, &tag) && tag == -1;
+	bool ok = first_token(&r, item, &tok, &tag) && tag == -1 &&
+			  token_int(&tok, value);
 
-	if (ok && (tok.kind == CBOR_UINT || tok.kind == CBOR_BOOL) &&
-		tok.u <= INT64_MAX)
-		*value = (int64_t) tok.u;
-	else if (ok && tok.kind == CBOR_NINT && tok.u <= INT64_MAX)
-		*value = -1 - (int64_t) tok.u;
-	else
-		ok = false;
+	cbor_reader_free(&r);
+	return ok;
+}
+
+bool
+item_decimal(Item item, int64_t *mantissa, int64_t *exponent)
+{
+	CborReader r;
+	CborToken tok;
+	int64_t tag;
+	bool ok = first_token(&r, item, &tok, &tag) && tag == CBOR_TAG_DECIMAL &&
+			  tok.kind == CBOR_ARRAY && cbor_next(&r, &tok) &&
+			  token_int(&tok, exponent) && cbor_next(&r, &tok) &&
+			  token_int(&tok, mantissa);
+
 	cbor_reader_free(&r);
 	return ok;
 }
@@ -154,11 +178,12 @@ item_double(Item item, double *value)
 	CborToken tok;
 	int64_t tag;
 	int64_t integer;
+	int64_t exponent = 0;
 	bool ok;
 
-	if (item_int(item, &integer))
+	if (item_int(item, &integer) || item_decimal(item, &integer, &exponent))
 	{
-		*value = (double) integer;
+		*value = (double) integer * pow(10, (double) exponent);
 		return true;
 	}
 	ok = first_token(&r, item, &tok, &tag) && tag == -1 &&

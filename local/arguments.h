@@ -36,8 +36,12 @@ extern const char *arguments_parse(Arguments *arguments, const void *data,
 /* By position or name; false when it is not given. */
 extern bool arguments_get(const Arguments *arguments, int position,
 						  const char *name, Item *item);
-/* As in Python: ints (bool too), floats; false: of another type. */
+/*
+ * As in Python; false: of another type.  item_double: ints (bool too), floats
+ * and Decimals.  item_decimal: a Decimal, as mantissa * 10 ^ exponent.
+ */
 extern bool item_int(Item item, int64_t *value);
+extern bool item_decimal(Item item, int64_t *mantissa, int64_t *exponent);
 extern bool item_double(Item item, double *value);
 /* Text or bytes, with a zero after them, in the arena. */
 extern bool item_bytes(Item item, Arena *arena, const uint8_t **data,

@@ -22,6 +22,8 @@
 #define WEB_URL "https://local--builtin-web.modal.run"
 #define MAX_LARGE (1024 * 1024 * 1024) /* bytes that large() makes */
 #define MAX_SECONDS 86400.0
+#define MAX_FACTOR 100000000000000 /* the product has 28 digits at most */
+#define MAX_EXPONENT 1000
 #define RETRY_COUNT 3
 #define RETRY_DELAY_MS 1000
 
@@ -65,21 +67,40 @@ put_uint128(Buf *buf, unsigned __int128 v)
 	cbor_put_bytes(buf, bytes + sizeof(bytes) - n, n);
 }
 
-/* def square(x): return x * x */
+static void
+put_square(Buf *buf, int64_t x)
+{
+	uint64_t size = x < 0 ? -(uint64_t) x : (uint64_t) x;
+
+	put_uint128(buf, (unsigned __int128) size * size);
+}
+
+/*
+ * def square(x): return x * x
+ *
+ * Python rounds the product of Decimals to 28 digits; of those whose product
+ * may have more, this makes floats.
+ */
 static void
 square(Run *run)
 {
 	Item x;
 	int64_t integer;
+	int64_t exponent;
 	double number;
 
 	if (!run_argument(run, 0, "x", &x))
 		return;
 	if (item_int(x, &integer))
+		put_square(&run->result, integer);
+	else if (item_decimal(x, &integer, &exponent) &&
+			 integer > -MAX_FACTOR && integer < MAX_FACTOR &&
+			 exponent > -MAX_EXPONENT && exponent < MAX_EXPONENT)
 	{
-		uint64_t size = integer < 0 ? -(uint64_t) integer : (uint64_t) integer;
-
-		put_uint128(&run->result, (unsigned __int128) size * size);
+		cbor_put_tag(&run->result, CBOR_TAG_DECIMAL);
+		cbor_put_array(&run->result, 2);
+		cbor_put_int(&run->result, 2 * exponent);
+		put_square(&run->result, integer);
 	}
 	else if (item_double(x, &number))
 		cbor_put_double(&run->result, number * number);

@@ -46,6 +46,9 @@ result_is(q{SELECT string_agg(input->>'k', ',' ORDER BY ordinal), sum(result::in
 	'a,b,c|14', 'key columns are carried, not sent');
 result_is(q{SELECT string_agg(result::text, ',' ORDER BY ordinal)
 		FROM modal_map('local:builtin/square', ARRAY[2, 3])}, '4,9', 'an array');
+result_is(q{SELECT modal_remote('local:builtin/square', x) FROM unnest('{-1.25, 1e-7, 9999999.5}'::numeric[]) x},
+	"1.5625\n0.00000000000001\n99999990000000.25", 'decimal numbers are multiplied as such');
+result_is(q{SELECT modal_remote('local:builtin/sleep', 0.001, 5)}, '5', 'and are numbers of seconds');
 result_is(q{SELECT modal_for_each('local:builtin/echo', 'SELECT g FROM generate_series(1, 100) g')},
 	'100', 'results dropped');
 
