@@ -88,7 +88,7 @@ static const struct
 		0, {0}},
 	[CANDIDATES] = {
 		"SELECT id FROM modal_batch.job WHERE finished_at IS NULL "
-		"AND state <> 'paused' AND id <> ALL ($1) "
+		"AND state <> 'paused' AND id NOT IN (SELECT unnest($1)) "
 		"ORDER BY priority DESC, id LIMIT $2",
 		2, {INT8ARRAYOID, INT4OID}},
 	[STATES] = {

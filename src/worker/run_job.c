@@ -168,17 +168,18 @@ open_call(RunJob *rj)
 	MemoryContextSwitchTo(old);
 	runner_commit();
 
+	rj->run_inputs = job_run_inputs(job);
 	job_chunks_init(&rj->chunks, rj->call_cxt, job->id);
 	old = MemoryContextSwitchTo(rj->call_cxt);
 	buf_init(&rj->data, 0, buf_palloc);
 	(void) buf_reserve(&rj->data, 1024);
-	rj->items = palloc(sizeof(BatchItem) * BATCH_ROWS);
+	/* an input has one result */
+	rj->items = palloc(sizeof(BatchItem) * Min(BATCH_ROWS, rj->run_inputs));
 	MemoryContextSwitchTo(old);
 	rj->nitems = 0;
 	rj->sent = NIL;
 	rj->unacknowledged = 0;
 	rj->started = rj->finished = rj->call_done = false;
-	rj->run_inputs = job_run_inputs(job);
 	rj->settled_at_open = job_settled(job);
 	/* without an id the remote side remembers nothing: send all again */
 	rj->next_index = job->remote_call_id == NULL

@@ -34,7 +34,7 @@
 #include "worker/run_job.h"
 #include "worker/runner_xact.h"
 
-#define MAX_ACTIVE_JOBS 256
+#define MAX_ACTIVE_JOBS 1000
 #define LOOK_PAUSE 4 /* times as long as it took: a fifth of the time at most */
 #define EXPIRY_INTERVAL_S 600 /* of looking for old results, while busy */
 
