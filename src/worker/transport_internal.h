@@ -133,6 +133,7 @@ typedef struct Stream
 	int refusals; /* how often the server has not taken it */
 	TransportError error;
 	size_t body_sent, body_received;
+	bool complete; /* the whole answer has come */
 	struct Gunzip *gunzip; /* when the body is compressed */
 } Stream;
 

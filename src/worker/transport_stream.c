@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define WINDOW_SIZE (16 * 1024 * 1024) /* bytes that a peer may send ahead */
 #define MAX_REFUSALS 3                 /* of one request, before it is lost */
@@ -65,6 +66,14 @@ is(const uint8_t *name, size_t n, const char *known)
 	return n == strlen(known) && memcmp(name, known, n) == 0;
 }
 
+/* RFC 9110, 8.4.1.3; letters of any case. */
+static bool
+is_gzip(const uint8_t *coding, size_t n)
+{
+	return (n == 4 && strncasecmp((const char *) coding, "gzip", n) == 0) ||
+		   (n == 6 && strncasecmp((const char *) coding, "x-gzip", n) == 0);
+}
+
 static int
 on_header(nghttp2_session *session, const nghttp2_frame *frame,
 		  const uint8_t *name, size_t name_len, const uint8_t *value,
@@ -84,7 +93,7 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame,
 		request_header(request, (const char *) name, name_len,
 					   (const char *) value, value_len);
 	if (request->spec.accept_gzip && request->stream.gunzip == NULL &&
-		is(name, name_len, "content-encoding") && is(value, value_len, "gzip"))
+		is(name, name_len, "content-encoding") && is_gzip(value, value_len))
 	{
 		request->stream.gunzip = gunzip_create();
 		if (request->stream.gunzip == NULL)
@@ -160,7 +169,7 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 		loop_kick(&h2->member);
 	if (request == NULL || try_again(h2, request, error_code))
 		return 0;
-	if (error_code != NGHTTP2_NO_ERROR)
+	if (!request->stream.complete)
 	{
 		snprintf(message, sizeof(message), "HTTP/2 stream was reset: %s",
 				 nghttp2_http2_strerror(error_code));
@@ -176,18 +185,34 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 	return 0;
 }
 
+/* The whole answer is there; if the body has not gone yet, it need not go. */
+static int
+on_end(nghttp2_session *session, int32_t stream_id)
+{
+	Request *request = request_of(session, stream_id);
+
+	if (request == NULL)
+		return 0;
+	request->stream.complete = true;
+	return request->stream.body_sent < request->spec.body_len
+			   ? stream_reset(session, stream_id)
+			   : 0;
+}
+
 static int
 on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	H2Connection *connection = arg;
 
-	(void) session;
 	if (frame->hd.type == NGHTTP2_SETTINGS && !connection->settled &&
 		(frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
 	{
 		connection->settled = true;
 		loop_kick(&connection->h2->member);
 	}
+	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+		(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+		return on_end(session, frame->hd.stream_id);
 	return 0;
 }
 

@@ -23,7 +23,15 @@ what is done:
                 closed as soon as they are made; then as echo
     half        half an answer, then the connection is closed
     early       answered before the body has come, the rest is not wanted
-    gzip        as echo, compressed
+    over        answered before the body has come, and no word about the rest
+    part        an answer that is cut short as if nothing had happened
+    fault       a frame that HTTP/2 does not allow
+    deaf        nothing more is read from this connection
+    drain       as echo; then no more streams are allowed, and GOAWAY after 500 ms
+    meet        the first one is answered when there is another one, or after
+                20 s ("alone"); for 300 ms other connections are closed
+    gzip, gzip-shout
+                as echo, compressed
     gzip-empty  no body, which is said to be compressed
     gzip-cut, gzip-bad, gzip-bomb
                 a compressed body that ends too early, is none, or is 200 MB
@@ -36,6 +44,7 @@ h2 is the library.
 import argparse
 import gzip
 import json
+import socket
 import socketserver
 import threading
 import time
@@ -48,6 +57,7 @@ import h2.events
 import h2.settings
 
 UNKNOWN_FRAME = b"\0\0\4\xbb\0\0\0\0\0what"
+FORBIDDEN_FRAME = b"\0\0\1\0\0\0\0\0\0x"  # data of no stream
 
 parser = argparse.ArgumentParser()
 parser.add_argument("log")
@@ -57,6 +67,8 @@ args = parser.parse_args()
 
 lock = threading.Lock()
 refusing = threading.Event()  # new connections
+met = threading.Event()
+never = threading.Event()
 counts = {}
 connections = 0
 
@@ -93,6 +105,8 @@ class Connection(socketserver.BaseRequestHandler):
         if refusing.is_set():
             return
         self.h2.initiate_connection()
+        if args.window > 65535:
+            self.h2.increment_flow_control_window(args.window - 65535)
         self.flush()
         while self.open:
             data = self.request.recv(65536)
@@ -110,7 +124,13 @@ class Connection(socketserver.BaseRequestHandler):
             headers = dict((k.decode(), v.decode()) if isinstance(k, bytes) else (k, v)
                            for k, v in event.headers)
             self.streams[event.stream_id] = [headers, b""]
-            if headers[":path"].endswith("/early"):
+            if headers[":path"].endswith("/deaf"):
+                self.note(event.stream_id, headers, b"")
+                never.wait()
+            elif headers[":path"].endswith("/over"):
+                self.answer(event.stream_id, b'"over"')
+                del self.streams[event.stream_id]
+            elif headers[":path"].endswith("/early"):
                 self.answer(event.stream_id, b'"early"')
                 self.flush()
                 self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
@@ -184,6 +204,29 @@ class Connection(socketserver.BaseRequestHandler):
             time.sleep(0.3)
             refusing.clear()
             self.open = False
+        elif step == "part":
+            self.answer(stream, b"1", end=False)
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
+        elif step == "fault":
+            self.flush()
+            self.request.sendall(FORBIDDEN_FRAME)
+            never.wait()
+        elif step == "drain":
+            self.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 0})
+            self.answer(stream, body)
+            self.flush()
+            time.sleep(0.5)
+            self.h2.close_connection(last_stream_id=stream)
+            self.close()
+        elif step == "meet":
+            if count(step) == 1:
+                refusing.set()
+                time.sleep(0.3)
+                refusing.clear()
+                self.answer(stream, b'"met"' if met.wait(20) else b'"alone"')
+            else:
+                met.set()
+                self.answer(stream, b'"met"')
         elif step == "half":
             self.answer(stream, body[:len(body) // 2], end=False)
             self.close()
@@ -195,6 +238,8 @@ class Connection(socketserver.BaseRequestHandler):
             self.answer(stream, json.dumps(headers[":authority"]).encode())
         elif step == "gzip":
             self.answer(stream, gzip.compress(body), [("content-encoding", "gzip")])
+        elif step == "gzip-shout":
+            self.answer(stream, gzip.compress(body), [("content-encoding", "GZip")])
         elif step == "gzip-empty":
             self.answer(stream, b"", [("content-encoding", "gzip")])
         elif step == "gzip-cut":
@@ -232,5 +277,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 open(args.log, "a").close()
 server = Server(("127.0.0.1", 0), Connection)
+if args.window > 65535:  # what it does not read shall be noticed
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
 print(server.server_address[1], flush=True)
 server.serve_forever()

@@ -44,6 +44,7 @@ echoes('peer:echo', 1_000_000, 'a body through a window of 1,000 bytes');
 echoes('peer:ping', 3, 'PINGs and unknown frames');
 echoes('peer:pieces', 300, 'a byte at a time');
 echoes('peer:gzip', 500_000, 'a compressed body');
+echoes('peer:gzip-shout', 30, 'a compressed body, in capital letters');
 is(sql("SELECT modal_remote('peer:gzip-empty')"), 'null', 'no body, said to be compressed');
 is(sql("SELECT modal_remote('peer:authority')"), '"127.0.0.1:' . $peer->port . '"', 'the authority');
 is(sql("SELECT modal_remote('peer:connection') = modal_remote('peer:connection')"), 't',
@@ -67,14 +68,18 @@ is(sql("SELECT modal_remote('peer:last', 1), modal_remote('peer:echo', 2)"), '"l
 	'GOAWAY after the stream');
 is(sql("SELECT count(*) FROM modal_map('patient:last', 'SELECT g FROM generate_series(1, 20) g')"),
 	'20', 'GOAWAY all the time');
-is(sql("SELECT modal_remote('peer:early', repeat('x', 100000))"), '"early"',
+my $long = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 3000) g)";
+is(sql("SELECT modal_remote('peer:early', $long)"), '"early"',
 	'an answer before the body has gone');
+is(sql("SELECT modal_remote('peer:over', $long)"), '"over"',
+	'an answer before the body has gone, and nobody says that it need not go');
 
 # --- what it may break -------------------------------------------------------
 
 error_like("SELECT modal_remote('peer:reset', 1)", qr/08006: .*INTERNAL_ERROR/, 'a reset');
 error_like("SELECT modal_remote('peer:drop', 1)", qr/08006: /, 'a lost connection');
 error_like("SELECT modal_remote('peer:half', repeat('x', 100))", qr/08006: /, 'half an answer');
+error_like("SELECT modal_remote('peer:part', 1)", qr/08006: /, 'a part of an answer');
 error_like("SELECT modal_remote('peer:gzip-cut', 'xx')", qr/08P01: .*truncated/, 'a truncated compressed body');
 error_like("SELECT modal_remote('peer:gzip-bad', 'xx')", qr/08P01: .*compressed body cannot be read/,
 	'a body that is not compressed');
