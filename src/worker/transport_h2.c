@@ -22,14 +22,23 @@
 #define READS_PER_TURN 16
 #define MAX_IDLE_S 120.0    /* an older connection may be a dead one */
 #define CONNECT_PAUSE_S 1.0 /* when there is another connection */
+#define SILENT_S 1.0        /* a dead connection may be silent for that long */
 
 /* --- lists ---------------------------------------------------------------- */
 
 static void
+leave_connection(Request *request)
+{
+	if (request->stream.connection != NULL)
+		request->stream.connection->nrequests--;
+	request->stream.connection = NULL;
+}
+
+static void
 append(Request ***tail, Request *request, StreamState state)
 {
+	leave_connection(request);
 	request->stream.state = state;
-	request->stream.connection = NULL;
 	request->stream.next = NULL;
 	**tail = request;
 	*tail = &request->stream.next;
@@ -88,6 +97,16 @@ finish_ended(H2 *h2)
 
 /* --- connections ---------------------------------------------------------- */
 
+/* Has nghttp2 made a frame of it yet? */
+static bool
+is_begun(const Request *request)
+{
+	const Stream *stream = &request->stream;
+
+	return nghttp2_session_find_stream(stream->connection->session,
+									   stream->id) != NULL;
+}
+
 /* It is freed in the next turn, when nothing is in the midst of using it. */
 static void
 connection_fail(H2Connection *connection, TransportError error,
@@ -98,11 +117,15 @@ connection_fail(H2Connection *connection, TransportError error,
 	if (connection->failed)
 		return;
 	connection->failed = true;
+	timer_cancel(&connection->deadline);
 	for (Request *request = h2->origin->active; request != NULL;
 		 request = request->next)
 	{
-		if (request->is_h2 && request->stream.connection == connection)
-			h2_end(h2, request, error, message);
+		if (!request->is_h2 || request->stream.connection != connection)
+			continue;
+		if (!is_begun(request) && stream_try_again(h2, request))
+			continue;
+		h2_end(h2, request, error, message);
 	}
 	loop_kick(&h2->member);
 }
@@ -110,7 +133,7 @@ connection_fail(H2Connection *connection, TransportError error,
 static bool
 is_usable(const H2Connection *connection)
 {
-	return connection->session != NULL && !connection->failed &&
+	return connection->settled && !connection->failed &&
 		   nghttp2_session_check_request_allowed(connection->session);
 }
 
@@ -128,6 +151,7 @@ connection_free(H2Connection *connection)
 		}
 	}
 	h2->nconnections--;
+	timer_cancel(&connection->deadline);
 	nghttp2_session_del(connection->session);
 	if (connection->link != NULL)
 		link_close(connection->link);
@@ -188,7 +212,16 @@ on_open(H2Connection *connection)
 	connection->session = stream_session(connection);
 	if (connection->session == NULL)
 		connection_fail(connection, TRANSPORT_MEMORY, "out of memory");
+	connection->unread = true; /* TLS may have read ahead */
+}
+
+void
+h2_settled(H2Connection *connection)
+{
+	connection->settled = true;
 	connection->idle_since = monotonic_seconds();
+	timer_cancel(&connection->deadline);
+	loop_kick(&connection->h2->member);
 }
 
 /* A connection came to nothing: another one would fare no better now. */
@@ -202,19 +235,15 @@ attempt_failed(H2Connection *connection, TransportError error,
 	for (H2Connection *other = h2->connections; other != NULL;
 		 other = other->next)
 	{
-		if (is_usable(other)) /* there may be room later */
+		if (is_usable(other) && !other->doubted) /* there may be room later */
 		{
-			h2->connect_after = monotonic_seconds() + CONNECT_PAUSE_S;
+			(void) timer_set(&h2->pause, monotonic_seconds() + CONNECT_PAUSE_S);
 			return;
 		}
 	}
 	fail_waiting(h2, error, message);
 }
 
-/*
- * Before its SETTINGS, the first thing that it has to say, the server has not
- * begun any request.
- */
 static void
 protocol_failed(H2Connection *connection, const char *message)
 {
@@ -236,6 +265,15 @@ link_failed(H2Connection *connection)
 		protocol_failed(connection, link->message);
 	else
 		attempt_failed(connection, TRANSPORT_CONNECT, link->message);
+}
+
+static const char *const over = "the HTTP/2 connection was ended";
+
+/* Either side has said that it ends, and nothing is under way any more. */
+static bool
+is_over(const H2Connection *connection)
+{
+	return nghttp2_session_want_read(connection->session) == 0;
 }
 
 static void
@@ -263,9 +301,9 @@ receive(H2Connection *connection)
 			protocol_failed(connection, nghttp2_strerror((int) rc));
 			return;
 		}
-		if (!nghttp2_session_want_read(connection->session))
+		if (is_over(connection))
 		{
-			protocol_failed(connection, "the HTTP/2 connection was ended");
+			protocol_failed(connection, over);
 			return;
 		}
 	}
@@ -338,6 +376,11 @@ transmit(H2Connection *connection)
 		return;
 	if (was_blocked && !is_blocked(connection))
 		loop_kick(&connection->h2->member); /* for those that wait for it */
+	if (!is_blocked(connection) && is_over(connection))
+	{
+		protocol_failed(connection, over);
+		return;
+	}
 	link_want_write(connection->link, is_blocked(connection));
 	if (connection->link->state == LINK_FAILED)
 		link_failed(connection);
@@ -353,14 +396,17 @@ has_room(const H2Connection *connection)
 	uint32_t ours = connection->h2->origin->config.max_streams;
 
 	/* If none, then nghttp2 waits, and the request's clock runs. */
-	if (most == 0 || !connection->settled)
+	if (most == 0)
 		most = 1;
 	if (ours > 0 && ours < most)
 		most = ours;
 	return connection->nstreams < most;
 }
 
-/* Ends connections that take no more requests, or are too old to be trusted. */
+/*
+ * Ends connections that take no more requests, or are too old to be trusted.
+ * One that is doubted may never take note that its streams are not wanted.
+ */
 static void
 retire_connections(H2 *h2)
 {
@@ -369,14 +415,18 @@ retire_connections(H2 *h2)
 	for (H2Connection *connection = h2->connections; connection != NULL;
 		 connection = connection->next)
 	{
-		if (connection->session != NULL && connection->nstreams == 0 &&
-			(!is_usable(connection) ||
-			 now - connection->idle_since > MAX_IDLE_S))
+		if (!connection->settled)
+			continue;
+		if ((connection->nstreams == 0 &&
+			 (!is_usable(connection) ||
+			  now - connection->idle_since > MAX_IDLE_S)) ||
+			(connection->doubted && connection->nrequests == 0))
 			connection_fail(connection, TRANSPORT_LOST, "");
 	}
 }
 
 static void on_link_event(void *owner);
+static void on_deadline(void *arg);
 
 static bool
 open_connection(H2 *h2, double timeout_s)
@@ -387,12 +437,14 @@ open_connection(H2 *h2, double timeout_s)
 		return false;
 	connection->h2 = h2;
 	buf_init(&connection->out, 0, NULL);
+	timer_init(&connection->deadline, on_deadline, connection);
 	connection->next = h2->connections;
 	h2->connections = connection;
 	h2->nconnections++;
 	connection->link =
 		link_open(h2->origin, timeout_s, on_link_event, connection);
-	if (connection->link == NULL)
+	if (connection->link == NULL ||
+		!timer_set(&connection->deadline, monotonic_seconds() + timeout_s))
 	{
 		connection_free(connection);
 		return false;
@@ -400,37 +452,52 @@ open_connection(H2 *h2, double timeout_s)
 	return true;
 }
 
-/* One with room for another stream; NULL: none now. */
+static bool
+may_open(const H2 *h2, bool any_usable)
+{
+	int most = h2->origin->config.max_connections;
+
+	return (!any_usable || h2->pause.heap_index == 0) &&
+		   h2->nconnections < (most > 0 ? most : MAX_CONNECTIONS);
+}
+
+/*
+ * One with room for another stream; NULL: none now.  One that is doubted is
+ * neither waited for nor taken, unless there can be no other.
+ */
 static H2Connection *
 find_connection(H2 *h2, const Request *request)
 {
-	int most = h2->origin->config.max_connections;
 	double timeout = request->spec.connect_timeout_s;
+	H2Connection *doubted = NULL;
 	bool one_may_come = false;
 	bool any_usable = false;
 
 	for (H2Connection *connection = h2->connections; connection != NULL;
 		 connection = connection->next)
 	{
-		if (connection->session == NULL)
-			one_may_come = true;
-		else if (is_usable(connection))
+		bool usable = is_usable(connection);
+		bool room = usable && has_room(connection);
+
+		one_may_come |= !connection->settled;
+		if (connection->doubted)
 		{
-			any_usable = true;
-			if (!has_room(connection))
-				continue;
-			if (!is_blocked(connection))
-				return connection;
-			one_may_come = true;
+			if (room && !is_blocked(connection))
+				doubted = connection;
+			continue;
 		}
+		if (room && !is_blocked(connection))
+			return connection;
+		one_may_come |= room;
+		any_usable |= usable;
 	}
+	if (one_may_come)
+		return NULL;
+	if (!may_open(h2, any_usable))
+		return doubted;
 	if (timeout <= 0)
 		timeout = DEFAULT_CONNECT_TIMEOUT_MS / 1000.0;
-	/* With a usable one, something will happen there, and we come here again. */
-	if (!one_may_come &&
-		(!any_usable || monotonic_seconds() >= h2->connect_after) &&
-		h2->nconnections < (most > 0 ? most : MAX_CONNECTIONS) &&
-		!open_connection(h2, timeout))
+	if (!open_connection(h2, timeout))
 		fail_waiting(h2, TRANSPORT_MEMORY, "out of memory");
 	return NULL;
 }
@@ -488,6 +555,18 @@ on_link_event(void *owner)
 	run(h2);
 }
 
+static void
+on_deadline(void *arg)
+{
+	H2Connection *connection = arg;
+	H2 *h2 = connection->h2;
+
+	attempt_failed(connection, TRANSPORT_CONNECT,
+				   connection->session == NULL ? "connection timed out"
+											   : "server does not answer");
+	run(h2);
+}
+
 /* --- what transport.c calls ----------------------------------------------- */
 
 bool
@@ -521,6 +600,16 @@ h2_figures(Request *request)
 		request->header_bytes + request->stream.body_received;
 }
 
+/* Has nothing come on its connection since it was sent, for a while? */
+static bool
+was_silent(const Request *request)
+{
+	const Stream *stream = &request->stream;
+
+	return stream->connection->heard == stream->heard_before &&
+		   monotonic_seconds() - request->response.sent_at > SILENT_S;
+}
+
 void
 h2_drop(Request *request)
 {
@@ -533,6 +622,8 @@ h2_drop(Request *request)
 		nghttp2_session_set_stream_user_data(connection->session, stream->id,
 											 NULL);
 		(void) stream_reset(connection->session, stream->id);
+		if (is_blocked(connection) || was_silent(request))
+			connection->doubted = true;
 		loop_kick(&h2->member);
 	}
 	else if (stream->state == STREAM_ENDED)
@@ -540,7 +631,7 @@ h2_drop(Request *request)
 	else if (stream->state == STREAM_WAITING)
 		unlink_from(&h2->waiting, &h2->waiting_tail, request);
 	stream->state = STREAM_FINISHED;
-	stream->connection = NULL;
+	leave_connection(request);
 	gunzip_free(stream->gunzip);
 	stream->gunzip = NULL;
 }
@@ -548,15 +639,9 @@ h2_drop(Request *request)
 void
 h2_cut(Request *request)
 {
-	static const char *const message = "server does not answer";
-	H2Connection *connection = request->stream.connection;
-
-	if (connection == NULL)
-		return;
-	if (connection->settled)
-		connection_fail(connection, TRANSPORT_LOST, message);
-	else
-		attempt_failed(connection, TRANSPORT_CONNECT, message);
+	if (request->stream.connection != NULL)
+		connection_fail(request->stream.connection, TRANSPORT_LOST,
+						"server does not answer");
 }
 
 void
@@ -580,6 +665,7 @@ h2_create(Origin *origin)
 		return NULL;
 	h2->origin = origin;
 	h2->member = (LoopMember){.on_kick = run, .owner = h2};
+	timer_init(&h2->pause, run, h2);
 	h2->waiting_tail = &h2->waiting;
 	h2->ended_tail = &h2->ended;
 	return h2;
@@ -596,6 +682,7 @@ h2_free(H2 *h2)
 		next = connection->next;
 		connection_free(connection);
 	}
+	timer_cancel(&h2->pause);
 	loop_leave(&h2->member);
 	free(h2);
 }

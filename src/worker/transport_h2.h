@@ -20,12 +20,16 @@ struct H2Connection
 	Link *link;
 	nghttp2_session *session; /* NULL: not open yet */
 	uint32_t nstreams;
+	uint32_t nrequests; /* of the streams, those that somebody waits for */
 	double idle_since;
-	bool spoken;  /* has the server said anything? */
-	bool settled; /* has it said what it allows? */
-	bool unread;  /* there may be more to read */
-	bool failed;  /* to be closed, its requests have ended */
-	Buf out;      /* not written yet */
+	uint64_t heard; /* frames that are more than the beginning */
+	bool spoken;    /* has the server said anything? */
+	bool settled;   /* has it said what it allows?  Not used before. */
+	Timer deadline; /* for that */
+	bool doubted;   /* may be dead: takes no requests until it says more */
+	bool unread;    /* there may be more to read */
+	bool failed;    /* to be closed, its requests have ended */
+	Buf out;        /* not written yet */
 };
 
 struct H2
@@ -36,10 +40,13 @@ struct H2
 	int nconnections;
 	Request *waiting, **waiting_tail;
 	Request *ended, **ended_tail;
-	double connect_after; /* the last attempt has failed */
+	Timer pause; /* no attempt before: the last one has failed */
 };
 
 /* --- transport_h2.c ------------------------------------------------------- */
+
+/* Its server speaks HTTP/2: it may be used. */
+extern void h2_settled(H2Connection *connection);
 
 /* It is to be sent when a connection has room for it. */
 extern void h2_wait(H2 *h2, Request *request);
@@ -57,6 +64,8 @@ extern bool stream_prepare(Request *request);
 extern bool stream_has_path(const Request *request);
 /* On a connection that has room for it. */
 extern void stream_submit(H2Connection *connection, Request *request);
+/* A request that was not worked on goes out again; false: not any more. */
+extern bool stream_try_again(H2 *h2, Request *request);
 /* We want no more of a stream; why is in its request, if it still has one. */
 extern int stream_reset(nghttp2_session *session, int32_t stream_id);
 

@@ -133,7 +133,8 @@ typedef struct Stream
 	int refusals; /* how often the server has not taken it */
 	TransportError error;
 	size_t body_sent, body_received;
-	bool complete; /* the whole answer has come */
+	bool complete;         /* the whole answer has come */
+	uint64_t heard_before; /* its connection's, when it was submitted */
 	struct Gunzip *gunzip; /* when the body is compressed */
 } Stream;
 

@@ -34,7 +34,6 @@ fail(Link *link, TransportError error, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(link->message, sizeof(link->message), fmt, args);
 	va_end(args);
-	timer_cancel(&link->timeout);
 	loop_leave(&link->member);
 }
 
@@ -241,13 +240,6 @@ start_tls(Link *link)
 }
 
 static void
-opened(Link *link)
-{
-	timer_cancel(&link->timeout);
-	link->state = LINK_OPEN;
-}
-
-static void
 handshake(Link *link)
 {
 	const unsigned char *protocol;
@@ -261,7 +253,7 @@ handshake(Link *link)
 	{
 		SSL_get0_alpn_selected(link->ssl, &protocol, &len);
 		link->h2_offered = len == 2 && memcmp(protocol, "h2", 2) == 0;
-		opened(link);
+		link->state = LINK_OPEN;
 		return;
 	}
 	switch (SSL_get_error(link->ssl, rc))
@@ -393,7 +385,7 @@ on_connected(Link *link)
 	if (link->state == LINK_FAILED)
 		return;
 	if (link->origin->plain)
-		opened(link);
+		link->state = LINK_OPEN;
 	else
 		start_tls(link);
 }
@@ -415,6 +407,8 @@ on_curl_run(void *owner)
 			continue;
 		if (code == CURLE_OK)
 			on_connected(link);
+		else if (code == CURLE_OPERATION_TIMEDOUT)
+			fail(link, TRANSPORT_CONNECT, "connection timed out");
 		else if (link->no_descriptor)
 			fail(link, TRANSPORT_NO_DESCRIPTOR, "too many connections");
 		else
@@ -426,17 +420,8 @@ on_curl_run(void *owner)
 	}
 }
 
-static void
-on_timeout(void *arg)
-{
-	Link *link = arg;
-
-	fail(link, TRANSPORT_CONNECT, "connection timed out");
-	link->on_event(link->owner);
-}
-
 static bool
-set_options(Link *link)
+set_options(Link *link, double timeout_s)
 {
 	CURLcode rc = CURLE_OK;
 	Buf url;
@@ -446,6 +431,7 @@ set_options(Link *link)
 #define SET(option, value) SET_OPTION(rc, link->easy, option, value)
 	SET(CURLOPT_URL, buf_cstr(&url));
 	SET(CURLOPT_CONNECT_ONLY, 1L);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) (timeout_s * 1000));
 	SET(CURLOPT_BUFFERSIZE, (long) READ_AHEAD); /* curl reads no more */
 	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, loop_open_socket);
@@ -471,11 +457,9 @@ link_open(const Origin *origin, double timeout_s, void (*on_event)(void *),
 	link->member = (LoopMember){.on_event = on_socket_event, .owner = link};
 	link->on_event = on_event;
 	link->owner = owner;
-	timer_init(&link->timeout, on_timeout, link);
 	link->easy = curl_easy_init();
 	if (link->easy == NULL || !multi_open(&link->multi, on_curl_run, link) ||
-		!set_options(link) ||
-		!timer_set(&link->timeout, monotonic_seconds() + timeout_s) ||
+		!set_options(link, timeout_s) ||
 		curl_multi_add_handle(link->multi.curl, link->easy) != CURLM_OK)
 	{
 		link_close(link);
@@ -487,7 +471,6 @@ link_open(const Origin *origin, double timeout_s, void (*on_event)(void *),
 void
 link_close(Link *link)
 {
-	timer_cancel(&link->timeout);
 	if (link->ssl != NULL)
 	{
 		/* A farewell, if it can be said without waiting. */

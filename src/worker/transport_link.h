@@ -35,8 +35,6 @@ typedef struct Link
 	curl_socket_t fd;
 	SSL *ssl; /* NULL: plain */
 	bool no_descriptor;
-	bool wants_write;
-	Timer timeout;                    /* until it is open */
 	char error_text[ERROR_TEXT_SIZE]; /* curl's */
 	void (*on_event)(void *owner);
 	void *owner;
@@ -45,7 +43,8 @@ typedef struct Link
 /*
  * Calls on_event whenever it is open or has failed, and when it may be read
  * or written again; never before it has returned, and never from within a
- * library.  NULL: no memory.
+ * library.  NULL: no memory.  timeout_s is what curl may take to connect, to
+ * one of several addresses: how long all may take is for the owner to say.
  */
 extern Link *link_open(const Origin *origin, double timeout_s,
 					   void (*on_event)(void *owner), void *owner);

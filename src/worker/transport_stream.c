@@ -140,12 +140,10 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
 	return 0;
 }
 
-/* A request that was not worked on goes out again. */
-static bool
-try_again(H2 *h2, Request *request, uint32_t error_code)
+bool
+stream_try_again(H2 *h2, Request *request)
 {
-	if (error_code != NGHTTP2_REFUSED_STREAM || request->first_byte ||
-		request->abort != ABORT_NONE ||
+	if (request->first_byte || request->abort != ABORT_NONE ||
 		++request->stream.refusals > MAX_REFUSALS)
 		return false;
 	request->response.sent_at = 0;
@@ -167,7 +165,8 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 		connection->idle_since = monotonic_seconds();
 	if (h2->waiting != NULL)
 		loop_kick(&h2->member);
-	if (request == NULL || try_again(h2, request, error_code))
+	if (request == NULL ||
+		(error_code == NGHTTP2_REFUSED_STREAM && stream_try_again(h2, request)))
 		return 0;
 	if (!request->stream.complete)
 	{
@@ -206,9 +205,11 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 
 	if (frame->hd.type == NGHTTP2_SETTINGS && !connection->settled &&
 		(frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+		h2_settled(connection);
+	if (frame->hd.type != NGHTTP2_SETTINGS)
 	{
-		connection->settled = true;
-		loop_kick(&connection->h2->member);
+		connection->heard++;
+		connection->doubted = false;
 	}
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 		(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
@@ -405,5 +406,7 @@ stream_submit(H2Connection *connection, Request *request)
 	request->stream.state = STREAM_OPEN;
 	request->stream.id = id;
 	request->stream.connection = connection;
+	request->stream.heard_before = connection->heard;
 	connection->nstreams++;
+	connection->nrequests++;
 }

@@ -8,6 +8,7 @@ use warnings FATAL => 'all';
 
 use HttpPeer;
 use IO::Socket::INET;
+use ModalSession;
 use ModalTest;
 use Nginx;
 use PostgreSQL::Test::Utils;
@@ -73,6 +74,8 @@ is(sql("SELECT modal_remote('peer:early', $long)"), '"early"',
 	'an answer before the body has gone');
 is(sql("SELECT modal_remote('peer:over', $long)"), '"over"',
 	'an answer before the body has gone, and nobody says that it need not go');
+is(sql("SELECT modal_remote('peer:drain', 1), modal_remote('peer:echo', 2)"), '[1]|[2]',
+	'GOAWAY while a request waits for a stream');
 
 # --- what it may break -------------------------------------------------------
 
@@ -80,6 +83,7 @@ error_like("SELECT modal_remote('peer:reset', 1)", qr/08006: .*INTERNAL_ERROR/, 
 error_like("SELECT modal_remote('peer:drop', 1)", qr/08006: /, 'a lost connection');
 error_like("SELECT modal_remote('peer:half', repeat('x', 100))", qr/08006: /, 'half an answer');
 error_like("SELECT modal_remote('peer:part', 1)", qr/08006: /, 'a part of an answer');
+error_like("SELECT modal_remote('peer:fault', 1)", qr/08006: /, 'a frame that is not allowed');
 error_like("SELECT modal_remote('peer:gzip-cut', 'xx')", qr/08P01: .*truncated/, 'a truncated compressed body');
 error_like("SELECT modal_remote('peer:gzip-bad', 'xx')", qr/08P01: .*compressed body cannot be read/,
 	'a body that is not compressed');
@@ -103,14 +107,53 @@ is(sql("SET statement_timeout = '20s';
 	SELECT count(*) FROM modal_map('single:late-1', 'SELECT g FROM generate_series(1, 2) g')"),
 	'2', 'the last connection is lost');
 
+# The same when the other one goes on: it need not end first.
+$single->server($node, 'pair', "$options, retry_budget '20', max_concurrency '2'");
+is(sql("SELECT count(*) FROM modal_map('pair:meet', 'SELECT g FROM generate_series(1, 2) g') WHERE result = '\"met\"'"),
+	'2', 'a connection that cannot be made is tried again');
+
+# A connection that is dead, beside one that is not.
+$single->server($node, 'lame', "args 'array', http_version '2', retry_budget '0', max_concurrency '2', timeout '3'");
+my $session = ModalSession->new($node);
+$session->begin(q{SELECT pg_temp.outcome('SELECT modal_remote(''lame:deaf'', 1)')});
+do
+{
+	sql("SELECT modal_remote('lame:echo', 1)");
+} until sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%lame:deaf%' AND pid <> pg_backend_pid()") == 0;
+is($session->query(''), '57014', 'a dead connection');
+is($session->outcome(q{SELECT count(*) FROM modal_map('lame:echo', 'SELECT g FROM generate_series(1, 4) g')}), '4',
+	'a dead connection is not used again');
+
+# A server that stops reading holds up nobody but the one who sends there.
+my $wide = HttpPeer->new(http2 => [ '--window', 100_000_000 ]);
+$wide->server($node, 'wide', "args 'array', http_version '2', retry_budget '0', connect_timeout '3'");
+my $connections = sql('SELECT connections FROM modal_batch.stat_dispatcher');
+$session->begin(q{SELECT pg_temp.outcome('SELECT modal_remote(''wide:deaf'', repeat(''x'', 10000000))')});
+select undef, undef, undef, 0.05 until $wide->requests;
+sleep 1;
+sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%wide:deaf%' AND pid <> pg_backend_pid()");
+is($session->query(''), '57014', 'a deaf server: cancelled');
+is($session->outcome(q{SELECT modal_remote('wide:echo', 1)}), '[1]', 'a deaf server: another connection');
+error_like("SET statement_timeout = '2s'; SELECT modal_remote('wide:deaf', 1)", qr/57014: /, 'silence: cancelled');
+is($session->outcome(q{SELECT modal_remote('wide:echo', 1)}), '[1]', 'silence: another connection');
+is(sql('SELECT connections FROM modal_batch.stat_dispatcher'), $connections + 1, 'the others are closed');
+
 # A server that takes connections, and says nothing: one request finds out for all.
 my $mute = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 50) or die $!;
 sql("CREATE SERVER mute FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', allow_http 'on',
-	url 'http://127.0.0.1:${\ $mute->sockport}', http_version '2', timeout '3', retry_budget '0')");
+	url 'http://127.0.0.1:${\ $mute->sockport}', http_version '2', timeout '0', connect_timeout '3', retry_budget '0')");
 my $start = time;
-is(sql("SELECT count(error) FROM modal_map('mute:x', 'SELECT g FROM generate_series(1, 8) g', on_error => 'return')"),
-	'8', 'a mute server');
+error_like("SELECT count(*) FROM modal_map('mute:x', 'SELECT g FROM generate_series(1, 8) g')",
+	qr/08001: .*server does not answer/, 'a mute server');
 cmp_ok(time - $start, '<', 20, 'a mute server: one timeout, not one after another');
+$mute->blocking(0);
+my @asked;
+while (my $client = $mute->accept)
+{
+	$client->recv(my $said, 65536);
+	push @asked, length $said;
+}
+is(@asked, 1, 'a mute server: one connection');
 
 # --- which HTTP --------------------------------------------------------------
 
