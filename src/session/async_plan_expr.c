@@ -86,14 +86,32 @@ contains_call_walker(Node *node, void *context)
 	return expression_tree_walker(node, contains_call_walker, context);
 }
 
-/* Nodes that mean something only inside an enclosing construct. */
+/*
+ * Nodes that mean something only inside an enclosing construct which is not
+ * part of the expression itself.
+ */
 static bool
 contains_placeholder_walker(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, CaseTestExpr) || IsA(node, CoerceToDomainValue))
-		return true;
+	switch (nodeTag(node))
+	{
+		case T_CaseTestExpr:
+		case T_CoerceToDomainValue:
+			return true;
+		case T_CaseExpr:
+			/* those in the branches of CASE arg WHEN stand for its argument */
+			if (((CaseExpr *) node)->arg == NULL)
+				break;
+			return contains_placeholder_walker(
+				(Node *) ((CaseExpr *) node)->arg, context);
+		case T_ArrayCoerceExpr:
+			return contains_placeholder_walker(
+				(Node *) ((ArrayCoerceExpr *) node)->arg, context);
+		default:
+			break;
+	}
 	return expression_tree_walker(node, contains_placeholder_walker, context);
 }
 
@@ -339,6 +357,9 @@ collect(Node *node, List *guards, Collector *cx)
 			return collect_list(((ArrayExpr *) node)->elements, guards, cx);
 		case T_RowExpr:
 			return collect_list(((RowExpr *) node)->args, guards, cx);
+		case T_XmlExpr:
+			return collect_list(((XmlExpr *) node)->named_args, guards, cx) |
+				   collect_list(((XmlExpr *) node)->args, guards, cx);
 		case T_CoerceViaIO:
 			return collect((Node *) ((CoerceViaIO *) node)->arg, guards, cx);
 		case T_RelabelType:

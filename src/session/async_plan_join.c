@@ -82,7 +82,7 @@ is_lateral_call(Plan *plan)
 		return false;
 
 	call = scanned_function(plan)->funcexpr;
-	if (!is_hoistable_call(call) || contains_hoistable((Node *) ((FuncExpr *) call)->args) ||
+	if (!is_hoistable_call(call) ||
 		!depends_on_outer_row((NestLoop *) plan, scanned_function(plan)))
 		return false;
 	typeclass = get_expr_result_type(call, &type, &desc);
@@ -176,6 +176,30 @@ lateral_mutator(Node *node, void *context)
 	return expression_tree_mutator(node, lateral_mutator, context);
 }
 
+/*
+ * The call as one over the columns of outer, with those in its arguments put
+ * into apply nodes below it.
+ */
+static FuncExpr *
+stack_arguments(Rewrite *rw, LateralContext *cx, Plan **outer,
+				const Prefetch *prefetch)
+{
+	FuncExpr *call = (FuncExpr *) lateral_mutator((Node *) cx->call, cx);
+	List *calls;
+
+	clear_async_capable(*outer);
+	while ((calls = hoist_calls((Node *) call->args)) != NIL)
+	{
+		int columns = list_length((*outer)->targetlist);
+
+		*outer = (Plan *) apply_node_create(rw, *outer, calls, prefetch);
+		call->args =
+			(List *) replace_calls((Node *) call->args, calls, columns);
+	}
+	cx->columns = list_length((*outer)->targetlist);
+	return call;
+}
+
 /* The apply node that takes the place of a join that is_lateral_call(). */
 Plan *
 hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
@@ -183,9 +207,10 @@ hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 	Plan *outer = plan->lefttree;
 	Node *expr = scanned_function(plan)->funcexpr;
 	LateralContext cx = {(NestLoop *) plan, (FunctionScan *) plan->righttree,
-						 list_length(outer->targetlist), (FuncExpr *) expr,
-						 false};
+						 0, (FuncExpr *) expr, false};
 	Prefetch filtered = *prefetch;
+	const Prefetch *below =
+		lateral_call_has_filter(plan) ? &filtered : prefetch;
 	HoistCall *hoist = palloc0(sizeof(HoistCall));
 	List *filter = NIL;
 	List *exprs = NIL;
@@ -194,9 +219,10 @@ hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 	Oid type;
 	ListCell *lc;
 
+	filtered.flags &= ~APPLY_EXACT;
 	cx.composite = get_expr_result_type(expr, &type, &desc) ==
 				   TYPEFUNC_COMPOSITE;
-	hoist->call = (FuncExpr *) lateral_mutator(expr, &cx);
+	hoist->call = stack_arguments(rw, &cx, &outer, below);
 	hoist->shareable = !contain_volatile_functions(expr);
 
 	filter = list_concat(filter, cx.scan->scan.plan.qual);
@@ -208,10 +234,7 @@ hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 								   (Node *) lfirst_node(TargetEntry, lc)->expr,
 								   &cx));
 
-	filtered.flags &= ~APPLY_EXACT;
-	clear_async_capable(outer);
-	top = (Plan *) apply_node_create(rw, outer, list_make1(hoist),
-									 filter != NIL ? &filtered : prefetch);
+	top = (Plan *) apply_node_create(rw, outer, list_make1(hoist), below);
 	top->startup_cost = plan->startup_cost;
 	top->total_cost = plan->total_cost;
 	top->plan_rows = plan->plan_rows;

@@ -64,6 +64,15 @@ SELECT CASE WHEN odd(g) THEN vol(x) WHEN g = 2 THEN vol(x+1) ELSE add2(x,g) END 
 --- case with arg: hoisted
 SELECT CASE g WHEN 1 THEN vol(x) WHEN 2 THEN vol(x+1) ELSE add2(x,g) END FROM item;
 
+--- case with arg, in an argument and in a condition: hoisted
+SELECT vol(CASE g WHEN 1 THEN x WHEN 2 THEN id END), CASE WHEN CASE g WHEN 3 THEN true END THEN vol(x) END FROM item;
+
+--- case with arg that converts arrays: hoisted, calls 2
+SELECT CASE ARRAY[g]::bigint[] WHEN ARRAY[5::bigint] THEN vol(x) WHEN ARRAY[6::bigint] THEN vol(id) END FROM item WHERE id < 7;
+
+--- array conversion in an argument: hoisted
+SELECT vol(cardinality(ARRAY[s, 'a']::varchar[])) FROM item;
+
 --- case arg is a call: hoisted
 SELECT CASE vol(g) WHEN 2 THEN 1 WHEN 4 THEN 2 END FROM item;
 
@@ -1040,6 +1049,12 @@ SELECT item.id, shout(r::text) FROM item, vol(item.id) r WHERE odd(item.g) ORDER
 
 --- functions in from, one of the other: hoisted
 SELECT item.id, r, q FROM item, vol(item.id) r, add2(r, item.g) q WHERE id < 60;
+
+--- function in from, of other calls: hoisted, calls 887
+SELECT item.id, r FROM item, add2(vol(item.x), nullable(item.id)) r WHERE r > 0 AND id < 300;
+
+--- function in from, of other calls, limit: hoisted, calls 18
+SELECT item.id, r FROM item, vol(vol(item.id)) r LIMIT 9;
 
 --- function in from, of two tables: hoisted, sorted
 SELECT item.id, r FROM item JOIN other USING (id), add2(item.x, other.y) r;
