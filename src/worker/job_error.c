@@ -11,18 +11,29 @@
 #include "worker/job_error.h"
 
 bool
+error_is_contention(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			return true;
+		default:
+			return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
+bool
 error_is_transient(int sqlstate)
 {
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{
 		case ERRCODE_CONNECTION_EXCEPTION:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
 		case ERRCODE_OPERATOR_INTERVENTION:
 		case ERRCODE_SYSTEM_ERROR:
 			return true;
 		default:
-			return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
+			return error_is_contention(sqlstate) ||
 				sqlstate == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
 				sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION;
 	}

@@ -12,7 +12,9 @@
 
 #include "utils/jsonb.h"
 
-/* Is it one of those that a later attempt may not meet? */
+/* Do other sessions, or a lack of resources, stand in the way? */
+extern bool error_is_contention(int sqlstate);
+/* Is it one of those that a later attempt may not meet, such as that? */
 extern bool error_is_transient(int sqlstate);
 /* As the jsonb that every failure has. */
 extern Jsonb *edata_to_jsonb(const ErrorData *edata, int attempts);

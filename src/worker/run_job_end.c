@@ -48,7 +48,8 @@ log_end(const RunJob *rj, JobState state, const char *message)
 
 /*
  * Run the owner's on_complete statement in the transaction that completes the
- * job; its failure is noted, and changes nothing else.
+ * job; its failure is noted, and changes nothing else, unless it is one that
+ * others caused: then all of the transaction is tried again.
  */
 static void
 run_on_complete(RunJob *rj)
@@ -82,6 +83,8 @@ run_on_complete(RunJob *rj)
 	{
 		ErrorData *edata = sub_abort(&sub);
 
+		if (error_is_contention(edata->sqlerrcode))
+			ReThrowError(edata);
 		error = edata_to_jsonb(edata, 1);
 		ereport(LOG, (errmsg("job " INT64_FORMAT ": on_complete failed: %s",
 							 rj->job->id, edata->message)));

@@ -31,11 +31,13 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "worker/job_error.h"
 #include "worker/run_job.h"
 #include "worker/runner_xact.h"
 
 #define MAX_ACTIVE_JOBS 1000
 #define LOOK_PAUSE 4 /* times as long as it took: a fifth of the time at most */
+#define LOOK_RETRY_S 1 /* when the tables cannot be read */
 #define EXPIRY_INTERVAL_S 600 /* of looking for old results, while busy */
 
 pg_noreturn extern PGDLLEXPORT void modal_runner_main(Datum main_arg);
@@ -198,15 +200,14 @@ take_job(int64 id)
 	had_work = true;
 }
 
-/* Read the tables; false when the extension is no longer there. */
-static bool
+/* Read the tables; when the extension is no longer there, leave. */
+static void
 look_for_jobs(void)
 {
-	bool exists;
-
 	runner_begin();
-	exists = job_store_exists();
-	if (exists)
+	if (!job_store_exists())
+		leaving = true;
+	else
 	{
 		int64 *ids = active_ids();
 		List *candidates;
@@ -225,7 +226,29 @@ look_for_jobs(void)
 		}
 	}
 	runner_commit();
-	return exists;
+}
+
+/* Use the tables; false when a lock, or the like, is in the way. */
+static bool
+unless_locked(void (*use) (void))
+{
+	ErrorData *volatile edata = NULL;
+
+	PG_TRY();
+	{
+		use();
+	}
+	PG_CATCH();
+	{
+		edata = take_error();
+	}
+	PG_END_TRY();
+	if (edata == NULL)
+		return true;
+	if (!error_is_contention(edata->sqlerrcode))
+		ReThrowError(edata);
+	ereport(LOG, (errmsg("could not use the tables of jobs: %s", edata->message)));
+	return false;
 }
 
 /*
@@ -250,12 +273,14 @@ look_if_wished(void)
 		leaving = true;
 	if (leaving || !must_look || began < next_look)
 		return false;
-	must_look = false;
-	if (!look_for_jobs())
+	if (!unless_locked(look_for_jobs))
 	{
-		leaving = true;
+		next_look = monotonic_seconds() + LOOK_RETRY_S;
 		return false;
 	}
+	must_look = false;
+	if (leaving)
+		return false;
 	next_look = began + (LOOK_PAUSE + 1) * (monotonic_seconds() - began);
 	dlist_foreach(iter, &active_jobs)
 	{
@@ -318,6 +343,7 @@ set_options(void)
 		{"default_transaction_deferrable", "off"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
+		{"lock_timeout", "1s"}, /* other jobs must go on meanwhile */
 		{"session_replication_role", "origin"},
 		{"synchronous_commit", "on"},
 		{"row_security", "on"},
@@ -355,7 +381,7 @@ leave_or_stay(double idle_since)
 
 	if (ms > 0)
 		return ms;
-	expire_results();
+	(void) unless_locked(expire_results);
 	if (runner_leave())
 		proc_exit(0);
 	return 0;
@@ -391,7 +417,7 @@ run_jobs(void)
 		if (leaving)
 			break;
 		if (monotonic_seconds() - last_expiry > EXPIRY_INTERVAL_S)
-			expire_results();
+			(void) unless_locked(expire_results);
 		if (nactive > 0)
 			idle_since = monotonic_seconds();
 		if (more)

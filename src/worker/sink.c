@@ -24,8 +24,6 @@
 #include "worker/sink_internal.h"
 #include "worker/subxact.h"
 
-#define LOCK_TIMEOUT "1s" /* other jobs must go on meanwhile */
-
 /* --- set-up --------------------------------------------------------------- */
 
 static TupleDesc
@@ -249,8 +247,6 @@ write_to_table(Sink *sink, SinkRow *rows, int nrows)
 	bool *applied = palloc0(sizeof(bool) * nrows);
 
 	owner_enter(&scope, sink->owner, sink->spec->search_path);
-	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	SPI_finish();

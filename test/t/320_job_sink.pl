@@ -65,20 +65,7 @@ is(scalar $local->inputs_put, 100, '... and sent again');
 sink_is($node, 'refused', 10000, '... until every input has its result');
 is(job($node, $job, 'succeeded, failed, stale'), '10000|0|0', '... and is counted once');
 
-# --- a table that is locked, altered, dropped ----------------------------------
-
-$job = job_midway('locked');
-my $session = $node->background_psql('postgres');
-$session->query_safe('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
-ok(job_becomes($node, $job, q{last_error->>'code' = '55P03' AND state = 'running'}),
-	'the table is locked: the job waits, and says why');
-go_on();
-my $other = map_into($node, 'not_locked', 100);
-job_ends($node, $other, 'completed', '... others go on');
-$session->query_safe('COMMIT');
-job_ends($node, $job, 'completed', '... and so does it afterwards');
-sink_is($node, 'locked', 10000, '... with one result for each input');
-$session->quit;
+# --- a table that is altered, dropped -------------------------------------------
 
 $job = job_midway('wider');
 sql('ALTER TABLE wider ADD COLUMN at timestamptz DEFAULT now(), ALTER result TYPE numeric');
@@ -117,7 +104,7 @@ $os->fill('/space/');
 ok(job_becomes($node, $job, q{last_error->>'code' = '53100' AND state = 'running'}),
 	'the disk is full: the job waits, and says why');
 go_on();
-$other = map_into($node, 'not_filled', 100);
+my $other = map_into($node, 'not_filled', 100);
 job_ends($node, $other, 'completed', '... others go on');
 $os->fill('');
 job_ends($node, $job, 'completed', '... and so does it when there is room again');
