@@ -268,7 +268,7 @@ handshake(Link *link)
 			break;
 	}
 	verdict = SSL_get_verify_result(link->ssl);
-	if (verdict != X509_V_OK)
+	if (link->origin->config.verify && verdict != X509_V_OK)
 		fail(link, TRANSPORT_TLS, "SSL certificate problem: %s",
 			 X509_verify_cert_error_string(verdict));
 	else

@@ -8,6 +8,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use IO::Socket::INET;
+use IPC::Open2;
 use ModalLocal;
 use ModalSession;
 use ModalTest;
@@ -130,6 +131,21 @@ SKIP:
 	$nginx = Nginx->new(certificate => \@good, http2 => 1, server => 'location / { return 301 http://localhost/; }');
 	fails('a redirection', server($nginx->url, $test_ca), '08006', 'gRPC');
 }
+
+# The handshake fails for a reason that is not the server's certificate, which is
+# not looked at.
+my ($certificate, $key) = $ca->issue('localhost');
+my $strict = open2(my $out, my $in, 'openssl', 's_server', '-accept', 0, '-tls1_2',
+	'-cert', $certificate, '-key', $key, '-Verify', 1, '-verify_return_error');
+my $port;
+while (!defined $port && defined(my $line = readline $out))
+{
+	($port) = $line =~ /^ACCEPT .*:(\d+)$/;
+}
+fails('a server that wants a certificate', server("https://localhost:$port", "ssl_verify 'off'"),
+	'08001', 'TLS handshake failed');
+kill TERM => $strict;
+waitpid $strict, 0;
 
 # --- plain HTTP/2 ------------------------------------------------------------
 
