@@ -104,6 +104,9 @@ loop_open_socket(void *no_descriptor, curlsocktype purpose,
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 				address->protocol);
+	/* Other reasons are the address's, and there may be another one. */
+	*none = fd >= 0 || errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			errno == ENOMEM;
 	if (fd >= 0 && socket_table_reserve(fd))
 	{
 		sockets[fd] = (Socket){.connection = true};
@@ -115,7 +118,6 @@ loop_open_socket(void *no_descriptor, curlsocktype purpose,
 		close(fd);
 	if (fd_release != NULL)
 		fd_release();
-	*none = true;
 	return CURL_SOCKET_BAD;
 }
 

@@ -16,6 +16,7 @@ OsFaults - an operating system that misbehaves under a server
   $os->jump(-3600);       # the time of day is now an hour earlier
   $os->fill('/pg_tblspc/');
   $os->fill('');
+  $os->lack(Socket::AF_INET6);
 
 =head1 DESCRIPTION
 
@@ -40,7 +41,8 @@ sub new
 	my $self = bless {
 		dir   => File::Temp->newdir('os-faults-XXXXXX', TMPDIR => 1),
 		clock => 0,
-		full  => ''
+		full  => '',
+		family => 0
 	}, $class;
 
 	$self->write;
@@ -101,13 +103,30 @@ sub fill
 	return;
 }
 
+=pod
+
+=item $os->lack($family)
+
+There are no sockets for addresses of this family; 0: there are all again.
+
+=cut
+
+sub lack
+{
+	my ($self, $family) = @_;
+
+	$self->{family} = $family;
+	$self->write;
+	return;
+}
+
 sub write
 {
 	my ($self) = @_;
 
 	# In place: it is mapped.
 	open my $file, -e $self->control ? '+<' : '>', $self->control or croak $!;
-	print $file pack('q Z256', $self->{clock}, $self->{full});
+	print $file pack('q Z256 l', $self->{clock}, $self->{full}, $self->{family});
 	close $file or croak $!;
 	return;
 }

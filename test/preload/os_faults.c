@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -29,6 +30,7 @@ typedef struct Control
 {
 	int64_t clock_s;  /* added to the time of day */
 	char full[256];	  /* no file whose path has this in it can grow; "": all can */
+	int32_t family;	  /* of addresses, for which there are no sockets; 0: none */
 } Control;
 
 static Control none;
@@ -87,6 +89,23 @@ time(time_t *t)
 	if (t != NULL)
 		*t = ts.tv_sec;
 	return ts.tv_sec;
+}
+
+/* --- network -------------------------------------------------------------- */
+
+int
+socket(int family, int type, int protocol)
+{
+	static int (*real) (int, int, int);
+
+	if (real == NULL)
+		real = dlsym(RTLD_NEXT, "socket");
+	if (control->family != 0 && family == control->family)
+	{
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	return real(family, type, protocol);
 }
 
 /* --- space ---------------------------------------------------------------- */

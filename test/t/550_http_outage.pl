@@ -10,9 +10,12 @@ use HttpPeer;
 use IO::Socket::INET;
 use ModalSession;
 use ModalTest;
+use OsFaults;
+use Socket qw(AF_INET6);
 use Test::More;
 
-my $node = modal_node('main');
+my $os = OsFaults->new;
+my $node = modal_node('main', env => $os->env);
 
 # Nobody listens on this socket, and nobody else can have its port.
 my $nobody = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
@@ -61,6 +64,18 @@ ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 10 FROM
 	'it is gone, and tried');
 $peer = HttpPeer->new(port => $port);
 is($session->query(''), '400', 'a map survives that');
+
+# There is no way to its address on this machine.
+$os->lack(AF_INET6);
+for my $version ('1.1', '2')
+{
+	my $name = 'lone' . int $version;
+
+	sql(qq{CREATE SERVER $name FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
+		url 'http://[::1]:$port', allow_http 'on', http_version '$version')});
+	is($session->outcome(qq{SELECT modal_remote('$name:echo', 1)}), '08001', "no IPv6: HTTP $version");
+}
+$os->lack(0);
 
 $session->quit;
 is(sql('SELECT calls, requests_active FROM modal_batch.stat_dispatcher'), '0|0',
