@@ -39,8 +39,10 @@ chunks_ready(Waiter *waiter, bool timed_out)
 		}
 		rpc_stream_send(waiter->rpc, &message.base);
 	}
+	if (waiter->rpc->fault.after && waiter->cursor > 0)
+		timed_out = true;
 	if (timed_out)
-		rpc_stream_end(waiter->rpc, GRPC_OK);
+		rpc_stream_end(waiter->rpc, waiter->rpc->fault.status);
 	return timed_out;
 }
 

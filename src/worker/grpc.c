@@ -56,6 +56,7 @@ struct GrpcCall
 	GrpcReader reader;
 	Timer deliver;
 	bool stream_failed;
+	bool stream_ended;		/* well: what is left in reader comes first */
 };
 
 static void start_attempt(GrpcCall *call);
@@ -416,15 +417,14 @@ on_response(void *arg, Response *response)
 	judge(call, response, &result);
 	if (call->spec.on_message != NULL)
 	{
-		if (result.status == GRPC_OK &&
-			(call->stream_failed || grpc_reader_partial(&call->reader)))
-		{
-			result.status = GRPC_INTERNAL;
-			result.message = "the stream is truncated";
-		}
 		/* Streams are reopened by their owner, who knows how far it got. */
-		timer_cancel(&call->deliver);
-		finish(call, &result);
+		if (result.status != GRPC_OK)
+			finish(call, &result);
+		else
+		{
+			call->stream_ended = true;
+			deliver_messages(call);
+		}
 	}
 	else if (result.status == GRPC_OK)
 		finish(call, &result);
@@ -445,6 +445,19 @@ on_stream_data(void *arg, const void *p, size_t n)
 }
 
 static void
+finish_stream(GrpcCall *call)
+{
+	GrpcResult result = {.status = GRPC_OK};
+
+	if (call->stream_failed || grpc_reader_partial(&call->reader))
+	{
+		result.status = GRPC_INTERNAL;
+		result.message = "the stream is truncated";
+	}
+	finish(call, &result);
+}
+
+static void
 deliver_messages(void *arg)
 {
 	GrpcCall *call = arg;
@@ -453,7 +466,11 @@ deliver_messages(void *arg)
 	GrpcFrameResult rc = grpc_reader_next(&call->reader, &p, &n);
 
 	if (rc == GRPC_FRAME_NEED_MORE)
+	{
+		if (call->stream_ended)
+			finish_stream(call);
 		return;
+	}
 	if (rc != GRPC_FRAME_READY)
 	{
 		GrpcResult result = {.status = GRPC_INTERNAL,
@@ -464,7 +481,10 @@ deliver_messages(void *arg)
 	}
 	/* The owner may cancel the call: come back for the next one. */
 	if (!timer_set(&call->deliver, monotonic_seconds()))
-		call->stream_failed = true;
+	{
+		finish_no_memory(call);
+		return;
+	}
 	call->spec.on_message(call->spec.arg, p, n);
 }
 

@@ -178,6 +178,8 @@ subtest 'generators' => sub {
 	$local->set_faults("FunctionCallGetDataOut count=2 reset\n");
 	result_is(q{SELECT string_agg(x::text, ',') FROM modal_remote_gen('local:builtin/count', 3, 0.05::float8) x}, '0,1,2',
 		'a stream that breaks is opened again');
+	$local->set_faults("FunctionCallGetDataOut delay=0.5 after\n");
+	result_is(q{SELECT count(*) FROM modal_remote_gen('local:builtin/count', 30)}, '30', 'a stream that ends with its items');
 	$local->set_faults("FunctionCallGetDataOut count=2 status=UNAVAILABLE\n");
 	result_is(q{SELECT string_agg(x::text, ',') FROM modal_remote_gen('local:builtin/count', 3) x}, '0,1,2', 'or fails');
 	$local->set_faults('');
