@@ -358,8 +358,9 @@ collect(Node *node, List *guards, Collector *cx)
 		case T_RowExpr:
 			return collect_list(((RowExpr *) node)->args, guards, cx);
 		case T_XmlExpr:
-			return collect_list(((XmlExpr *) node)->named_args, guards, cx) |
-				   collect_list(((XmlExpr *) node)->args, guards, cx);
+			return collect_list(list_concat_copy(((XmlExpr *) node)->named_args,
+												 ((XmlExpr *) node)->args),
+								guards, cx);
 		case T_CoerceViaIO:
 			return collect((Node *) ((CoerceViaIO *) node)->arg, guards, cx);
 		case T_RelabelType:
