@@ -9,6 +9,7 @@
 #include "worker/transport_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -88,6 +89,16 @@ loop_watch(LoopMember *member, int fd, uint32_t events)
 	return true;
 }
 
+/* The socket of a connection is closed. */
+static void
+forget_connection(int fd)
+{
+	sockets[fd] = (Socket){0};
+	if (fd_release != NULL)
+		fd_release();
+	nconnections--;
+}
+
 curl_socket_t
 loop_open_socket(void *no_descriptor, curlsocktype purpose,
 				 struct curl_sockaddr *address)
@@ -109,6 +120,8 @@ loop_open_socket(void *no_descriptor, curlsocktype purpose,
 			errno == ENOMEM;
 	if (fd >= 0 && socket_table_reserve(fd))
 	{
+		if (sockets[fd].connection) /* closed behind our back */
+			forget_connection(fd);
 		sockets[fd] = (Socket){.connection = true};
 		nconnections++;
 		*none = false;
@@ -125,11 +138,8 @@ int
 loop_close_socket(void *arg, curl_socket_t fd)
 {
 	(void) arg;
-	sockets[fd] = (Socket){0};
 	close(fd);
-	if (fd_release != NULL)
-		fd_release();
-	nconnections--;
+	forget_connection(fd);
 	return 0;
 }
 
@@ -272,6 +282,9 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 		sockets[fd].wanted = false;
 		if (!sockets[fd].connection)
 			unwatch(fd);
+		/* libcurl 7.88 tells nobody when it closes one that has not connected. */
+		else if ((sockets[fd].events & EPOLLIN) == 0 && fcntl(fd, F_GETFD) < 0)
+			forget_connection(fd);
 		return 0;
 	}
 	if (what & CURL_POLL_IN)

@@ -65,6 +65,22 @@ ok($node->poll_query_until('postgres', "SELECT sum(requests) > $before + 10 FROM
 $peer = HttpPeer->new(port => $port);
 is($session->query(''), '400', 'a map survives that');
 
+# Nobody answers: the queue of those that want to be taken is full.  What has been
+# tried is no connection any more.
+my $full = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die $!;
+my @queue = map { IO::Socket::INET->new(Blocking => 0, PeerAddr => '127.0.0.1', PeerPort => $full->sockport) } 1 .. 4;
+my $connections = sql('SELECT connections FROM modal_batch.stat_dispatcher');
+for my $version ('1.1', '2')
+{
+	my $name = 'full' . int $version;
+
+	sql(qq{CREATE SERVER $name FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', retry_budget '0',
+		url 'http://127.0.0.1:${\ $full->sockport}', allow_http 'on', http_version '$version', connect_timeout '0.3')});
+	is($session->outcome(qq{SELECT modal_remote('$name:echo', 1)}), '08001', "no answer: HTTP $version")
+	  for 1 .. 3;
+}
+is(sql('SELECT connections FROM modal_batch.stat_dispatcher'), $connections, 'no answer: nothing is left');
+
 # There is no way to its address on this machine.
 $os->lack(AF_INET6);
 for my $version ('1.1', '2')
