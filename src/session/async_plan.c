@@ -166,6 +166,11 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 						: as_asked;
 			break;
 		case T_SetOp:
+			*left = *right = as_asked;
+			/* where both are sorted, it may end with the left one */
+			if (((SetOp *) plan)->strategy == SETOP_SORTED)
+				right->flags &= ~APPLY_DRAIN;
+			break;
 		case T_IncrementalSort:
 		case T_Group:
 		case T_ProjectSet:
