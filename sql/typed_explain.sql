@@ -29,6 +29,7 @@ EXPLAIN (COSTS OFF, VERBOSE) SELECT id, vol(x) FROM item WHERE g > 2 AND odd(id)
 -- a Limit says what it takes
 EXPLAIN (COSTS OFF) SELECT id, vol(x) FROM item ORDER BY g LIMIT 7;
 EXPLAIN (COSTS OFF) SELECT g, vol(x) FROM item ORDER BY g FETCH FIRST 3 ROWS WITH TIES;
+EXPLAIN (COSTS OFF) SELECT id, vol(x) FROM item OFFSET 7;
 -- arguments of aggregates
 EXPLAIN (COSTS OFF, VERBOSE) SELECT g, sum(vol(x)) FILTER (WHERE id > 5), max(stab(id)) FROM item GROUP BY g;
 -- one window over all partitions

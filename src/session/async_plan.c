@@ -108,6 +108,8 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 	switch (nodeTag(plan))
 	{
 		case T_Limit:
+			if (((Limit *) plan)->limitCount == NULL)
+				*left = as_asked; /* OFFSET alone */
 			if (!limit_is_plain((Limit *) plan))
 				break;
 			left->count = ((Limit *) plan)->limitCount;
