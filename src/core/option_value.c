@@ -92,6 +92,24 @@ option_url_error(const char *value)
 	return NULL;
 }
 
+const char *
+option_proxy_error(const char *value)
+{
+	const char *host = strstr(value, "://");
+	size_t n;
+
+	if (host == NULL)
+		host = value;
+	else if (strspn(value, DIGITS LETTERS) != (size_t) (host - value))
+		return "The scheme of a proxy is a word.";
+	else
+		host += 3;
+	n = strspn(host, HOST);
+	if (n == 0 || host[0] == ':' || strcmp(host + n, host[n] == '/' ? "/" : "") != 0)
+		return "A proxy is given as [scheme://]host[:port]; user name and password are option \"proxy_credentials\" of user mappings.";
+	return NULL;
+}
+
 /* Headers that the HTTP library itself must decide about. */
 static bool
 is_framing_header(const char *name, size_t n)

@@ -23,6 +23,8 @@ extern bool option_number(const char *value, bool whole, double min,
 extern bool option_choice(const char *value, const char *choices);
 /* One or more http or https URLs, with commas between them. */
 extern const char *option_url_error(const char *value);
+/* A proxy, as curl takes it: [scheme://]host[:port][/]. */
+extern const char *option_proxy_error(const char *value);
 /*
  * Lines of "Name: value".  Refused are also the headers that decide where a
  * request ends, and Authorization, which is a secret.

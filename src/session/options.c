@@ -31,6 +31,7 @@ typedef enum OptionType
 	OPTION_SECONDS, /* min to max, fractions allowed */
 	OPTION_CHOICE,	/* one of choices, separated by "|" */
 	OPTION_URL,		/* http or https; Modal: a list with commas */
+	OPTION_PROXY,	/* [scheme://]host[:port] */
 	OPTION_HEADERS	/* lines of "Name: value" */
 } OptionType;
 
@@ -77,7 +78,7 @@ static const OptionDef option_table[] = {
 	{"max_throttle_wait", SERVER, FOR_MODAL, OPTION_SECONDS, NULL, 0, 86400 * 365.0, false, false},
 	{"method", SERVER, FOR_HTTP, OPTION_CHOICE, "POST|PUT|PATCH", 0, 0, false, false},
 	{"protocol", SERVER, FOR_BOTH, OPTION_CHOICE, "modal|http", 0, 0, false, false},
-	{"proxy", SERVER, FOR_BOTH, OPTION_STRING, NULL, 0, 0, true, false},
+	{"proxy", SERVER, FOR_BOTH, OPTION_PROXY, NULL, 0, 0, true, false},
 	{"python_version", SERVER, FOR_MODAL, OPTION_STRING, NULL, 0, 0, false, false},
 	{"requests_per_second", SERVER, FOR_HTTP, OPTION_SECONDS, NULL, 0, 1e6, false, false},
 	{"retry_budget", SERVER, FOR_HTTP, OPTION_SECONDS, NULL, 0, 86400 * 30.0, false, false},
@@ -95,6 +96,7 @@ static const OptionDef option_table[] = {
 	{"bearer_token", MAPPING, FOR_HTTP, OPTION_STRING, NULL, 0, 0, false, false},
 	{"modal_key", MAPPING, FOR_HTTP, OPTION_STRING, NULL, 0, 0, false, false},
 	{"modal_secret", MAPPING, FOR_HTTP, OPTION_STRING, NULL, 0, 0, false, false},
+	{"proxy_credentials", MAPPING, FOR_BOTH, OPTION_STRING, NULL, 0, 0, false, false},
 	{"token_id", MAPPING, FOR_MODAL, OPTION_STRING, NULL, 0, 0, false, false},
 	{"token_secret", MAPPING, FOR_MODAL, OPTION_STRING, NULL, 0, 0, false, false},
 };
@@ -219,6 +221,9 @@ check_value(const OptionDef *def, const char *value)
 			break;
 		case OPTION_URL:
 			error = option_url_error(value);
+			break;
+		case OPTION_PROXY:
+			error = option_proxy_error(value);
 			break;
 		case OPTION_HEADERS:
 			error = option_headers_error(value);

@@ -34,6 +34,7 @@ static const Protocol *const protocols[] = {
 static const char *const secret_options[] = {
 	"token_id",	  "token_secret", "basic_credentials",
 	"bearer_token", "modal_key",	"modal_secret",
+	"proxy_credentials",
 };
 
 static Target *targets;
@@ -177,6 +178,7 @@ target_create_origin(const Target *target, const char *url, bool grpc)
 	config.client_key = target_option(target, "ssl_key_file");
 	config.verify = target_option_bool(target, "ssl_verify", true);
 	config.proxy = target_option(target, "proxy");
+	config.proxy_credentials = target_option(target, "proxy_credentials");
 	config.max_connections = target_option_int(target, "max_connections", 0);
 	config.max_requests = grpc ? 0 : target_option_int(target, "max_concurrency", 0);
 	config.http2 = grpc || (version != NULL ? strcmp(version, "2") == 0 : !plain);

@@ -36,6 +36,7 @@ typedef struct OriginConfig
 	const char *client_cert, *client_key;
 	bool verify;			/* TLS peer and host */
 	const char *proxy;		/* NULL: none; environment is never used */
+	const char *proxy_credentials;	/* "user:password"; NULL: none */
 	int max_connections;	/* 0: library default */
 	int max_requests;		/* at once, so that connections are kept; 0: some */
 	bool http2;				/* TLS: if offered; plain: by prior knowledge */

@@ -83,7 +83,7 @@ typedef struct H2Connection H2Connection;
 
 struct Origin
 {
-	char *url, *ca_file, *client_cert, *client_key, *proxy;
+	char *url, *ca_file, *client_cert, *client_key, *proxy, *proxy_credentials;
 	OriginConfig config; /* numbers and flags; strings are above */
 	bool plain;          /* http:// */
 	bool loopback;       /* on this machine */

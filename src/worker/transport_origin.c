@@ -146,7 +146,9 @@ origin_create(const OriginConfig *config)
 		!copy_string(&origin->ca_file, config->ca_file) ||
 		!copy_string(&origin->client_cert, config->client_cert) ||
 		!copy_string(&origin->client_key, config->client_key) ||
-		!copy_string(&origin->proxy, config->proxy) || !open_multi(origin) ||
+		!copy_string(&origin->proxy, config->proxy) ||
+		!copy_string(&origin->proxy_credentials, config->proxy_credentials) ||
+		!open_multi(origin) ||
 		(config->http2 &&
 		 (!parse_url(origin) || (origin->h2 = h2_create(origin)) == NULL)))
 	{
@@ -177,6 +179,7 @@ origin_free(Origin *origin)
 	free(origin->client_cert);
 	free(origin->client_key);
 	free(origin->proxy);
+	free(origin->proxy_credentials);
 	free(origin->host);
 	free(origin->port);
 	free(origin->authority);
@@ -196,6 +199,7 @@ origin_set_connection(const Origin *origin, CURL *easy)
 #endif
 	SET(CURLOPT_PROXY, origin->proxy != NULL ? origin->proxy : "");
 	SET(CURLOPT_NOPROXY, "");
+	SET(CURLOPT_PROXYUSERPWD, origin->proxy_credentials);
 	/* else a proxy's HTTP/1.1 would be taken for the server's */
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (origin->config.keepalive_s > 0)

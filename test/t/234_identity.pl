@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 
 use IO::Select;
 use IO::Socket::INET;
+use MIME::Base64;
 use ModalLocal;
 use ModalTest;
 use POSIX ();
@@ -151,7 +152,7 @@ subtest 'lists of URLs' => sub {
 	result_is(q{SELECT reachable, authenticated FROM modal_ping('silent')}, 'f|f', 'which modal_ping tells');
 };
 
-# CONNECT, and bytes back and forth; prints a line for each connection.
+# CONNECT, and bytes back and forth; logs a line for each connection.
 sub serve_proxy
 {
 	my ($listener, $log) = @_;
@@ -173,7 +174,8 @@ sub serve_proxy
 				my ($target) = $head =~ /^CONNECT (\S+)/ or next;
 				my $server = IO::Socket::INET->new(PeerAddr => $target) or next;
 				syswrite $client, "HTTP/1.1 200 Connected\r\n\r\n";
-				append_to_file($log, "$target\n");
+				my ($credentials) = $head =~ /^Proxy-Authorization: Basic (\S+)/mi;
+				append_to_file($log, "$target " . decode_base64($credentials // '') . "\n");
 				$peer{$client} = $server;
 				$peer{$server} = $client;
 				$select->add($client, $server);
@@ -213,7 +215,13 @@ subtest 'proxies' => sub {
 	}
 	create_mapped_server('proxied', "url '$url', proxy 'http://127.0.0.1:$port'");
 	result_is(q{SELECT modal_remote('proxied:builtin/echo', 1)}, '1', 'a call through a proxy');
-	like(slurp_file($log), qr/^localhost:\d+$/m, 'which has seen it');
+	like(slurp_file($log), qr/^localhost:\d+ $/m, 'which has seen it');
+	$node->safe_psql('postgres',
+		q{ALTER USER MAPPING FOR CURRENT_USER SERVER proxied OPTIONS (ADD proxy_credentials 'me:a%3Ab')});
+	result_is(q{SELECT modal_remote('proxied:builtin/echo', 1)}, '1', 'with a name and a password');
+	like(slurp_file($log), qr/^localhost:\d+ me:a:b$/m, '... which it got');
+	fails_like(q{ALTER SERVER proxied OPTIONS (SET proxy 'http://me:secret@127.0.0.1:1')},
+		qr/^(?!.*me:secret).*HV024.*"proxy_credentials" of user mappings/s, 'not where all can see them');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	local $ENV{HTTPS_PROXY} = 'http://127.0.0.1:1';

@@ -73,6 +73,24 @@ test_urls(void)
 }
 
 static void
+test_proxies(void)
+{
+	static const char *const good[] = {
+		"host", "host:3128", "http://host:3128", "https://host/",
+		"socks5h://[::1]:1080", "10.0.0.1:80",
+	};
+	static const char *const bad[] = {
+		"", "http://", "http://:80", "user@host", "http://user:pw@host",
+		"host/path", "ht tp://host", "host\n", "//host", "host:80//",
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		is_text(option_proxy_error(good[i]), NULL, good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(option_proxy_error(bad[i]) != NULL, "refused: %s", bad[i]);
+}
+
+static void
 test_headers(void)
 {
 	static const char *const good[] = {
@@ -99,6 +117,7 @@ main(void)
 	test_numbers();
 	test_choices();
 	test_urls();
+	test_proxies();
 	test_headers();
 	return done_testing();
 }
