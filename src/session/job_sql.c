@@ -144,6 +144,16 @@ static const struct
 		1, {FLOAT8OID}},
 };
 
+/*
+ * Plans are kept: one made for a few rows must do when there are many.  What
+ * has to scan all the same seems expensive then, but is not worth compiling.
+ */
+static const char *const settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"enable_seqscan", "off"},
+	{"jit", "off"},
+};
+
 static SPIPlanPtr plans[NSTATEMENTS];
 
 Oid
@@ -178,12 +188,10 @@ store_enter(StoreScope *scope)
 	SetUserIdAndSecContext(owner, scope->sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE);
 	scope->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
-	/* plans are kept: one made for a few rows must do when there are many */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
 	SPI_connect();
 }
 

@@ -58,9 +58,9 @@ typedef struct StoreScope
 extern Oid store_relation(const char *name);
 
 /*
- * Become the tables' owner, with a search_path of pg_catalog alone and
- * without sequential scans, and connect to SPI; undone by store_leave, or by
- * an abort.
+ * Become the tables' owner, with a search_path of pg_catalog alone and the
+ * planner's settings for these tables, and connect to SPI; undone by
+ * store_leave, or by an abort.
  */
 extern void store_enter(StoreScope *scope);
 extern void store_leave(StoreScope *scope);
