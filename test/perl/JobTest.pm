@@ -33,7 +33,7 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw(
   spawn job job_ends job_becomes wait_until inputs_are
   worker_pid kill_postmaster wait_up
-  map_into sink_is
+  map_into map_midway sink_is
 );
 
 =pod
@@ -59,6 +59,25 @@ sub map_into
 		$node, qq{modal_spawn_map('local:builtin/$function',
 		'SELECT g AS id, g AS n FROM generate_series(0, $last) g',
 		key => '{id}', into_table => '$table'$more)}, $params{dbname});
+}
+
+=pod
+
+=item map_midway($node, $local, $table, more => '')
+
+A job of 10000 inputs, as map_into makes it, of which some results have been
+written and others have not; it stays slow until $local has no faults.
+
+=cut
+
+sub map_midway
+{
+	my ($node, $local, $table, %params) = @_;
+
+	$local->set_faults("FunctionGetOutputs delay=0.5\n");
+	my $job = map_into($node, $table, 10000, %params);
+	job_becomes($node, $job, 'succeeded > 0');
+	return $job;
 }
 
 =pod

@@ -19,16 +19,7 @@ my $others = 0;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-# A job of which some results have been written and others have not.
-sub job_midway
-{
-	my ($table, %params) = @_;
-
-	$local->set_faults("FunctionGetOutputs delay=0.5\n");
-	my $job = map_into($node, $table, 10000, %params);
-	job_becomes($node, $job, 'succeeded > 0');
-	return $job;
-}
+sub job_midway { return map_midway($node, $local, @_) }
 
 # While a lock is held, which the job has met and meets again.
 sub others_go_on
