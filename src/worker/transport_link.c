@@ -23,6 +23,7 @@
 
 #define READ_AHEAD (64 * 1024)
 #define MAX_HOST_NAME 256
+#define CURL_RUN_S 0.5
 
 static void __attribute__((format(printf, 3, 4)))
 fail(Link *link, TransportError error, const char *fmt, ...)
@@ -420,6 +421,23 @@ on_curl_run(void *owner)
 	}
 }
 
+/*
+ * libcurl 7.88 forgets to tell its loop when it gives one of several addresses
+ * up, and to be called for the next one.
+ */
+static void
+on_curl_due(void *arg)
+{
+	Link *link = arg;
+	int running;
+
+	if (link->state != LINK_CONNECTING)
+		return;
+	(void) timer_set(&link->curl_due, monotonic_seconds() + CURL_RUN_S);
+	curl_multi_perform(link->multi.curl, &running);
+	on_curl_run(link);
+}
+
 static bool
 set_options(Link *link, double timeout_s)
 {
@@ -457,9 +475,11 @@ link_open(const Origin *origin, double timeout_s, void (*on_event)(void *),
 	link->member = (LoopMember){.on_event = on_socket_event, .owner = link};
 	link->on_event = on_event;
 	link->owner = owner;
+	timer_init(&link->curl_due, on_curl_due, link);
 	link->easy = curl_easy_init();
 	if (link->easy == NULL || !multi_open(&link->multi, on_curl_run, link) ||
 		!set_options(link, timeout_s) ||
+		!timer_set(&link->curl_due, monotonic_seconds() + CURL_RUN_S) ||
 		curl_multi_add_handle(link->multi.curl, link->easy) != CURLM_OK)
 	{
 		link_close(link);
@@ -481,6 +501,7 @@ link_close(Link *link)
 	if (link->easy != NULL && link->multi.curl != NULL)
 		curl_multi_remove_handle(link->multi.curl, link->easy);
 	curl_easy_cleanup(link->easy);
+	timer_cancel(&link->curl_due);
 	multi_close(&link->multi);
 	loop_leave(&link->member);
 	free(link);

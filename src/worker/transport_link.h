@@ -30,6 +30,7 @@ typedef struct Link
 	/* Private. */
 	const Origin *origin;
 	LoopMulti multi;   /* in which curl connects */
+	Timer curl_due;    /* while it does */
 	CURL *easy;        /* owns the socket */
 	LoopMember member; /* which watches the socket, once connected */
 	curl_socket_t fd;

@@ -93,6 +93,14 @@ for my $version ('1.1', '2')
 }
 $os->lack(0);
 
+# The first of two addresses takes no connection: its queue is full.
+my $h2 = HttpPeer->new(http2 => []);
+my $hole = IO::Socket::INET->new(LocalAddr => '127.0.0.9', LocalPort => $h2->port, Listen => 1) or die $!;
+my @waiting = map { IO::Socket::INET->new(PeerAddr => '127.0.0.9', PeerPort => $h2->port, Blocking => 0) } 1 .. 4;
+sql(qq{CREATE SERVER two FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
+	url 'http://two.test:${\ $h2->port}', allow_http 'on', http_version '2', connect_timeout '4', retry_budget '0', args 'array')});
+is($session->outcome(q{SELECT modal_remote('two:echo', 1)}), '[1]', 'an address that swallows everything: the next one is tried');
+
 $session->quit;
 is(sql('SELECT calls, requests_active FROM modal_batch.stat_dispatcher'), '0|0',
 	'nothing is left in the dispatcher');
