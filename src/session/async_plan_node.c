@@ -320,7 +320,7 @@ collect_arguments(Node *node, void *context)
 	arguments->exprs =
 		lappend(arguments->exprs,
 				given->filter != NULL
-					? (void *) guard_arguments(*args, *filter)
+					? (void *) guard_arguments(*args, *given->filter)
 					: (void *) *args);
 	return false;
 }
