@@ -4,8 +4,8 @@
  *	  Find the end of a JSON value; see json_scan.h.
  *
  * Every function takes the place that it reads from and returns the place
- * after what it has read, or NULL.  The zero byte at the end of the text is
- * in no token, so nothing reads past it.
+ * after what it has read, or NULL.  The byte at the end of the text is in no
+ * token, so nothing reads past it.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,9 +35,10 @@ fail(Scan *s, const char *p, const char *error)
 }
 
 static const char *
-skip_space(const char *p)
+skip_space(const Scan *s, const char *p)
 {
-	while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')
+	while (p < s->end &&
+		   (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
 		p++;
 	return p;
 }
@@ -141,13 +142,13 @@ in_object(const Scan *s)
 static const char *
 scan_key(Scan *s, const char *p)
 {
-	p = skip_space(p);
+	p = skip_space(s, p);
 	if (*p != '"')
 		return fail(s, p, "a key must be a string");
 	p = scan_string(s, p);
 	if (p == NULL)
 		return NULL;
-	p = skip_space(p);
+	p = skip_space(s, p);
 	return *p == ':' ? p + 1 : fail(s, p, "a colon is missing");
 }
 
@@ -169,7 +170,7 @@ open_container(Scan *s, const char *p, bool *closed)
 		s->objects[level / BITS] |= bit;
 	else
 		s->objects[level / BITS] &= (uint8_t) ~bit;
-	p = skip_space(p + 1);
+	p = skip_space(s, p + 1);
 	*closed = *p == (object ? '}' : ']');
 	if (*closed)
 	{
@@ -188,7 +189,7 @@ after_value(Scan *s, const char *p)
 {
 	while (s->depth > 0)
 	{
-		const char *at = skip_space(p);
+		const char *at = skip_space(s, p);
 
 		p = at + 1;
 		if (*at == ',')
@@ -229,7 +230,7 @@ json_scan(const char *p, const char *end, const char **error)
 	{
 		bool whole = true; /* the value ends at p */
 
-		p = skip_space(p);
+		p = skip_space(&s, p);
 		if (*p == '[' || *p == '{')
 			p = open_container(&s, p, &whole);
 		else

@@ -15,7 +15,8 @@
 #define JSON_MAX_DEPTH 1000 /* levels of arrays and objects in one value */
 
 /*
- * The text from p, where the value begins, to end, where a zero byte must be.
+ * The text from p, where the value begins, to end, where there must be a zero
+ * byte or the end of a line.
  * Returns the byte after the value, or NULL with the reason in *error.
  */
 extern const char *json_scan(const char *p, const char *end,

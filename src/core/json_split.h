@@ -4,7 +4,8 @@
  *	  Take JSON text apart into pieces of text, without changing a byte.
  *
  * The pieces stay as the peer wrote them, so that no number loses digits on
- * its way.  Text must be followed by a zero byte (buf_cstr does that).
+ * its way.  Text must be followed by a zero byte (buf_cstr does that) or by the
+ * end of a line.
  *
  *	 json_open(&c, p, n);
  *	 if (json_enter(&c, '['))
@@ -23,7 +24,7 @@
 typedef struct JsonCursor
 {
 	const char *p;
-	const char *end;   /* where the zero byte is */
+	const char *end;   /* where the byte after the text is */
 	const char *error; /* NULL, or what is wrong, for a person */
 	bool first;		   /* no element of the container read yet */
 } JsonCursor;

@@ -40,7 +40,8 @@ JSON = [
 
 # format (json, json-lines, bigquery, snowflake, redshift), rows less one, reply
 HTTP_REPLIES = [
-    b'\0\0{"a": [1, null]}', b'\1\1[1]\n"x"\n', b'\2\1{"replies": [1, "x"]}',
+    b'\0\0{"a": [1, null]}', b'\1\1[1]\n"x"\n', b"\1\0[\n\n\n\n\n\nn",
+    b'\2\1{"replies": [1, "x"]}',
     b'\2\1{"replies": [1, 2], "errors": [null, {"code": "E", "retryable": true}]}',
     b'\2\0{"errorMessage": "no \\u00e9"}', b'\3\1{"data": [[0, {}], [1, null]]}',
     b'\4\0{"success": true, "num_records": 1, "results": ["x"]}',

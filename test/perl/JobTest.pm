@@ -277,7 +277,10 @@ sub wait_up
 {
 	my ($node) = @_;
 
-	return $node->poll_query_until('postgres', 'SELECT true');
+	# a psql that cannot connect may be gone before it is given a query
+	wait_until('the server', sub {
+		system('pg_isready', '-q', '-h', $node->host, '-p', $node->port) == 0 });
+	return;
 }
 
 =pod

@@ -145,6 +145,9 @@ test_bad_replies(void)
 			 "bad: the reply has fewer results than the request has rows");
 	reply_is(BODY_JSON_LINES, "1\n2\n", 1,
 			 "bad: the reply has more results than the request has rows");
+	reply_is(BODY_JSON_LINES, "[\n1]\n", 1,
+			 "bad: the text ends too early");
+	reply_is(BODY_JSON_LINES, "[\n\nn", 1, "bad: the text ends too early");
 	reply_is(BODY_JSON_LINES, "1 2\n", 2,
 			 "bad: a line holds more than one value");
 	reply_is(BODY_JSON_LINES, "\"\xff\"", 1, "bad: invalid utf-8 string");
