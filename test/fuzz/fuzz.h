@@ -11,6 +11,7 @@
 #ifndef TEST_FUZZ_FUZZ_H
 #define TEST_FUZZ_FUZZ_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,18 @@
 			abort(); \
 		} \
 	} while (0)
+
+/* The first two bytes say in what pieces the others come; false: too few. */
+static inline bool
+take_piece_size(const uint8_t **data, size_t *size, size_t *piece)
+{
+	if (*size < 2)
+		return false;
+	*piece = 1 + ((*data)[0] | (size_t) (*data)[1] << 8);
+	*data += 2;
+	*size -= 2;
+	return true;
+}
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

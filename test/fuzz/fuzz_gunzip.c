@@ -48,11 +48,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Buf whole;
 	Buf pieces;
 
-	if (size < 2)
+	if (!take_piece_size(&data, &size, &piece))
 		return 0;
-	piece = 1 + (data[0] | (size_t) data[1] << 8);
-	data += 2;
-	size -= 2;
 
 	buf_init(&whole, MAX_BODY, NULL);
 	buf_init(&pieces, MAX_BODY, NULL);

@@ -84,11 +84,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool open = true;
 	Buf out;
 
-	if (size < 2)
+	if (!take_piece_size(&data, &size, &piece))
 		return 0;
-	piece = 1 + (data[0] | (size_t) data[1] << 8);
-	data += 2;
-	size -= 2;
 	aborted = false;
 	buf_init(&out, 0, NULL);
 	session = http1_protocol.open(NULL);
