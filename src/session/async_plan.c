@@ -78,8 +78,7 @@ max_node_id(Plan *plan)
 static bool
 limit_is_plain(Limit *limit)
 {
-	return limit->limitCount != NULL &&
-		   !contain_volatile_functions(limit->limitCount) &&
+	return !contain_volatile_functions(limit->limitCount) &&
 		   !contain_volatile_functions(limit->limitOffset) &&
 		   !contains_subplan(limit->limitCount) &&
 		   !contains_subplan(limit->limitOffset);
@@ -109,7 +108,10 @@ children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
 	{
 		case T_Limit:
 			if (((Limit *) plan)->limitCount == NULL)
+			{
 				*left = as_asked; /* OFFSET alone */
+				break;
+			}
 			if (!limit_is_plain((Limit *) plan))
 				break;
 			left->count = ((Limit *) plan)->limitCount;
