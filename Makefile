@@ -13,7 +13,7 @@ PGFILEDESC = "modal_batch - remote functions called from SQL, at the scale of ta
 
 PROTO_SRCS = $(wildcard src/proto/*.proto)
 PROTO_HDRS = $(PROTO_SRCS:.proto=.pb-c.h)
-SRCS = $(sort $(wildcard src/*.c src/core/*.c src/session/*.c src/worker/*.c))
+SRCS = $(sort $(wildcard src/*.c src/*/*.c))
 OBJS = $(SRCS:.c=.o) $(PROTO_SRCS:.proto=.pb-c.o)
 
 # `make installcheck` wants a running cluster and modal-local, as they are made
@@ -80,7 +80,7 @@ local: proto
 # analyser, and cppcheck.  Generated code is not ours to judge, nor is what
 # includes it as data.
 ANALYZED = $(SRCS)
-ANALYZED_LOCAL = $(sort $(wildcard local/*.c))
+ANALYZED_LOCAL = $(sort $(wildcard local/*.c local/*/*.c))
 ANALYZED_TESTS = $(filter-out test/unit/transcode_pb.c, \
 	$(sort $(wildcard test/unit/*.c test/fuzz/*.c test/preload/*.c bench/*.c)))
 # cppcheck does not read the server's headers; tools/cppcheck.h has what it

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "conn.h"
+#include "net/conn.h"
 #include "jwt.h"
 
 #define MAX_STREAMS 4096

@@ -8,7 +8,7 @@
 #ifndef MODAL_LOCAL_H2_H
 #define MODAL_LOCAL_H2_H
 
-#include "rpc.h"
+#include "api/rpc.h"
 
 /* Send rpc->reply and then the status; or, without a reply, only the status. */
 extern void h2_respond(Rpc *rpc);

@@ -21,8 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "exec.h"
-#include "host_pool.h"
+#include "calls/exec.h"
+#include "host/host_pool.h"
 #include "util.h"
 
 /* Processes with certain variables in their environment. */

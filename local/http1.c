@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "blobs.h"
-#include "conn.h"
-#include "faults.h"
+#include "calls/blobs.h"
+#include "net/conn.h"
+#include "calls/faults.h"
 #include "jwt.h"
 #include "md5.h"
 #include "util.h"

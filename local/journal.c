@@ -20,8 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "attempts.h"
-#include "idempotency.h"
+#include "calls/attempts.h"
+#include "calls/idempotency.h"
 #include "util.h"
 
 #define HEADER_SIZE 9

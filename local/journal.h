@@ -13,7 +13,7 @@
 #ifndef MODAL_LOCAL_JOURNAL_H
 #define MODAL_LOCAL_JOURNAL_H
 
-#include "calls.h"
+#include "calls/calls.h"
 
 /*
  * Take up what the journal says, forget what nobody needs any more, and go on

@@ -14,18 +14,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "blobs.h"
-#include "builtin.h"
-#include "calls.h"
-#include "conn.h"
-#include "faults.h"
+#include "calls/blobs.h"
+#include "host/builtin.h"
+#include "calls/calls.h"
+#include "net/conn.h"
+#include "calls/faults.h"
 #include "host.h"
 #include "journal.h"
-#include "loop.h"
+#include "net/loop.h"
 #include "options.h"
-#include "registry.h"
-#include "rpc.h"
-#include "secrets.h"
+#include "calls/registry.h"
+#include "api/rpc.h"
+#include "calls/secrets.h"
 #include "util.h"
 
 #define DEFAULT_PORT 9443

@@ -8,7 +8,7 @@
 #ifndef MODAL_LOCAL_POLLS_H
 #define MODAL_LOCAL_POLLS_H
 
-#include "calls.h"
+#include "calls/calls.h"
 
 #define MAX_POLL_SECONDS 60.0
 

@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "shmem.h"
+#include "link/shmem.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"

@@ -10,7 +10,7 @@
 #include <limits.h>
 
 #include "guc.h"
-#include "shmem.h"
+#include "link/shmem.h"
 
 int modal_dispatchers = 1;
 bool modal_enable_async_projection = true;

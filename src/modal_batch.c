@@ -15,8 +15,8 @@
 #include "guc.h"
 #include "postmaster/bgworker.h"
 #include "session/async.h"
-#include "shmem.h"
-#include "worker/utility_hook.h"
+#include "link/shmem.h"
+#include "jobs/utility_hook.h"
 
 PG_MODULE_MAGIC;
 

@@ -12,7 +12,7 @@
 
 #include "clock.h"
 #include "runner_state.h"
-#include "shmem.h"
+#include "link/shmem.h"
 #include "storage/ipc.h"
 
 #define STOP_WAIT_S 5	 /* as long as core waits for other sessions */

@@ -9,9 +9,9 @@
 
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
-#include "session/async_exec.h"
-#include "session/async_plan.h"
-#include "session/typed_function.h"
+#include "typed/apply_exec.h"
+#include "typed/apply_plan.h"
+#include "typed/function.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 

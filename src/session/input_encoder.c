@@ -10,7 +10,7 @@
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "guc.h"
-#include "session/input_encoder.h"
+#include "values/input_encoder.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(modal_fingerprint);

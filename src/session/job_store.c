@@ -14,7 +14,7 @@
 #include "commands/extension.h"
 #include "commands/sequence.h"
 #include "session/codec.h"
-#include "session/job_sql.h"
+#include "jobs/sql.h"
 #include "session/job_store.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

@@ -19,7 +19,7 @@
 #include "guc.h"
 #include "portability/instr_time.h"
 #include "session/codec.h"
-#include "session/remote_call.h"
+#include "link/remote_call.h"
 #include "session/server.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -19,12 +19,12 @@
 #include "core/http_format.h"
 #include "core/http_key.h"
 #include "core/pace.h"
-#include "worker/call.h"
-#include "worker/flow.h"
-#include "worker/http_judge.h"
-#include "worker/target.h"
-#include "worker/timer.h"
-#include "worker/transport.h"
+#include "dispatcher/call.h"
+#include "dispatcher/flow.h"
+#include "http/judge.h"
+#include "dispatcher/target.h"
+#include "net/timer.h"
+#include "net/net.h"
 
 #define HTTP_MAX_HEADERS 64
 #define LONGEST_PAUSE 600.0 /* a peer cannot stop us for longer */

@@ -13,8 +13,8 @@
 #define MODAL_WORKER_MODAL_CALL_H
 
 #include "proto/modal.pb-c.h"
-#include "worker/blob.h"
-#include "worker/modal.h"
+#include "modal/blob.h"
+#include "modal/modal.h"
 
 #define MAP_CHUNK 49			/* inputs in one request of a map */
 #define SPAWN_CHUNK 512			/* the same, asynchronous */

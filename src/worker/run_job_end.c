@@ -15,9 +15,9 @@
 #include "session/job_owner.h"
 #include "utils/timestamp.h"
 #include "worker/job_error.h"
-#include "worker/run_job_internal.h"
-#include "worker/runner_xact.h"
-#include "worker/subxact.h"
+#include "jobs/run_job_internal.h"
+#include "jobs/runner_xact.h"
+#include "jobs/subxact.h"
 
 static void
 notify_end(const RunJob *rj, JobState state)

@@ -12,8 +12,8 @@
 #include "debug_point.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
-#include "worker/run_job_internal.h"
-#include "worker/runner_xact.h"
+#include "jobs/run_job_internal.h"
+#include "jobs/runner_xact.h"
 
 #define BATCH_S 0.05	/* results wait no longer to be written */
 #define SUBMITTED_S 1.0 /* nor does the number of submitted inputs */

@@ -25,15 +25,15 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "runner_state.h"
-#include "session/channel.h"
+#include "link/channel.h"
 #include "session/job_store.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker/job_error.h"
-#include "worker/run_job.h"
-#include "worker/runner_xact.h"
+#include "jobs/run_job.h"
+#include "jobs/runner_xact.h"
 
 #define MAX_ACTIVE_JOBS 1000
 #define LOOK_PAUSE 4 /* times as long as it took: a fifth of the time at most */

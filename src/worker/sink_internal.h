@@ -19,7 +19,7 @@
 #include "session/sink_target.h"
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
-#include "worker/sink.h"
+#include "jobs/sink.h"
 
 #define STORE_KB (32 * 1024) /* a batch in memory; more goes to a file */
 

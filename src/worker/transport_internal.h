@@ -20,8 +20,8 @@
 #include <curl/curl.h>
 #include <openssl/types.h>
 
-#include "worker/timer.h"
-#include "worker/transport.h"
+#include "net/timer.h"
+#include "net/net.h"
 
 #if LIBCURL_VERSION_NUM < 0x075000
 #error "modal_batch needs libcurl 7.80 or newer"

@@ -1,0 +1,337 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.c
+ *	  Functions that are served, and their variants with parameters or options.
+ *
+ * Ids are digests of what they stand for, so that they survive a restart: a
+ * client's cache of them stays good, and so do the calls in the journal once
+ * the same files are served again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "calls/registry.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "journal.h"
+#include "calls/secrets.h"
+
+#define ID_DIGITS 22
+#define MAX_HANDLES 10000 /* clients can make variants at will */
+#define MAX_EXECUTORS 64
+
+static struct
+{
+	Table by_name; /* app, zero, tag */
+	Table by_id;
+	Handle **handles;
+	int n_handles;
+	int n_functions; /* the first of them, which are no variants */
+	Executor *executors[MAX_EXECUTORS];
+	int n_executors;
+} registry;
+
+void
+executor_register(Executor *executor)
+{
+	if (registry.n_executors == MAX_EXECUTORS)
+		die("too many executors");
+	registry.executors[registry.n_executors++] = executor;
+}
+
+void
+executors_shutdown(void)
+{
+	for (int i = 0; i < registry.n_executors; i++)
+		registry.executors[i]->shutdown(registry.executors[i]);
+}
+
+/* --- ids ----------------------------------------------------------------- */
+
+typedef struct Part
+{
+	const void *data;
+	size_t len;
+} Part;
+
+/* prefix-DIGITS of the digest of parts, each with its length. */
+static void
+digest_id(char *out, const char *prefix, const Part *parts, int n_parts)
+{
+	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	uint8_t digest[32];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int n = snprintf(out, FUNCTION_ID_SIZE, "%s-", prefix);
+
+	if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+		die("cannot compute a digest");
+	for (int i = 0; i < n_parts; i++)
+	{
+		uint64_t len = parts[i].len;
+
+		EVP_DigestUpdate(ctx, &len, sizeof(len));
+		EVP_DigestUpdate(ctx, parts[i].data, parts[i].len);
+	}
+	EVP_DigestFinal_ex(ctx, digest, NULL);
+	EVP_MD_CTX_free(ctx);
+	for (int i = 0; i < ID_DIGITS; i++)
+		out[n++] = digits[digest[i] & 31];
+	out[n] = '\0';
+}
+
+void
+registry_name_id(char *out, const char *prefix, const char *name)
+{
+	Part part = {name, strlen(name)};
+
+	digest_id(out, prefix, &part, 1);
+}
+
+/* --- functions ----------------------------------------------------------- */
+
+static void
+add_handle(Handle *handle)
+{
+	table_put(&registry.by_id, handle->id, strlen(handle->id), handle);
+	registry.handles = xrealloc(registry.handles,
+								((size_t) registry.n_handles + 1) *
+									sizeof(Handle *));
+	registry.handles[registry.n_handles++] = handle;
+}
+
+/* app, zero, name with ".*" for a class; to be freed. */
+static char *
+full_name(const char *app, const char *tag, size_t *len)
+{
+	char *name = xasprintf("%s%c%s", app, '\0', tag);
+
+	*len = strlen(app) + 1 + strlen(tag);
+	return name;
+}
+
+bool
+function_add(const Function *function)
+{
+	char *tag = xasprintf("%s%s", function->name,
+						  function->is_class ? ".*" : "");
+	size_t len;
+	char *name = full_name(function->app, tag, &len);
+	Function *copy;
+	Handle *handle;
+	Part part = {name, len};
+
+	free(tag);
+	if (table_get(&registry.by_name, name, len) != NULL)
+	{
+		free(name);
+		return false;
+	}
+	copy = xmalloc(sizeof(*copy));
+	*copy = *function;
+	handle = xcalloc(sizeof(*handle));
+	handle->function = copy;
+	handle->region = copy->region;
+	handle->retry = copy->retry;
+	handle->min_containers = handle->max_containers = UNSET;
+	handle->buffer_containers = handle->scaledown_window = UNSET;
+	digest_id(handle->id, "fu", &part, 1);
+	table_put(&registry.by_name, name, len, handle);
+	add_handle(handle);
+	registry.n_functions++;
+	return true;
+}
+
+int
+registry_count(void)
+{
+	return registry.n_functions;
+}
+
+const Function *
+registry_at(int i)
+{
+	return registry.handles[i]->function;
+}
+
+Handle *
+registry_find(const char *app, const char *tag)
+{
+	size_t len;
+	char *name = full_name(app, tag, &len);
+	Handle *handle = table_get(&registry.by_name, name, len);
+
+	free(name);
+	return handle;
+}
+
+Handle *
+registry_get(const char *function_id)
+{
+	return table_get_str(&registry.by_id, function_id);
+}
+
+const Method *
+function_method(const Function *function, const char *name, size_t name_len)
+{
+	for (int i = 0; i < function->n_methods; i++)
+		if (strlen(function->methods[i].name) == name_len &&
+			memcmp(function->methods[i].name, name, name_len) == 0)
+			return &function->methods[i];
+	return NULL;
+}
+
+/* --- variants ------------------------------------------------------------ */
+
+static const Parameter *
+find_parameter(const Function *function, const char *name)
+{
+	for (int i = 0; i < function->n_parameters; i++)
+		if (strcmp(function->parameters[i].name, name) == 0)
+			return &function->parameters[i];
+	return NULL;
+}
+
+static bool
+value_has_type(const Modal__Client__ClassParameterValue *value)
+{
+	switch (value->type)
+	{
+		case PARAM_STRING:
+			return value->value_oneof_case ==
+				   MODAL__CLIENT__CLASS_PARAMETER_VALUE__VALUE_ONEOF_STRING_VALUE;
+		case PARAM_INT:
+			return value->value_oneof_case ==
+				   MODAL__CLIENT__CLASS_PARAMETER_VALUE__VALUE_ONEOF_INT_VALUE;
+		case PARAM_BYTES:
+			return value->value_oneof_case ==
+				   MODAL__CLIENT__CLASS_PARAMETER_VALUE__VALUE_ONEOF_BYTES_VALUE;
+		case PARAM_BOOL:
+			return value->value_oneof_case ==
+				   MODAL__CLIENT__CLASS_PARAMETER_VALUE__VALUE_ONEOF_BOOL_VALUE;
+		default:
+			return false;
+	}
+}
+
+/* Why the parameters do not suit the class; NULL: they do. */
+static const char *
+check_params(const Function *function, ProtobufCBinaryData params)
+{
+	Modal__Client__ClassParameterSet *set;
+	const char *error = NULL;
+	size_t n_given = 0;
+
+	if (!function->is_class)
+		return params.len == 0 ? NULL : "a function takes no parameters";
+	if (function->n_parameters == 0)
+		return NULL; /* a pickle of nothing, perhaps */
+	set = modal__client__class_parameter_set__unpack(NULL, params.len,
+													 params.data);
+	if (set == NULL)
+		return "serialized_params is not a ClassParameterSet";
+	for (size_t i = 0; i < set->n_parameters && error == NULL; i++)
+	{
+		const Modal__Client__ClassParameterValue *value = set->parameters[i];
+		const Parameter *parameter = find_parameter(function, value->name);
+
+		if (parameter == NULL)
+			error = "unknown class parameter";
+		else if (parameter->type != value->type || !value_has_type(value))
+			error = "class parameter of the wrong type";
+		else
+			n_given++;
+	}
+	/* Clients add the defaults, so all are there. */
+	if (error == NULL && n_given != (size_t) function->n_parameters)
+		error = "missing class parameter";
+	modal__client__class_parameter_set__free_unpacked(set, NULL);
+	return error;
+}
+
+static void
+apply_options(Handle *handle, const Modal__Client__FunctionOptions *options)
+{
+	if (options->n_secret_ids > 0)
+		handle->environment =
+			secrets_environment(options->secret_ids, options->n_secret_ids);
+	if (options->retry_policy != NULL)
+		handle->retry = (RetryPolicy){
+			.retries = options->retry_policy->retries,
+			.backoff_coefficient = options->retry_policy->backoff_coefficient,
+			.initial_delay_ms = options->retry_policy->initial_delay_ms,
+			.max_delay_ms = options->retry_policy->max_delay_ms,
+		};
+	if (options->timeout_secs_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__TIMEOUT_SECS_OPT_TIMEOUT_SECS)
+		handle->timeout_secs = options->timeout_secs;
+	if (options->concurrency_limit_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__CONCURRENCY_LIMIT_OPT_CONCURRENCY_LIMIT)
+		handle->max_containers = options->concurrency_limit;
+	if (options->buffer_containers_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__BUFFER_CONTAINERS_OPT_BUFFER_CONTAINERS)
+		handle->buffer_containers = options->buffer_containers;
+	if (options->task_idle_timeout_secs_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__TASK_IDLE_TIMEOUT_SECS_OPT_TASK_IDLE_TIMEOUT_SECS)
+		handle->scaledown_window = options->task_idle_timeout_secs;
+	if (options->routing_region_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__ROUTING_REGION_OPT_ROUTING_REGION)
+		handle->region = options->routing_region;
+}
+
+Handle *
+registry_bind(Handle *base, ProtobufCBinaryData params,
+			  const Modal__Client__FunctionOptions *options,
+			  const char **error)
+{
+	size_t packed_len = options != NULL
+							? protobuf_c_message_get_packed_size(&options->base)
+							: 0;
+	uint8_t *packed = xmalloc(packed_len);
+	Part parts[] = {{base->id, strlen(base->id)},
+					{params.data, params.len},
+					{packed, packed_len}};
+	char id[FUNCTION_ID_SIZE];
+	Handle *handle;
+
+	if (packed_len > 0)
+		protobuf_c_message_pack(&options->base, packed);
+	digest_id(id, "fu", parts, 3);
+	handle = registry_get(id);
+	*error = NULL;
+	if (handle == NULL)
+		*error = registry.n_handles < MAX_HANDLES
+					 ? check_params(base->function, params)
+					 : "too many variants of functions";
+	if (handle == NULL && *error == NULL && options != NULL &&
+		options->n_secret_ids > 0 &&
+		secrets_environment(options->secret_ids, options->n_secret_ids) == NULL)
+		*error = "unknown secret";
+	if (handle == NULL && *error == NULL)
+	{
+		handle = xcalloc(sizeof(*handle));
+		*handle = *base;
+		handle->calls = NULL;
+		handle->base = base;
+		memcpy(handle->id, id, sizeof(id));
+		if (params.len > 0)
+		{
+			uint8_t *copy = xmalloc(params.len);
+
+			memcpy(copy, params.data, params.len);
+			handle->params = copy;
+			handle->params_len = params.len;
+		}
+		if (packed_len > 0)
+		{
+			handle->options = modal__client__function_options__unpack(
+				NULL, packed_len, packed);
+			apply_options(handle, handle->options);
+		}
+		add_handle(handle);
+		journal_handle(handle);
+	}
+	free(packed);
+	return handle;
+}

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  Functions that are served, and their variants with parameters or options.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_LOCAL_REGISTRY_H
+#define MODAL_LOCAL_REGISTRY_H
+
+#include "calls/exec.h"
+#include "util.h"
+
+typedef struct Handle Handle;
+struct Call;
+
+#define FUNCTION_ID_SIZE 28
+#define UNSET (-1) /* of an AutoscalerSettings member */
+
+/* What a function id stands for.  Lives as long as the program. */
+struct Handle
+{
+	char id[FUNCTION_ID_SIZE];
+	const Function *function;
+	const Handle *base; /* of a bound variant; else NULL */
+	const uint8_t *params; /* ClassParameterSet */
+	size_t params_len;
+	const Modal__Client__FunctionOptions *options; /* NULL: none */
+	const char *region; /* not NULL: called on the input plane */
+	char *const *environment; /* of its secrets; NULL: none */
+	RetryPolicy retry;
+	uint32_t timeout_secs; /* of one attempt; 0: none */
+	int64_t min_containers;
+	int64_t max_containers;
+	int64_t buffer_containers;
+	int64_t scaledown_window;
+	struct Call *calls; /* newest first; calls.c's */
+};
+
+/* tag: a function's name, or of a class with ".*".  NULL: not served. */
+extern Handle *registry_find(const char *app, const char *tag);
+extern Handle *registry_get(const char *function_id);
+/*
+ * The variant of a function or class with these parameters and options (packed;
+ * empty for none): the same id for the same bytes.  Returns NULL, with a
+ * message in *error, when they are not acceptable.
+ */
+extern Handle *registry_bind(Handle *base, ProtobufCBinaryData params,
+							 const Modal__Client__FunctionOptions *options,
+							 const char **error);
+extern const Method *function_method(const Function *function,
+									 const char *name, size_t name_len);
+/* Id of the app of that name, or of another named thing. */
+extern void registry_name_id(char *out, const char *prefix, const char *name);
+/* Every function, for messages. */
+extern int registry_count(void);
+extern const Function *registry_at(int i);
+
+extern void executors_shutdown(void);
+
+#endif /* MODAL_LOCAL_REGISTRY_H */

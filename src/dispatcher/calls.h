@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * calls.h
+ *	  Between channels.c, which moves frames, and the drivers: the open calls
+ *	  of each channel.  calls.c implements the driver's side in call.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_WORKER_CALLS_H
+#define MODAL_WORKER_CALLS_H
+
+#include "compat.h"
+
+#include "link/shmem.h"
+#include "storage/dsm.h"
+#include "dispatcher/call.h"
+
+typedef struct OutFrame OutFrame;
+typedef struct OpenCall OpenCall;
+
+/* An attached process. */
+typedef struct Attachment
+{
+	struct Attachment *next;
+	int dispatcher;
+	int procno;
+	uint32 generation; /* of the slot */
+	int pid;
+	Oid userid;
+	Oid dbid;
+	bool is_runner;
+	bool broken;	   /* to be dropped at the next turn */
+	dsm_segment *segment;
+	shm_mq_handle *from_session, *to_session;
+	OutFrame *out_head, **out_tail; /* waiting to be sent */
+	bool urgent;	   /* one of them is to be sent now */
+	OpenCall *calls;
+} Attachment;
+
+/* channels.c: NULL means out of memory, and is fine for attachment_send. */
+extern OutFrame *out_frame_create(void);
+extern Buf *out_frame_buf(OutFrame *frame);
+/*
+ * A record that is longer than a frame, and travels in parts: begins in buf,
+ * and goes on with data, whose memory is taken over.
+ */
+extern OutFrame *out_frame_create_long(uint32 call, Buf *data);
+extern void attachment_send(Attachment *att, OutFrame *frame);
+/* The same, with the next frame that is sent: the peer need not wake up. */
+extern void attachment_send_later(Attachment *att, OutFrame *frame);
+
+/* calls.c */
+extern void calls_init(int dispatcher);
+/* False: not a frame that may come now. */
+extern bool calls_handle_frame(Attachment *att, FrameReader *reader,
+							   const void *frame, Size len);
+extern void calls_cancel_all(Attachment *att);
+/* Queue what calls have collected for their readers. */
+extern void calls_flush(void);
+extern void calls_publish(DispatcherShared *shared);
+
+#endif /* MODAL_WORKER_CALLS_H */

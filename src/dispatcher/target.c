@@ -1,0 +1,353 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.c
+ *	  Targets: found by their options, kept while used and a while longer.
+ *
+ * The session has validated the options; what matters for safety (URL scheme,
+ * certificate checks) is checked here again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "dispatcher/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define TARGET_UNUSED_S 600.0 /* kept that long for the next call */
+#define TARGET_MAX_OPTIONS 100
+#define KEEPALIVE_S 30
+#define MAX_STREAMS 250 /* per connection; the server may allow less */
+
+/* Strings point into Target.options, behind the bytes that are the key. */
+typedef struct TargetOption
+{
+	const char *name;
+	const char *value;
+} TargetOption;
+
+static const Protocol *const protocols[] = {
+	&modal_protocol,
+	&http_protocol,
+};
+
+static const char *const secret_options[] = {
+	"token_id",	  "token_secret", "basic_credentials",
+	"bearer_token", "modal_key",	"modal_secret",
+	"proxy_credentials",
+};
+
+static Target *targets;
+
+/* --- options -------------------------------------------------------------- */
+
+/*
+ * options holds the key, as received, and behind it the same once more as
+ * zero-terminated strings.
+ */
+static bool
+parse_options(Target *target, Slice options, const char **error)
+{
+	Slice rest = options;
+	Slice name;
+	Slice value;
+	bool bad = false;
+	char *at;
+
+	*error = "out of memory";
+	target->options_len = options.n;
+	/* Two zero bytes need less room than the two lengths they replace. */
+	target->options = calloc(options.n + 1, 2);
+	target->values = calloc(TARGET_MAX_OPTIONS, sizeof(TargetOption));
+	if (target->options == NULL || target->values == NULL)
+		return false;
+	memcpy(target->options, options.p, options.n);
+	at = target->options + options.n;
+
+	*error = "malformed server options";
+	target->nvalues = 0;
+	while (frame_next_option(&rest, &name, &value, &bad))
+	{
+		TargetOption *option = &target->values[target->nvalues];
+
+		if (target->nvalues == TARGET_MAX_OPTIONS)
+			return false;
+		option->name = at;
+		memcpy(at, name.p, name.n);
+		at += name.n;
+		*at++ = '\0';
+		option->value = at;
+		memcpy(at, value.p, value.n);
+		at += value.n;
+		*at++ = '\0';
+		target->nvalues++;
+	}
+	return !bad;
+}
+
+const char *
+target_option(const Target *target, const char *name)
+{
+	for (int i = 0; i < target->nvalues; i++)
+	{
+		if (strcmp(target->values[i].name, name) == 0)
+			return target->values[i].value;
+	}
+	return NULL;
+}
+
+bool
+target_option_bool(const Target *target, const char *name, bool dflt)
+{
+	const char *value = target_option(target, name);
+
+	if (value == NULL)
+		return dflt;
+	/* As the server's parse_bool(), which the validator used. */
+	return strcasecmp(value, "on") == 0 || strcmp(value, "1") == 0 ||
+		(value[0] != '\0' &&
+		 (strncasecmp(value, "true", strlen(value)) == 0 ||
+		  strncasecmp(value, "yes", strlen(value)) == 0));
+}
+
+long
+target_option_int(const Target *target, const char *name, long dflt)
+{
+	const char *value = target_option(target, name);
+	char *end;
+	long n;
+
+	if (value == NULL)
+		return dflt;
+	n = strtol(value, &end, 10);
+	return end != value && *end == '\0' ? n : dflt;
+}
+
+double
+target_option_seconds(const Target *target, const char *name, double dflt)
+{
+	const char *value = target_option(target, name);
+	char *end;
+	double n;
+
+	if (value == NULL)
+		return dflt;
+	n = strtod(value, &end);
+	if (end == value || !(n >= 0))
+		return dflt;
+	if (*end == '\0' || strcmp(end, "s") == 0)
+		return n;
+	if (strcmp(end, "ms") == 0)
+		return n / 1000;
+	if (strcmp(end, "min") == 0)
+		return n * 60;
+	return dflt;
+}
+
+int
+target_secrets(const Target *target, const char **secrets, int max)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof(secret_options) / sizeof(char *); i++)
+	{
+		const char *value = target_option(target, secret_options[i]);
+
+		if (value != NULL && n < max)
+			secrets[n++] = value;
+	}
+	return n;
+}
+
+/* --- origins -------------------------------------------------------------- */
+
+Origin *
+target_create_origin(const Target *target, const char *url, bool grpc)
+{
+	OriginConfig config = {0};
+	bool plain = strncmp(url, "http://", 7) == 0;
+	const char *version = target_option(target, "http_version");
+
+	if (!plain && strncmp(url, "https://", 8) != 0)
+		return NULL;
+	if (plain && !target_option_bool(target, "allow_http", false))
+		return NULL;
+	config.url = url;
+	config.ca_file = target_option(target, "ssl_ca_file");
+	config.client_cert = target_option(target, "ssl_cert_file");
+	config.client_key = target_option(target, "ssl_key_file");
+	config.verify = target_option_bool(target, "ssl_verify", true);
+	config.proxy = target_option(target, "proxy");
+	config.proxy_credentials = target_option(target, "proxy_credentials");
+	config.max_connections = target_option_int(target, "max_connections", 0);
+	config.max_requests = grpc ? 0 : target_option_int(target, "max_concurrency", 0);
+	config.http2 = grpc || (version != NULL ? strcmp(version, "2") == 0 : !plain);
+	config.http2_required = grpc;
+	config.max_streams = MAX_STREAMS;
+	config.keepalive_s = KEEPALIVE_S;
+	return origin_create(&config);
+}
+
+/* The first URL of the list, without blanks and slashes at its end. */
+static bool
+set_url(Target *target, const char *urls, const char **error)
+{
+	size_t n = strcspn(urls, ",");
+
+	while (n > 0 && (urls[n - 1] == '/' || urls[n - 1] == ' '))
+		n--;
+	target->url = strndup(urls, n);
+	if (target->url == NULL)
+	{
+		*error = "out of memory";
+		return false;
+	}
+	if (strncmp(target->url, "http://", 7) == 0 &&
+		!target_option_bool(target, "allow_http", false))
+	{
+		*error = "server option \"url\" must begin with https:// unless \"allow_http\" is set";
+		return false;
+	}
+	if (strncmp(target->url, "http://", 7) != 0 &&
+		strncmp(target->url, "https://", 8) != 0)
+	{
+		*error = "server option \"url\" must begin with https://";
+		return false;
+	}
+	return true;
+}
+
+static bool
+set_protocol(Target *target, const char **error)
+{
+	const char *name = target_option(target, "protocol");
+
+	if (name == NULL)
+		name = modal_protocol.name;
+	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
+	{
+		if (strcmp(protocols[i]->name, name) == 0)
+		{
+			target->protocol = protocols[i];
+			target->driver = &protocols[i]->driver;
+			return true;
+		}
+	}
+	*error = "unknown protocol in server options";
+	return false;
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+static void
+target_free(Target *target)
+{
+	timer_cancel(&target->expiry);
+	if (target->state != NULL)
+		target->protocol->target_free(target);
+	origin_free(target->origin);
+	if (target->options != NULL)
+	{
+		explicit_bzero(target->options, target->options_len * 2);
+		free(target->options);
+	}
+	free(target->values);
+	free(target->url);
+	free(target);
+}
+
+static void
+on_expiry(void *arg)
+{
+	Target *target = arg;
+
+	for (Target **at = &targets; *at != NULL; at = &(*at)->next)
+	{
+		if (*at == target)
+		{
+			*at = target->next;
+			break;
+		}
+	}
+	target_free(target);
+}
+
+static Target *
+target_create(Slice options, const char **error)
+{
+	Target *target = calloc(1, sizeof(*target));
+	const char *urls;
+
+	if (target == NULL)
+	{
+		*error = "out of memory";
+		return NULL;
+	}
+	timer_init(&target->expiry, on_expiry, target);
+	if (!parse_options(target, options, error) ||
+		!set_protocol(target, error))
+		goto failed;
+	urls = target_option(target, "url");
+	if (urls == NULL)
+		urls = target->protocol->default_url;
+	if (urls == NULL)
+	{
+		*error = "server option \"url\" is missing";
+		goto failed;
+	}
+	if (!set_url(target, urls, error))
+		goto failed;
+	target->origin = target_create_origin(target, target->url, false);
+	*error = "out of memory";
+	if (target->origin == NULL || !target->protocol->target_init(target, error))
+		goto failed;
+	return target;
+
+failed:
+	target_free(target);
+	return NULL;
+}
+
+Target *
+target_get(Slice options, const char **error)
+{
+	Target *target;
+
+	for (target = targets; target != NULL; target = target->next)
+	{
+		if (target->options_len == options.n &&
+			memcmp(target->options, options.p, options.n) == 0)
+			break;
+	}
+	if (target == NULL)
+	{
+		target = target_create(options, error);
+		if (target == NULL)
+			return NULL;
+		target->next = targets;
+		targets = target;
+	}
+	timer_cancel(&target->expiry);
+	target->calls++;
+	return target;
+}
+
+void
+target_put(Target *target)
+{
+	/* Without a timer it stays until the next call is over: harmless. */
+	if (--target->calls == 0)
+		timer_set(&target->expiry, monotonic_seconds() + TARGET_UNUSED_S);
+}
+
+void
+targets_free(void)
+{
+	Target *target;
+
+	while ((target = targets) != NULL)
+	{
+		targets = target->next;
+		target_free(target);
+	}
+}

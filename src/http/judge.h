@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_judge.h
+ *	  What the end of a request means for its rows, and how to say it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_WORKER_HTTP_JUDGE_H
+#define MODAL_WORKER_HTTP_JUDGE_H
+
+#include "core/http_format.h"
+#include "dispatcher/target.h"
+#include "net/net.h"
+
+typedef enum Verdict
+{
+	VERDICT_GOOD,	   /* the reply holds results */
+	VERDICT_POLL,	   /* accepted: ask again later */
+	VERDICT_DEFER,	   /* not now: wait, free of charge */
+	VERDICT_RETRY,	   /* may go well another time */
+	VERDICT_BAD_ROWS,  /* a row's fault: find it by halving */
+	VERDICT_FAIL_ROWS, /* all these rows fail */
+	VERDICT_FAIL_CALL  /* no row can go well */
+} Verdict;
+
+typedef struct Failure
+{
+	Verdict verdict;
+	const char *sqlstate;
+	const char *hint; /* or NULL */
+	bool executed;	  /* may the function have seen the rows? */
+	bool rejected;	  /* by an overloaded service: it wants less */
+	bool blameless;	  /* it has nothing to do with these very rows */
+	bool unreachable; /* there was no connection */
+} Failure;
+
+extern Failure judge_response(HttpBodyFormat format, const Response *response);
+/* For a person: what happened, without secrets.  Appended to message. */
+extern void judge_describe(const Target *target, const Response *response,
+						   Buf *message);
+/* Append text of the peer, without secrets, cut at a limit. */
+extern void judge_quote(const Target *target, const char *text, size_t n,
+						Buf *message);
+/* Retry-After in seconds; -1: not understood. */
+extern double judge_retry_after(const char *value, size_t n);
+
+#endif /* MODAL_WORKER_HTTP_JUDGE_H */

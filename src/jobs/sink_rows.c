@@ -1,0 +1,212 @@
+/*-------------------------------------------------------------------------
+ *
+ * sink_rows.c
+ *	  Results of a batch, decoded to the types of the user's table; see
+ *	  sink_internal.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "utils/memutils.h"
+#include "worker/job_error.h"
+#include "worker/sink_internal.h"
+#include "jobs/subxact.h"
+
+static RowGroup *
+get_group(Sink *sink, List **groups, Bitmapset *columns)
+{
+	RowGroup *group;
+	ResourceOwner owner = CurrentResourceOwner;
+	ListCell *lc;
+
+	foreach (lc, *groups)
+	{
+		group = lfirst(lc);
+		if (bms_equal(group->columns, columns))
+			return group;
+	}
+	group = palloc0(sizeof(RowGroup));
+	group->columns = bms_copy(columns);
+	CurrentResourceOwner = sink->batch_owner;
+	group->store = tuplestore_begin_heap(false, false, STORE_KB);
+	CurrentResourceOwner = owner;
+	*groups = lappend(*groups, group);
+	return group;
+}
+
+/* The fingerprint and the key columns, from the input's meta data. */
+static void
+decode_meta(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
+{
+	const SinkTarget *t = sink->target;
+	const uint8 *p = row->input.meta;
+	Size n = row->input.meta_len;
+	Datum *keys = palloc0(sizeof(Datum) * Max(t->nkeys, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(t->nkeys, 1));
+	bool *found = palloc0(sizeof(bool) * Max(t->nkeys, 1));
+
+	if (t->nchecks > 0)
+	{
+		uint64 hash;
+
+		if (n < sizeof(hash))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("a stored input is damaged")));
+		memcpy(&hash, p, sizeof(hash));
+		values[ROW_FINGERPRINT] = Int64GetDatum((int64) hash);
+		isnull[ROW_FINGERPRINT] = false;
+		p += sizeof(hash);
+		n -= sizeof(hash);
+	}
+	if (t->nkeys == 0)
+		return;
+	/* it was written as the keyword arguments of a call: [[], {…}] */
+	result_decode_row(sink->keys, PAYLOAD_CBOR, p + 2, n - 2, -1, keys, nulls,
+					  found);
+	for (int i = 0; i < t->nkeys; i++)
+	{
+		values[ROW_FIRST + t->keys[i] - 1] = keys[i];
+		isnull[ROW_FIRST + t->keys[i] - 1] = nulls[i] || !found[i];
+	}
+}
+
+/* The result; returns the columns that it fills. */
+static Bitmapset *
+decode_result(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
+{
+	AttrNumber attno = sink->target->result;
+	Bitmapset *columns = NULL;
+	int n = sink->nspread;
+	Datum *spread;
+	bool *nulls, *found;
+
+	if (attno != 0)
+	{
+		values[ROW_FIRST + attno - 1] =
+			result_decode(sink->result, row->format, row->data, row->len,
+						  &isnull[ROW_FIRST + attno - 1]);
+		return bms_make_singleton(attno);
+	}
+	spread = palloc0(sizeof(Datum) * Max(n, 1));
+	nulls = palloc0(sizeof(bool) * Max(n, 1));
+	found = palloc0(sizeof(bool) * Max(n, 1));
+	result_decode_row(sink->result, row->format, row->data, row->len,
+					  n == 1 ? 0 : -1, spread, nulls, found);
+	for (int i = 0; i < n; i++)
+		if (found[i])
+		{
+			attno = sink->spread[i];
+			values[ROW_FIRST + attno - 1] = spread[i];
+			isnull[ROW_FIRST + attno - 1] = nulls[i];
+			columns = bms_add_member(columns, attno);
+		}
+	return columns;
+}
+
+static void
+decode_row(Sink *sink, SinkRow *rows, int n, void *groups)
+{
+	int natts = sink->rows_desc->natts;
+	Datum *values = palloc0(sizeof(Datum) * natts);
+	bool *isnull = palloc(sizeof(bool) * natts);
+	SinkRow *row = &rows[n];
+	Bitmapset *columns = NULL;
+	RowGroup *group;
+	MemoryContext row_cxt;
+
+	memset(isnull, true, sizeof(bool) * natts);
+	values[ROW_NUMBER] = Int32GetDatum(n);
+	isnull[ROW_NUMBER] = false;
+	decode_meta(sink, row, values, isnull);
+	if (row->outcome == SINK_FAILED)
+	{
+		values[ROW_ERROR] = JsonbPGetDatum(row->error);
+		isnull[ROW_ERROR] = false;
+	}
+	else
+		columns = decode_result(sink, row, values, isnull);
+
+	row_cxt = MemoryContextSwitchTo(sink->batch_cxt);
+	group = get_group(sink, groups, columns);
+	MemoryContextSwitchTo(row_cxt);
+	tuplestore_putvalues(group->store, sink->rows_desc, values, isnull);
+	group->count++;
+}
+
+/* --- row by row ----------------------------------------------------------- */
+
+void
+sink_fail_row(SinkRow *row, const ErrorData *edata)
+{
+	row->outcome = SINK_FAILED;
+	row->error = edata_to_jsonb(edata, row->attempts);
+}
+
+/*
+ * Until one cannot be done; that one fails.  False when all were seen.
+ */
+static bool
+do_some(Sink *sink, SinkRow *rows, int hi, SinkOutcome wanted,
+		volatile int *next, SinkRowFunction function, void *arg)
+{
+	MemoryContext row_cxt = AllocSetContextCreate(
+		sink->batch_cxt, "modal_batch sink row", ALLOCSET_DEFAULT_SIZES);
+	SubScope sub;
+	ErrorData *volatile edata = NULL;
+
+	sub_begin(&sub);
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(row_cxt);
+		for (; *next < hi; (*next)++)
+		{
+			if (rows[*next].outcome != wanted)
+				continue;
+			CHECK_FOR_INTERRUPTS();
+			function(sink, rows, *next, arg);
+			MemoryContextReset(row_cxt);
+		}
+		sub_commit(&sub);
+	}
+	PG_CATCH();
+	{
+		edata = sub_abort(&sub);
+	}
+	PG_END_TRY();
+	MemoryContextDelete(row_cxt);
+	if (edata == NULL)
+		return false;
+	if (error_is_transient(edata->sqlerrcode))
+		ReThrowError(edata);
+	sink_fail_row(&rows[(*next)++], edata);
+	return true;
+}
+
+void
+sink_each_row(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
+			  SinkRowFunction function, void *arg)
+{
+	volatile int next = lo;
+
+	while (do_some(sink, rows, hi, wanted, &next, function, arg))
+		CHECK_FOR_INTERRUPTS();
+}
+
+List *
+sink_decode(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted)
+{
+	List *groups = NIL;
+
+	sink_each_row(sink, rows, lo, hi, wanted, decode_row, &groups);
+	return groups;
+}
+
+void
+sink_free_groups(List *groups)
+{
+	ListCell *lc;
+
+	foreach (lc, groups)
+		tuplestore_end(((RowGroup *) lfirst(lc))->store);
+}

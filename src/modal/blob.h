@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * blob.h
+ *	  Payloads too large to travel inline: uploaded and downloaded over
+ *	  presigned URLs (BlobCreate, BlobGet).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_WORKER_BLOB_H
+#define MODAL_WORKER_BLOB_H
+
+#include "modal/modal.h"
+
+typedef struct BlobUpload BlobUpload;
+typedef struct BlobDownload BlobDownload;
+
+/* blob_id NULL: see error. */
+typedef void (*BlobUploaded)(void *arg, const char *blob_id,
+							 const ModalError *error);
+/* data NULL: see error; else it may be taken over. */
+typedef void (*BlobDownloaded)(void *arg, Buf *data, const ModalError *error);
+
+/* The bytes must stay until the end.  NULL: no memory, on_done is not called. */
+extern BlobUpload *blob_upload(ModalTarget *mt, DispatchCall *call,
+							   const void *p, size_t n, BlobUploaded on_done,
+							   void *arg);
+extern void blob_upload_cancel(BlobUpload *upload);
+extern BlobDownload *blob_download(ModalTarget *mt, DispatchCall *call,
+								   Slice blob_id, BlobDownloaded on_done,
+								   void *arg);
+extern void blob_download_cancel(BlobDownload *download);
+
+#endif /* MODAL_WORKER_BLOB_H */

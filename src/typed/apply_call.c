@@ -1,0 +1,585 @@
+/*-------------------------------------------------------------------------
+ *
+ * async_exec_call.c
+ *	  One hoisted function of an apply node: sends inputs, hands out results.
+ *
+ * Results are taken in the order of the rows that wait for them, which is the
+ * order of inputs, so the next output of the remote call always belongs to
+ * the row at the head of the window.  A VOLATILE function's row needs no more
+ * state than that.  For other functions, rows with equal inputs share an
+ * Answer for as long as one of them is in the window.
+ *
+ * The remote call is opened with the first input and kept over rescans that
+ * leave nothing in flight.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "catalog/objectaccess.h"
+#include "catalog/pg_proc.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "guc.h"
+#include "nodes/nodeFuncs.h"
+#include "pgstat.h"
+#include "port/pg_bitutils.h"
+#include "typed/apply_exec.h"
+#include "typed/site.h"
+#include "utils/acl.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/*
+ * Collected inputs are sent on when this part of the window has come
+ * together, so that the service does not run dry while results that have
+ * arrived are being read.
+ */
+#define PUSH_FRACTION 8
+
+/* Remote run times, in buckets that are an eighth of a power of two wide. */
+#define TIME_BUCKETS (8 * 40)
+
+struct Answer
+{
+	int refs; /* rows in the window that wait for it */
+	bool arrived;
+	PayloadFormat format;
+	char *result; /* encoded; NULL until arrived */
+	Size result_len;
+	uint32 hash;
+	Size key_len;
+	char key[FLEXIBLE_ARRAY_MEMBER]; /* the encoded input */
+};
+
+typedef struct AnswerEntry
+{
+	Answer *answer;
+	char status;
+} AnswerEntry;
+
+#define SH_PREFIX answers
+#define SH_ELEMENT_TYPE AnswerEntry
+#define SH_KEY_TYPE Answer *
+#define SH_KEY answer
+#define SH_HASH_KEY(tb, key) ((key)->hash)
+#define SH_EQUAL(tb, a, b) \
+	((a)->key_len == (b)->key_len && memcmp((a)->key, (b)->key, (a)->key_len) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+struct ApplyCall
+{
+	FuncExpr *expr;
+	List *guards;
+	List *args; /* of ExprState */
+	ExprState *guard;
+	bool strict;
+	Datum *values;
+	bool *nulls;
+	MemoryContext cxt;
+
+	TypedSite *site;	/* made for the first input */
+	RemoteCall *remote; /* open, or NULL */
+	Buf input;
+	int64 next_ordinal;
+	int64 taken; /* outputs of this remote call */
+	int unsent;	 /* inputs put since the last push */
+
+	/* only when equal inputs may share a result */
+	answers_hash *shared;
+	Answer *probe; /* for look-ups; grows with the input */
+	Size probe_size;
+	Size held;
+
+	ApplyCallStats totals; /* of remote calls that are closed */
+	uint64 due;
+	uint32 times[TIME_BUCKETS];
+
+#ifdef MODAL_DEBUG_POINTS
+	FmgrInfo *simulated; /* call this instead */
+#endif
+};
+
+/* The answer of a row that shares with no other: the next one to come. */
+static Answer own_answer;
+
+#ifdef MODAL_DEBUG_POINTS
+static int64 apply_calls = 0;
+#endif
+
+ApplyCall *
+apply_call_create(FuncExpr *expr, List *guards, PlanState *parent)
+{
+	ApplyCall *call = palloc0(sizeof(ApplyCall));
+	Oid funcid = expr->funcid;
+	AclResult acl;
+
+	/* the call is no FuncExpr of any plan node any more */
+	acl = object_aclcheck(ProcedureRelationId, funcid, GetUserId(),
+						  ACL_EXECUTE);
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, OBJECT_FUNCTION, get_func_name(funcid));
+	InvokeFunctionExecuteHook(funcid);
+
+	call->expr = expr;
+	call->guards = guards;
+	call->args = ExecInitExprList(expr->args, parent);
+	call->guard = ExecInitQual(guards, parent);
+	call->strict = func_strict(funcid);
+	call->values = palloc0(sizeof(Datum) * list_length(expr->args));
+	call->nulls = palloc0(sizeof(bool) * list_length(expr->args));
+	call->cxt = CurrentMemoryContext;
+#ifdef MODAL_DEBUG_POINTS
+	if (typed_function_is_simulated(funcid))
+	{
+		call->simulated = palloc(sizeof(FmgrInfo));
+		fmgr_info(funcid, call->simulated);
+		fmgr_info_set_expr((Node *) expr, call->simulated);
+	}
+#endif
+	return call;
+}
+
+FuncExpr *
+apply_call_expr(const ApplyCall *call)
+{
+	return call->expr;
+}
+
+List *
+apply_call_guards(const ApplyCall *call)
+{
+	return call->guards;
+}
+
+int
+apply_call_window(const ApplyCall *call)
+{
+	/* a cached plan outlives the setting under which it was made */
+	if (!modal_enable_async_projection)
+		return 1;
+	return call->site != NULL ? (int) endpoint_window(call->site->endpoint)
+							  : modal_window;
+}
+
+bool
+apply_call_has_room(const ApplyCall *call)
+{
+	return call->remote == NULL || remote_call_room(call->remote) > 0;
+}
+
+Size
+apply_call_held(const ApplyCall *call)
+{
+	return call->held;
+}
+
+#ifdef MODAL_DEBUG_POINTS
+
+/*
+ * For tests, which declare it in SQL: calls made by apply nodes in this
+ * process.
+ */
+PG_FUNCTION_INFO_V1(modal_debug_apply_calls);
+
+Datum
+modal_debug_apply_calls(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PG_RETURN_INT64(apply_calls);
+}
+
+/* The value of a simulated call, in place of an answer. */
+typedef struct SimulatedAnswer
+{
+	Datum value;
+	bool isnull;
+} SimulatedAnswer;
+
+static Answer *
+simulate_send(ApplyCall *call, ExprContext *econtext)
+{
+	LOCAL_FCINFO(fcinfo, FUNC_MAX_ARGS);
+	int nargs = list_length(call->args);
+	PgStat_FunctionCallUsage usage;
+	SimulatedAnswer *answer;
+	MemoryContext old;
+	Datum value;
+	int16 typlen;
+	bool typbyval;
+
+	InitFunctionCallInfoData(*fcinfo, call->simulated, nargs,
+							 call->expr->inputcollid, NULL, NULL);
+	for (int i = 0; i < nargs; i++)
+	{
+		fcinfo->args[i].value = call->values[i];
+		fcinfo->args[i].isnull = call->nulls[i];
+	}
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	pgstat_init_function_usage(fcinfo, &usage);
+	value = FunctionCallInvoke(fcinfo);
+	pgstat_end_function_usage(&usage, true);
+	MemoryContextSwitchTo(call->cxt);
+	answer = palloc(sizeof(SimulatedAnswer));
+	answer->isnull = fcinfo->isnull;
+	get_typlenbyval(call->expr->funcresulttype, &typlen, &typbyval);
+	answer->value =
+		fcinfo->isnull ? (Datum) 0 : datumCopy(value, typbyval, typlen);
+	MemoryContextSwitchTo(old);
+	return (Answer *) answer;
+}
+
+#endif
+
+/* Is a result due for the row, and with which arguments? */
+static bool
+evaluate_arguments(ApplyCall *call, ExprContext *econtext)
+{
+	bool due = true;
+	MemoryContext old;
+	ListCell *lc;
+	int i = 0;
+
+	if (!ExecQual(call->guard, econtext))
+		return false;
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	foreach (lc, call->args)
+	{
+		call->values[i] =
+			ExecEvalExpr(lfirst(lc), econtext, &call->nulls[i]);
+		if (call->nulls[i] && call->strict)
+			due = false;
+		i++;
+	}
+	MemoryContextSwitchTo(old);
+	return due;
+}
+
+static void
+open_remote(ApplyCall *call)
+{
+	RemoteCallSpec spec;
+
+	if (call->site == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(call->cxt);
+
+		call->site = typed_site_create(call->cxt, call->expr->funcid, NULL);
+		buf_init(&call->input, (size_t) modal_max_payload_kb * 1024,
+				 buf_palloc);
+		buf_reserve(&call->input, 1024);
+		if (call->site->function->shareable)
+			call->shared = answers_create(call->cxt, 64, NULL);
+		MemoryContextSwitchTo(old);
+	}
+	typed_site_connect(call->site);
+	typed_site_spec(call->site, CALL_MAP, &spec);
+	spec.window = apply_call_window(call);
+	call->remote = remote_call_open(call->cxt, call->site->endpoint, &spec);
+	call->next_ordinal = 0;
+	call->taken = 0;
+	call->unsent = 0;
+}
+
+/* The answer that a row in the window with the same input waits for, or NULL. */
+static Answer *
+find_shared(ApplyCall *call)
+{
+	Size key_len = call->input.len;
+	Size needed = offsetof(Answer, key) + key_len;
+	AnswerEntry *entry;
+
+	if (call->probe_size < needed)
+	{
+		if (call->probe != NULL)
+			pfree(call->probe);
+		call->probe_size = Max(needed, 256);
+		call->probe = MemoryContextAllocHuge(call->cxt, call->probe_size);
+	}
+	call->probe->key_len = key_len;
+	memcpy(call->probe->key, call->input.data, key_len);
+	call->probe->hash =
+		hash_bytes(call->input.data, (int) Min(key_len, INT_MAX));
+	entry = answers_lookup(call->shared, call->probe);
+	return entry != NULL ? entry->answer : NULL;
+}
+
+/* Remember the input just probed for, so that rows after it can share it. */
+static Answer *
+add_shared(ApplyCall *call)
+{
+	Size size = offsetof(Answer, key) + call->probe->key_len;
+	Answer *answer = MemoryContextAllocHuge(call->cxt, size);
+	bool found;
+
+	memset(answer, 0, offsetof(Answer, key));
+	answer->refs = 1;
+	answer->hash = call->probe->hash;
+	answer->key_len = call->probe->key_len;
+	memcpy(answer->key, call->probe->key, answer->key_len);
+	answers_insert(call->shared, answer, &found);
+	Assert(!found);
+	call->held += size;
+	return answer;
+}
+
+static void
+drop_shared(ApplyCall *call, Answer *answer)
+{
+	if (--answer->refs > 0)
+		return;
+	answers_delete(call->shared, answer);
+	call->held -= offsetof(Answer, key) + answer->key_len + answer->result_len;
+	if (answer->result != NULL)
+		pfree(answer->result);
+	pfree(answer);
+}
+
+Answer *
+apply_call_send(ApplyCall *call, ExprContext *econtext)
+{
+	Answer *answer = &own_answer;
+	MemoryContext old;
+
+	if (!evaluate_arguments(call, econtext))
+		return NULL;
+	call->due++;
+#ifdef MODAL_DEBUG_POINTS
+	apply_calls++;
+	if (call->simulated != NULL)
+		return simulate_send(call, econtext);
+#endif
+	if (call->remote == NULL)
+		open_remote(call);
+
+	/* the encoder's scratch memory goes with the row, the buffer stays */
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	buf_reset(&call->input);
+	arg_encode(call->site->encoder, &call->input, call->values, call->nulls);
+	MemoryContextSwitchTo(old);
+
+	if (call->shared != NULL)
+	{
+		answer = find_shared(call);
+		if (answer != NULL)
+		{
+			answer->refs++;
+			return answer;
+		}
+		answer = add_shared(call);
+	}
+	remote_call_put(call->remote, call->next_ordinal++, call->input.data,
+					call->input.len);
+	call->unsent++;
+	return answer;
+}
+
+void
+apply_call_push(ApplyCall *call)
+{
+	if (call->remote == NULL ||
+		call->unsent < Max(1, apply_call_window(call) / PUSH_FRACTION))
+		return;
+	remote_call_flush(call->remote);
+	call->unsent = 0;
+}
+
+static int
+time_bucket(uint64 us)
+{
+	int power;
+
+	if (us < 8)
+		return (int) us;
+	power = pg_leftmost_one_pos64(us);
+	return Min(TIME_BUCKETS - 1,
+			   (power - 2) * 8 + (int) ((us >> (power - 3)) & 7));
+}
+
+static uint64
+bucket_start(int bucket)
+{
+	if (bucket < 8)
+		return bucket;
+	return (uint64) (8 + bucket % 8) << (bucket / 8 - 1);
+}
+
+static void
+count_time(ApplyCall *call, const FrameOutput *out)
+{
+	uint64 us;
+
+	if (!(out->started_at > 0 && out->finished_at >= out->started_at &&
+		  out->finished_at - out->started_at < 1e9))
+		return;
+	us = (uint64) ((out->finished_at - out->started_at) * 1e6);
+	call->totals.timed++;
+	call->totals.remote_max_us = Max(call->totals.remote_max_us, us);
+	call->times[time_bucket(us)]++;
+}
+
+/* Wait for the output of the oldest input not answered yet. */
+static void
+take_output(ApplyCall *call, FrameOutput *out)
+{
+	if (remote_call_next(call->remote, out) != REMOTE_CALL_OUTPUT)
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("remote function \"%s\" ended before all its "
+							   "results had arrived",
+							   call->site->label)));
+	Assert(out->ordinal == call->taken);
+	call->taken++;
+	count_time(call, out);
+	if (!out->ok)
+		error_raise(out, call->site->label);
+}
+
+/* Keep an encoded result for the other rows that wait for it. */
+static void
+keep_result(ApplyCall *call, Answer *answer, const FrameOutput *out)
+{
+	answer->arrived = true;
+	answer->format = out->format;
+	answer->result_len = out->data.n;
+	answer->result = MemoryContextAllocHuge(call->cxt, out->data.n + 1);
+	memcpy(answer->result, out->data.p, out->data.n);
+	call->held += out->data.n;
+}
+
+Datum
+apply_call_result(ApplyCall *call, Answer *answer, bool *isnull)
+{
+	FrameOutput out;
+	Datum result;
+
+#ifdef MODAL_DEBUG_POINTS
+	if (call->simulated != NULL)
+	{
+		SimulatedAnswer *simulated = (SimulatedAnswer *) answer;
+
+		*isnull = simulated->isnull;
+		result = simulated->value;
+		pfree(simulated);
+		return result;
+	}
+#endif
+	if (answer == &own_answer)
+	{
+		take_output(call, &out);
+		return typed_site_result(call->site, &out, isnull);
+	}
+
+	if (answer->arrived)
+	{
+		memset(&out, 0, sizeof(out));
+		out.ok = true;
+		out.ordinal = call->taken - 1;
+		out.format = answer->format;
+		out.data.p = answer->result;
+		out.data.n = answer->result_len;
+	}
+	else
+	{
+		take_output(call, &out);
+		if (answer->refs > 1)
+			keep_result(call, answer, &out);
+		else
+			answer->arrived = true;
+	}
+	result = typed_site_result(call->site, &out, isnull);
+	drop_shared(call, answer);
+	return result;
+}
+
+static void
+close_remote(ApplyCall *call)
+{
+	const RemoteCallCounters *counters;
+
+	if (call->remote == NULL)
+		return;
+	counters = remote_call_counters(call->remote);
+	call->totals.inputs += counters->put;
+	call->totals.batches += counters->batches;
+	call->totals.bytes_sent += counters->bytes_put;
+	call->totals.bytes_received += counters->bytes_received;
+	call->totals.wait_us += counters->wait_us;
+	call->totals.max_in_flight =
+		Max(call->totals.max_in_flight, counters->max_in_flight);
+	remote_call_close(call->remote, 0);
+	call->remote = NULL;
+}
+
+static void
+forget_answers(ApplyCall *call)
+{
+	answers_iterator iterator;
+	AnswerEntry *entry;
+
+	if (call->shared == NULL || call->shared->members == 0)
+		return;
+	answers_start_iterate(call->shared, &iterator);
+	while ((entry = answers_iterate(call->shared, &iterator)) != NULL)
+	{
+		if (entry->answer->result != NULL)
+			pfree(entry->answer->result);
+		pfree(entry->answer);
+	}
+	answers_reset(call->shared);
+	call->held = 0;
+}
+
+void
+apply_call_cancel(ApplyCall *call)
+{
+	if (call->remote != NULL && call->next_ordinal > call->taken)
+		close_remote(call);
+	forget_answers(call);
+}
+
+void
+apply_call_end(ApplyCall *call)
+{
+	if (call->remote != NULL && call->next_ordinal == call->taken)
+		remote_call_finish(call->remote);
+	close_remote(call);
+	forget_answers(call);
+}
+
+void
+apply_call_stats(const ApplyCall *call, ApplyCallStats *stats)
+{
+	uint64 seen = 0;
+
+	*stats = call->totals;
+	stats->due = call->due;
+#ifdef MODAL_DEBUG_POINTS
+	if (call->simulated != NULL)
+		stats->inputs = call->due;
+#endif
+	if (call->remote != NULL)
+	{
+		const RemoteCallCounters *counters = remote_call_counters(call->remote);
+
+		stats->inputs += counters->put;
+		stats->batches += counters->batches;
+		stats->bytes_sent += counters->bytes_put;
+		stats->bytes_received += counters->bytes_received;
+		stats->wait_us += counters->wait_us;
+		stats->max_in_flight =
+			Max(stats->max_in_flight, counters->max_in_flight);
+	}
+	for (int i = 0; i < TIME_BUCKETS && stats->timed > 0; i++)
+	{
+		seen += call->times[i];
+		if (seen * 2 >= stats->timed)
+		{
+			stats->remote_p50_us = bucket_start(i);
+			break;
+		}
+	}
+}
