@@ -2,6 +2,8 @@
 #
 #   make PG_CONFIG=/path/to/pg_config install
 #   make DEBUG_POINTS=1 ...    with the stop and fault points that tests use
+#   make SANITIZE=1 ...        with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make dist                  the archive for PGXN
 #   make local                 the local server of Modal's API (local/modal-local)
 #
 # `./check` builds and runs every test; see CONTRIBUTING.md.
@@ -13,7 +15,7 @@ PGFILEDESC = "modal_batch - remote functions called from SQL, at the scale of ta
 
 PROTO_SRCS = $(wildcard src/proto/*.proto)
 PROTO_HDRS = $(PROTO_SRCS:.proto=.pb-c.h)
-SRCS = $(sort $(wildcard src/*.c src/*/*.c))
+SRCS = $(sort $(filter-out %.pb-c.c,$(wildcard src/*.c src/*/*.c)))
 OBJS = $(SRCS:.c=.o) $(PROTO_SRCS:.proto=.pb-c.o)
 
 # `make installcheck` wants a running cluster and modal-local, as they are made
@@ -24,14 +26,22 @@ REGRESS_OPTS = --inputdir=.
 PG_CONFIG ?= pg_config
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" modal_batch.control)
 PG_CPPFLAGS = -DMODAL_BATCH_VERSION='"$(EXTVERSION)"' -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
-PG_CFLAGS = -std=gnu11 -Wextra -MMD -MP $(CLANG_CFLAGS) $(WERROR)
-# The server's own flags are those of its compiler, which is gcc.
-CLANG_CFLAGS = $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument -Wno-unknown-warning-option)
-SHLIB_LINK = -lcurl -lnghttp2 -lssl -lcrypto -lprotobuf-c -lcbor -ljson-c -lz
+PG_CFLAGS = -Wextra -MMD -MP $(CLANG_CFLAGS) $(WERROR)
+# The server's own flags are those of its compiler, which is gcc.  Its macros
+# cast between kinds of function pointers, as the generated code does.
+CLANG_CFLAGS = $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument \
+	-Wno-unknown-warning-option -Wno-cast-function-type-strict)
+SHLIB_LINK = -lcurl -lnghttp2 -lssl -lcrypto -lprotobuf-c -lcbor -ljson-c -lz -lpthread
 
 # Only the entry points leave the library: the server loads modules into one
 # global name space, and names such as buf_* would meet others there.
 SHLIB_LINK += -Wl,--version-script=src/modal_batch.map
+
+# For a server that loads the sanitizers' run time: see tools/assert-pg.
+ifdef SANITIZE
+PG_CFLAGS += -fsanitize=address,undefined -fno-omit-frame-pointer
+SHLIB_LINK += -fsanitize=address,undefined
+endif
 
 ifdef DEBUG_POINTS
 PG_CPPFLAGS += -DMODAL_DEBUG_POINTS
@@ -52,7 +62,7 @@ include $(PGXS)
 # Goals that make no objects here may be made with another server's pg_config.
 BUILD_CONFIG = build/config
 BUILD_CONFIG_TEXT := $(VERSION) $(shell $(PG_CONFIG) --includedir-server) $(CC) $(CPPFLAGS) $(CFLAGS)
-ifneq ($(filter-out clean distclean local proto,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean local proto dist,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(BUILD_CONFIG)),$(BUILD_CONFIG_TEXT))
 $(shell mkdir -p $(dir $(BUILD_CONFIG)))
 $(file >$(BUILD_CONFIG),$(BUILD_CONFIG_TEXT))
@@ -61,8 +71,6 @@ endif
 endif
 
 $(OBJS): $(BUILD_CONFIG)
-# The generated code casts between kinds of function pointers.
-$(PROTO_SRCS:.proto=.pb-c.o): override CFLAGS += -Wno-cast-function-type-strict
 # Sources include the generated header; until the compiler's own dependency
 # files exist, nothing else would say that it comes first.
 $(OBJS): | $(PROTO_HDRS)
@@ -71,10 +79,36 @@ $(shlib): src/modal_batch.map
 %.pb-c.c %.pb-c.h &: %.proto
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $(<F)
 
-.PHONY: local proto
+# The archive for PGXN.
+DIST = modal_batch-$(shell sed -n 's/^   "version": "\(.*\)",/\1/p' META.json)
+dist:
+	rm -rf build/dist $(DIST).zip
+	mkdir -p build/dist
+	rsync -a --filter=':- .gitignore' --exclude=/.git ./ build/dist/$(DIST)/
+	cd build/dist && zip -q -r $(CURDIR)/$(DIST).zip $(DIST)
+
+.PHONY: local proto dist install-local uninstall-local clean-local
 proto: $(PROTO_HDRS)
-local: proto
+local:
 	$(MAKE) -C local
+clean-local:
+	$(MAKE) -C local clean
+
+with_local = yes
+MODAL_LOCAL_BINDIR = $(bindir)
+
+ifeq ($(with_local),yes)
+all: local
+install: install-local
+uninstall: uninstall-local
+endif
+clean: clean-local
+
+install-local: local
+	$(MKDIR_P) '$(DESTDIR)$(MODAL_LOCAL_BINDIR)'
+	$(INSTALL_PROGRAM) local/modal-local '$(DESTDIR)$(MODAL_LOCAL_BINDIR)/modal-local'
+uninstall-local:
+	rm -f '$(DESTDIR)$(MODAL_LOCAL_BINDIR)/modal-local'
 
 # Static analysis, for `./check --static`: clang-tidy, which includes clang's
 # analyser, and cppcheck.  Generated code is not ours to judge, nor is what
@@ -101,6 +135,7 @@ endef
 .PHONY: clang-tidy cppcheck
 clang-tidy: proto
 	$(call clang_tidy,$(ANALYZED),$(CPPFLAGS) -DMODAL_DEBUG_POINTS -DUSE_ASSERT_CHECKING)
-	$(call clang_tidy,$(ANALYZED_LOCAL) $(ANALYZED_TESTS),-D_GNU_SOURCE -Isrc -Ilocal)
+	$(call clang_tidy,$(ANALYZED_LOCAL) $(ANALYZED_TESTS),-D_GNU_SOURCE -Ilocal -Isrc)
 cppcheck: proto
-	cppcheck $(CPPCHECK_FLAGS) $(ANALYZED) $(ANALYZED_LOCAL)
+	cppcheck $(CPPCHECK_FLAGS) $(ANALYZED)
+	cppcheck -Ilocal $(CPPCHECK_FLAGS) $(ANALYZED_LOCAL)

@@ -7,6 +7,7 @@ import contextlib
 import glob
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,10 +27,10 @@ class Session:
 
     END = "--end of answer--"
 
-    def __init__(self, bench, stop_on_error=True):
+    def __init__(self, bench, stop_on_error=True, database="postgres"):
         self.process = subprocess.Popen(
             [os.path.join(bench.bin, "psql"), "-X", "-q", "-At",
-             "-v", "ON_ERROR_STOP=%d" % stop_on_error],
+             "-v", "ON_ERROR_STOP=%d" % stop_on_error, "-d", database],
             env=bench.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             stderr=None if stop_on_error else subprocess.DEVNULL)
         self.pid = int(self.query("SELECT pg_backend_pid()"))
@@ -57,18 +58,15 @@ class Session:
         self.process.wait()
 
 
-class MemoryPeak:
-    """The most private memory, in MB, that each process had meanwhile."""
+class Meanwhile:
+    """What goes on beside a "with" block: run(), until self.done is set."""
 
-    def __init__(self, *pids):
-        self.peaks = {pid: private_mb(pid) for pid in pids}
+    def __init__(self):
         self.done = threading.Event()
-        self.thread = threading.Thread(target=self.watch)
+        self.thread = threading.Thread(target=self.run)
 
-    def watch(self):
-        while not self.done.wait(0.02):
-            for pid in self.peaks:
-                self.peaks[pid] = max(self.peaks[pid], private_mb(pid))
+    def run(self):
+        raise NotImplementedError
 
     def __enter__(self):
         self.thread.start()
@@ -77,6 +75,19 @@ class MemoryPeak:
     def __exit__(self, *error):
         self.done.set()
         self.thread.join()
+
+
+class MemoryPeak(Meanwhile):
+    """The most private memory, in MB, that each process had meanwhile."""
+
+    def __init__(self, *pids):
+        super().__init__()
+        self.peaks = {pid: private_mb(pid) for pid in pids}
+
+    def run(self):
+        while not self.done.wait(0.02):
+            for pid in self.peaks:
+                self.peaks[pid] = max(self.peaks[pid], private_mb(pid))
 
 
 def private_mb(pid):
@@ -136,6 +147,7 @@ class Bench:
         # The results of jobs, gigabytes of them, which modal-local would read at its next start.
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(self.directory, "modal-local", "journal"))
+        shutil.rmtree(os.path.join(self.directory, "modal-local", "blobs"), ignore_errors=True)
 
     def dev_cluster(self, action, *arguments):
         return subprocess.run(
@@ -156,8 +168,28 @@ class Bench:
 
     # --- the cluster -------------------------------------------------------
 
-    def session(self, stop_on_error=True):
-        return Session(self, stop_on_error)
+    @contextlib.contextmanager
+    def settings(self, text):
+        """Meanwhile the server runs with these settings, for which it is restarted."""
+        path = os.path.join(self.directory, "local.conf")
+        with open(path, "w") as f:
+            f.write(text)
+        self.dev_cluster("restart")
+        try:
+            yield
+        finally:
+            os.remove(path)
+            self.dev_cluster("restart")
+
+    def create_objects(self, database):
+        """The extension and the server local, in another database."""
+        subprocess.run(
+            [os.path.join(self.bin, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database,
+             "-f", os.path.join(self.tree, "test", "setup.sql")],
+            env=self.env, check=True, stdout=subprocess.DEVNULL)
+
+    def session(self, stop_on_error=True, database="postgres"):
+        return Session(self, stop_on_error, database)
 
     def sql(self, sql):
         """Runs statements in a session of their own; returns the output."""

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,24 +15,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/blob_http.h"
+#include "api/rpc.h"
+#include "api/service.h"
+#include "api/web_http.h"
 #include "calls/blobs.h"
-#include "host/builtin.h"
 #include "calls/calls.h"
-#include "net/conn.h"
 #include "calls/faults.h"
-#include "host.h"
-#include "journal.h"
+#include "calls/idempotency.h"
+#include "calls/journal.h"
+#include "calls/listing.h"
+#include "calls/registry.h"
+#include "calls/secrets.h"
+#include "console/console.h"
+#include "host/builtin.h"
+#include "host/host.h"
+#include "net/conn.h"
+#include "net/h2.h"
+#include "net/http1.h"
 #include "net/loop.h"
 #include "options.h"
-#include "calls/registry.h"
-#include "api/rpc.h"
-#include "calls/secrets.h"
 #include "util.h"
 
 #define DEFAULT_PORT 9443
 #define DEFAULT_TOKEN_ID "ak-local"
 #define DEFAULT_TOKEN_SECRET "as-local"
 #define MAX_INLINE_OPTION (100 * 1024 * 1024)
+#define MAX_KEEP_OPTION (366 * 86400)
 #define IDLE_CHECKS 10 /* in the time allowed */
 
 Options options = {
@@ -42,7 +52,12 @@ Options options = {
 	.max_inline = 2 * 1024 * 1024,
 	.max_async_inline = 8 * 1024,
 	.max_part = 8 * 1024 * 1024,
+	.keep_seconds = 7 * 86400.0,
+	.max_results = (int64_t) 1024 * 1024 * 1024,
 };
+
+static const HttpHandler *const http_handlers[] = {&blob_http, &web_http,
+												   &console_http, NULL};
 
 static LoopTimer idle_timer;
 static double last_busy;
@@ -64,13 +79,18 @@ static const char usage[] =
 	"  --python PROGRAM    interpreter (the first python3 with cbor2)\n"
 	"  --log FILE          append a line per request to FILE\n"
 	"  --faults FILE       misbehave as FILE says; read again on SIGHUP\n"
-	"  --secret NAME:VARIABLE=VALUE   a secret for options of functions\n"
+	"  --secret NAME:VARIABLE=VALUE   a secret for options of functions; once\n"
+	"                      for each of its variables\n"
 	"  --volume NAME       likewise, a volume\n"
 	"  --max-inline BYTES        larger arguments and results are blobs (2097152)\n"
 	"  --max-async-inline BYTES  the same, of asynchronous calls (8192)\n"
 	"  --max-part BYTES    blobs of more than twice that are uploaded in parts\n"
 	"                      of that size (8388608)\n"
 	"  --blob-fields OLD|NEW|BOTH  which fields BlobCreate answers with (BOTH)\n"
+	"  --keep SECS         how long results of asynchronous calls and blobs are\n"
+	"                      kept (604800: seven days)\n"
+	"  --max-results MB    memory for such results; then the oldest calls that are\n"
+	"                      done are forgotten (1024)\n"
 	"  --exit-with-parent  exit when the process that started it does\n"
 	"  --idle-limit SECS   exit after so long without a connection\n"
 	"  --help              show this and exit\n"
@@ -95,6 +115,8 @@ enum
 	OPT_MAX_ASYNC_INLINE,
 	OPT_MAX_PART,
 	OPT_BLOB_FIELDS,
+	OPT_KEEP,
+	OPT_MAX_RESULTS,
 	OPT_PARENT,
 	OPT_IDLE,
 	OPT_HELP
@@ -115,6 +137,8 @@ static const struct option long_options[] = {
 	{"max-async-inline", required_argument, NULL, OPT_MAX_ASYNC_INLINE},
 	{"max-part", required_argument, NULL, OPT_MAX_PART},
 	{"blob-fields", required_argument, NULL, OPT_BLOB_FIELDS},
+	{"keep", required_argument, NULL, OPT_KEEP},
+	{"max-results", required_argument, NULL, OPT_MAX_RESULTS},
 	{"exit-with-parent", no_argument, NULL, OPT_PARENT},
 	{"idle-limit", required_argument, NULL, OPT_IDLE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -168,7 +192,7 @@ parse_options(int argc, char **argv)
 				break;
 			case OPT_SECRET:
 				if (!secret_define(optarg))
-					die("--secret must be NAME:VARIABLE=VALUE, each NAME once");
+					die("--secret must be NAME:VARIABLE=VALUE, each once");
 				break;
 			case OPT_VOLUME:
 				volume_define(optarg);
@@ -191,6 +215,15 @@ parse_options(int argc, char **argv)
 				if (!options.old_blob_fields && !options.new_blob_fields &&
 					strcmp(optarg, "BOTH") != 0)
 					die("--blob-fields must be OLD, NEW or BOTH");
+				break;
+			case OPT_KEEP:
+				options.keep_seconds =
+					integer_option("keep", 60, MAX_KEEP_OPTION);
+				break;
+			case OPT_MAX_RESULTS:
+				options.max_results =
+					(int64_t) integer_option("max-results", 1, 1024 * 1024) *
+					1024 * 1024;
 				break;
 			case OPT_PARENT:
 				options.exit_with_parent = true;
@@ -231,18 +264,33 @@ make_directory(const char *path)
 	free(copy);
 }
 
-static void
-prepare_state_directory(void)
+/* Where calls are kept unless --dir says so: nowhere that others can prepare. */
+static char *
+default_state_directory(void)
 {
 	const char *base = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
+	const struct passwd *user;
+
+	if (base != NULL && base[0] == '/')
+		return xasprintf("%s/modal-local", base);
+	if (home == NULL || home[0] != '/')
+	{
+		user = getpwuid(geteuid());
+		home = user != NULL ? user->pw_dir : NULL;
+	}
+	if (home == NULL || home[0] != '/')
+		die("HOME is not set: say with --dir where calls are to be kept");
+	return xasprintf("%s/.local/state/modal-local", home);
+}
+
+static void
+prepare_state_directory(void)
+{
 	char *absolute;
 
-	if (options.state_dir == NULL && base != NULL && base[0] == '/')
-		options.state_dir = xasprintf("%s/modal-local", base);
-	else if (options.state_dir == NULL)
-		options.state_dir = xasprintf("%s/.local/state/modal-local",
-									  home != NULL ? home : "/tmp");
+	if (options.state_dir == NULL)
+		options.state_dir = default_state_directory();
 	make_directory(options.state_dir);
 	absolute = realpath(options.state_dir, NULL);
 	if (absolute == NULL)
@@ -250,10 +298,61 @@ prepare_state_directory(void)
 	options.state_dir = absolute;
 }
 
+/* The log tells whoever changed the script from when on it holds. */
+static void
+log_faults_read(void)
+{
+	rpc_log_event("faults", "read");
+}
+
+static void
+list_functions(void *arg)
+{
+	(void) arg;
+	complain("serving");
+	listing_print(stderr, NULL);
+	complain("console: %s", console_link());
+}
+
+static void
+list_reloaded(const char *file, const Executor *executor)
+{
+	complain("%s has changed, and serves", file);
+	listing_print(stderr, executor);
+}
+
+/* How programs on this machine reach us. */
+static char *
+own_url(void)
+{
+	static const char *const local[] = {"127.0.0.1", "0.0.0.0", "::1", "::"};
+	const char *host = options.host;
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(host, local[i]) == 0)
+			host = "localhost";
+	return strchr(host, ':') != NULL
+			   ? xasprintf("http://[%s]:%d", host, options.port)
+			   : xasprintf("http://%s:%d", host, options.port);
+}
+
+/* What Modal's SDK needs in a function to reach us: not another account. */
+static void
+set_environment(const char *url, const char *token_id,
+				const char *token_secret)
+{
+	setenv("MODAL_SERVER_URL", url, 1);
+	setenv("MODAL_TOKEN_ID", token_id, 1);
+	setenv("MODAL_TOKEN_SECRET", token_secret, 1);
+}
+
 static void
 stop(void *arg)
 {
-	(void) arg;
+	const bool *serving = arg;
+
+	if (!*serving)
+		exit(0); /* the import of a file may take its time */
 	loop_stop();
 }
 
@@ -270,20 +369,42 @@ check_idle(void *arg)
 					   check_idle, NULL);
 }
 
+/* As text, so that nobody but us need be able to read the file. */
+static void
+print_certificate(void)
+{
+	char *path = xasprintf("%s/ca.pem", options.state_dir);
+	FILE *file = fopen(path, "re");
+	int c;
+
+	free(path);
+	if (file == NULL)
+		return;
+	while ((c = getc(file)) != EOF)
+		putchar(c);
+	fclose(file);
+}
+
 /* For people, but for the first line: for programs that start us. */
 static void
 announce(const char *token_id, const char *token_secret)
 {
 	printf("ready\t%d\t%s/ca.pem\t%s\t%s\n", options.port, options.state_dir,
 		   token_id, token_secret);
-	printf("\nServing %d functions on https://localhost:%d (and http, for tests).\n",
-		   registry_count(), options.port);
-	printf("\n"
+	printf("\nServing on https://localhost:%d (and http, for tests):\n",
+		   options.port);
+	listing_print(stdout, NULL);
+	printf("  builtin/...: functions for tests\n"
+		   "\n"
 		   "CREATE SERVER local FOREIGN DATA WRAPPER modal_batch\n"
-		   "  OPTIONS (url 'https://localhost:%d', ssl_ca_file '%s/ca.pem');\n"
+		   "  OPTIONS (url 'https://localhost:%d', ssl_ca '",
+		   options.port);
+	print_certificate();
+	printf("');\n"
 		   "CREATE USER MAPPING FOR CURRENT_USER SERVER local\n"
 		   "  OPTIONS (token_id '%s', token_secret '%s');\n",
-		   options.port, options.state_dir, token_id, token_secret);
+		   token_id, token_secret);
+	printf("\nConsole (this address works once): %s\n", console_link());
 	fflush(stdout);
 }
 
@@ -293,7 +414,9 @@ main(int argc, char **argv)
 	const char *token_id = getenv("MODAL_TOKEN_ID");
 	const char *token_secret = getenv("MODAL_TOKEN_SECRET");
 	pid_t parent = getppid();
-	HostOptions host = {0};
+	static HostOptions host;
+	static bool serving;
+	char *url;
 
 	parse_options(argc, argv);
 	if (token_id == NULL || token_secret == NULL)
@@ -309,15 +432,32 @@ main(int argc, char **argv)
 		if (getppid() != parent)
 			return 0;
 	}
-	loop_on_signal(SIGTERM, stop, NULL);
-	loop_on_signal(SIGINT, stop, NULL);
+	loop_on_signal(SIGTERM, stop, &serving);
+	loop_on_signal(SIGINT, stop, &serving);
+	loop_on_signal(SIGUSR1, list_functions, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit of files is as a full disk */
+	signal(SIGHUP, SIG_IGN); /* unless there are faults to read */
 
+	rpc_init(&(RpcSettings){.methods = service_methods,
+							.token_id = token_id,
+							.token_secret = token_secret,
+							.log_path = options.log_path});
+	h2_init(&grpc_streams);
+	http_init(http_handlers);
 	blobs_init(options.state_dir);
-	faults_init(options.faults_path);
-	rpc_init(token_id, token_secret, options.log_path);
+	faults_init(options.faults_path, log_faults_read);
+	registry_init();
 	calls_init();
+	idempotency_init();
 	builtin_init();
+	options.port = conn_bind(options.host, options.port);
+	url = own_url();
+	set_environment(url, token_id, token_secret);
+	host.web_url = xasprintf("%s/web", url);
+	console_init(url, options.port, options.host);
+	free(url);
+	host.reloaded = list_reloaded;
 	host.files = options.files;
 	host.n_files = options.n_files;
 	host.workers = options.workers;
@@ -326,7 +466,8 @@ main(int argc, char **argv)
 	if (options.n_files > 0 && !host_init(&host))
 		return 1;
 	journal_init(options.state_dir);
-	options.port = conn_listen(options.host, options.port, options.state_dir);
+	conn_listen(options.state_dir);
+	serving = true;
 	announce(token_id, token_secret);
 	if (options.idle_limit > 0)
 	{

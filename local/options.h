@@ -27,6 +27,8 @@ typedef struct Options
 	int64_t max_part;		  /* larger blobs are uploaded in parts of that */
 	bool old_blob_fields;	  /* BlobCreate answers in the older fields only */
 	bool new_blob_fields;	  /* in the newer ones only */
+	double keep_seconds;	  /* results of asynchronous calls, and blobs */
+	int64_t max_results;	  /* bytes of these results, in all */
 	double idle_limit; /* seconds without a connection, then exit; 0: none */
 	char **files;	   /* Python files to serve */
 	int n_files;

@@ -114,8 +114,9 @@ xasprintf(const char *fmt, ...)
 }
 
 void *
-xbuf_realloc(void *ptr, size_t size)
+xbuf_realloc(void *place, void *ptr, size_t size)
 {
+	(void) place;
 	if (size == 0)
 	{
 		free(ptr);

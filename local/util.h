@@ -36,7 +36,7 @@ extern char *xstrdup(const char *s);
 extern char *xasprintf(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2)));
 /* A BufRealloc (core/buf.h) that exits when memory ends. */
-extern void *xbuf_realloc(void *ptr, size_t size);
+extern void *xbuf_realloc(void *place, void *ptr, size_t size);
 
 /* Fill with unpredictable bytes. */
 extern void random_bytes(void *p, size_t n);

@@ -61,7 +61,15 @@ SELECT modal_spawn_map('local:app/f', 'SELECT 1', error_column => 'e');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', key => '{id}');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS id', key => ARRAY['id', NULL]);
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'nosuch');
-SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'v');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'pg_class_oid_index');
+-- no table, but not NULL
+SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => '-');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS id, 2', into_table => 0, key => '{id}', mode => 'upsert');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS id, 2', into_table => 4294967295, key => '{id}', mode => 'update');
+BEGIN;
+SET LOCAL modal_batch.max_payload = '64kB';
+SELECT modal_spawn('local:builtin/echo', repeat('x', 100000));
+ROLLBACK;
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', mode => 'discard');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', result_column => 'nosuch');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', result_column => 'twice');

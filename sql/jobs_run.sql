@@ -7,12 +7,25 @@ SET search_path = jobs_run, public;
 CREATE FUNCTION last_job() RETURNS bigint LANGUAGE sql AS
 	'SELECT max(job) FROM modal_batch.jobs';
 CREATE FUNCTION finish() RETURNS TABLE (state text, succeeded bigint, failed bigint, stale bigint)
-	LANGUAGE plpgsql AS $$
+	LANGUAGE plpgsql SET client_min_messages = error AS $$
 BEGIN
 	PERFORM modal_wait(last_job(), '60s');
 	RETURN QUERY SELECT j.state, j.succeeded, j.failed, j.stale
 		FROM modal_batch.jobs j WHERE j.job = last_job();
 END $$;
+
+-- what others commit later is seen, whatever snapshot the transaction has
+SELECT modal_spawn('local:builtin/sleep', 0.3, 1) AS job \gset
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*) FROM modal_batch.jobs WHERE job = :job;
+SELECT modal_wait(:job, '60s');
+COMMIT;
+SELECT modal_spawn('local:builtin/sleep', 0.3, 1) AS job \gset
+BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;
+SELECT count(*) FROM modal_batch.jobs WHERE job = :job;
+SELECT modal_wait(:job, '60s');
+COMMIT;
+SELECT modal_wait(:job, '300000 years'), modal_wait(:job, '-300000 years');
 
 -- no table: modal_results
 SELECT modal_spawn_map('local:builtin/square', 'SELECT i AS id, i AS n FROM generate_series(1, 3) i', key => '{id}') IS NOT NULL AS made;
@@ -21,8 +34,8 @@ SELECT ordinal, input, result, error, attempts, started_at <= finished_at AS tim
 SELECT state, inputs, waiting, in_flight, percent, eta, waited, mode, into_table,
 		remote_call_id LIKE 'fc-%' AS called, finished_at >= started_at AS timed
 	FROM modal_batch.jobs WHERE job = last_job();
--- a call of a server that is not Modal's has no page there
-SELECT modal_dashboard_url(last_job());
+-- modal-local shows its calls itself
+SELECT modal_dashboard_url(last_job()) ~ '^http://localhost:[0-9]+/console/call/fc-[0-9a-z]+$' AS in_console;
 SELECT modal_dashboard_url(-1);
 -- negative numbers are nobody's: none comes from the sequence
 INSERT INTO modal_batch.job (id, owner, function, format, state, finished_at, inputs, mode, search_path, remote_call_id)

@@ -34,6 +34,22 @@ UPDATE docs SET id = -id WHERE id <= 10;
 SELECT inputs FROM show_jobs();
 DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
 
+-- a row that is changed again has one input, the last that is not rolled back
+BEGIN;
+INSERT INTO docs VALUES (9001, 'a', 'title one'), (9002, 'a', 'title one'), (9003, 'a', 'title one');
+UPDATE docs SET title = 'title two' WHERE id IN (9001, 9002);
+SAVEPOINT a;
+UPDATE docs SET title = 'title three' WHERE id IN (9001, 9003);
+ROLLBACK TO a;
+SAVEPOINT b;
+UPDATE docs SET title = 'title four' WHERE id = 9002;
+RELEASE b;
+UPDATE docs SET title = 'title five', part = 'b' WHERE id = 9003;
+COMMIT;
+SELECT j.inputs, c.count, r.sent FROM modal_batch.job j JOIN modal_batch.chunk c ON c.job = j.id,
+	LATERAL (SELECT string_agg(m[1], ',') FROM regexp_matches(encode(c.inputs, 'escape'), 'title (one|two|three|four|five)', 'g') m) AS r(sent);
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
 -- savepoints: rolled back, released, and nested
 BEGIN;
 INSERT INTO docs VALUES (10001, 'a');
@@ -108,6 +124,108 @@ COMMIT;
 SELECT inputs FROM show_jobs();
 DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
 
+-- columns that change places within the transaction: names count
+CREATE TABLE swapped (id int PRIMARY KEY, body text, body_new text, vec jsonb);
+CREATE TRIGGER embed AFTER INSERT OR UPDATE ON swapped
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'body', 'vec');
+BEGIN;
+INSERT INTO swapped VALUES (1, 'one', 'one new');
+ALTER TABLE swapped RENAME body TO body_old;
+ALTER TABLE swapped RENAME body_new TO body;
+INSERT INTO swapped (id, body_old, body) VALUES (2, 'old', 'two');
+ALTER TABLE swapped DROP COLUMN body_old;
+INSERT INTO swapped (id, body) VALUES (3, 'three');
+COMMIT;
+SELECT j.inputs, position('two'::bytea IN c.inputs) > 0 AS two, position('old'::bytea IN c.inputs) > 0 AS old
+	FROM modal_batch.job j JOIN modal_batch.chunk c ON c.job = j.id;
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
+-- a stored generated column as an argument, and in the key
+CREATE TABLE made (a int, k int GENERATED ALWAYS AS (a * 2) STORED, whole text GENERATED ALWAYS AS ('w' || a) STORED,
+	vec jsonb, PRIMARY KEY (k));
+CREATE TRIGGER embed AFTER INSERT OR UPDATE ON made
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'whole', 'vec');
+INSERT INTO made VALUES (1), (2);
+UPDATE made SET vec = '1';
+UPDATE made SET a = 3 WHERE a = 1;
+SELECT inputs, key_columns, check_columns FROM modal_batch.job ORDER BY id;
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
+-- however large, and whatever its savepoints: one job
+CREATE TABLE wide (id int PRIMARY KEY, body text, vec jsonb);
+CREATE TRIGGER embed AFTER INSERT ON wide
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'body', 'vec');
+BEGIN;
+INSERT INTO wide SELECT i, repeat('x', 100000) FROM generate_series(1, 200) i;
+DO $$
+BEGIN
+	FOR i IN 201..800 LOOP
+		BEGIN
+			INSERT INTO wide VALUES (i, repeat('y', 100000));
+			IF i % 4 = 0 THEN RAISE EXCEPTION 'no'; END IF;
+		EXCEPTION WHEN raise_exception THEN NULL;
+		END;
+	END LOOP;
+END $$;
+SAVEPOINT a;
+INSERT INTO wide SELECT i, repeat('z', 100000) FROM generate_series(801, 1300) i;
+ROLLBACK TO a;
+INSERT INTO wide VALUES (9999, 'last');
+SELECT count(*) FROM modal_batch.job;
+COMMIT;
+SELECT j.inputs, sum(c.count) AS in_chunks, sum(length(c.inputs)) > 65000000 AS whole,
+	bool_or(position('zzz'::bytea IN c.inputs) > 0) AS rolled_back, bool_or(position('last'::bytea IN c.inputs) > 0) AS last
+	FROM modal_batch.job j JOIN modal_batch.chunk c ON c.job = j.id GROUP BY j.id;
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
+-- a table that is gone by the end of the transaction
+BEGIN;
+CREATE TABLE passing (id int PRIMARY KEY, body text, vec jsonb);
+CREATE TRIGGER embed AFTER INSERT ON passing
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'body', 'vec');
+INSERT INTO passing VALUES (1, 'x');
+DROP TABLE passing;
+COMMIT;
+SELECT count(*) FROM modal_batch.job;
+
+-- what somebody defers on the tables of jobs fires, too, and what that changes
+CREATE TABLE seen (id bigint PRIMARY KEY, inputs bigint, vec jsonb);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.into_table <> 'seen'::regclass THEN INSERT INTO seen VALUES (NEW.id, NEW.inputs); END IF;
+	RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER see AFTER INSERT ON modal_batch.job DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION see();
+CREATE TRIGGER embed AFTER INSERT ON seen
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'inputs', 'vec');
+INSERT INTO docs VALUES (60001, 'a'), (60002, 'a');
+SELECT inputs FROM seen;
+SELECT into_table, inputs FROM modal_batch.job ORDER BY id;
+DROP TRIGGER see ON modal_batch.job;
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
+-- which server it is, was decided when the trigger was made
+SET modal_batch.server = 'local';
+CREATE TABLE served (id int PRIMARY KEY, body text, vec jsonb);
+CREATE TRIGGER embed AFTER INSERT ON served
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('builtin/echo', 'body', 'vec');
+CREATE OR REPLACE TRIGGER embed AFTER INSERT ON served
+	FOR EACH ROW WHEN (NEW.id > 0) EXECUTE FUNCTION modal_trigger('builtin/echo', 'body', 'vec');
+CREATE TABLE served_parted (id int PRIMARY KEY, body text, vec jsonb) PARTITION BY RANGE (id);
+CREATE TABLE served_first PARTITION OF served_parted FOR VALUES FROM (0) TO (10);
+CREATE TRIGGER embed AFTER INSERT ON served_parted
+	FOR EACH ROW EXECUTE FUNCTION modal_trigger('builtin/echo', 'body', 'vec');
+SET modal_batch.server = 'elsewhere';
+CREATE TABLE served_second PARTITION OF served_parted FOR VALUES FROM (10) TO (20);
+INSERT INTO served VALUES (1, 'x');
+INSERT INTO served_parted VALUES (1, 'x'), (11, 'y');
+SELECT function, inputs FROM modal_batch.job ORDER BY id;
+SELECT tgrelid::regclass, tgname, encode(tgargs, 'escape') FROM pg_trigger
+	WHERE tgrelid::regclass::text ~ '^served' ORDER BY tgrelid::regclass::text;
+RESET modal_batch.server;
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
 -- refused
 \set SHOW_CONTEXT never
 SELECT modal_trigger();
@@ -125,6 +243,36 @@ SELECT try($$AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('lo
 SELECT try($$AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', '', 'vec')$$);
 SELECT try($$AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'nosuch')$$);
 SELECT try($$AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('nosuch:app/f', 'body', 'vec')$$);
+SELECT try($$AFTER INSERT OR DELETE ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'vec')$$);
+-- mistakes are told when the trigger is made, with what was probably meant
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON bad DEFERRABLE FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'boddy', 'vec');
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'vecc');
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('lokal:app/f', 'body', 'vec');
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app', 'body', 'vec');
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'body');
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'id');
+CREATE TRIGGER t AFTER INSERT ON made FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'a', 'whole');
+CREATE TRIGGER t AFTER UPDATE ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'state', 'on_complete');
+SET check_function_bodies = off;
+BEGIN;
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('nosuch:app/f', 'body', 'vec');
+ROLLBACK;
+RESET check_function_bodies;
+-- only the owner of the table: its jobs run as that role
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_trigger_other;
+CREATE ROLE regress_trigger_other;
+RESET client_min_messages;
+GRANT ALL ON ALL TABLES IN SCHEMA jobs_trigger TO regress_trigger_other;
+GRANT ALL ON SCHEMA jobs_trigger TO regress_trigger_other;
+SET ROLE regress_trigger_other;
+CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'vec');
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'vec');
+CREATE TABLE own (id int PRIMARY KEY, body text, vec jsonb);
+CREATE TRIGGER t AFTER INSERT ON own FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'vec');
+RESET ROLE;
+DROP OWNED BY regress_trigger_other;
+DROP ROLE regress_trigger_other;
 ALTER TABLE bad DROP CONSTRAINT bad_pkey;
 SELECT try($$AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'vec')$$);
 SELECT count(*) FROM bad;

@@ -30,9 +30,9 @@ SELECT array_agg(result ORDER BY n) FROM (SELECT result, row_number() OVER () AS
 	FROM modal_map('local:builtin/sleep', 'VALUES (0.3::float8, 1), (0::float8, 2)', ordered => false)) s;
 
 -- a small window, and results larger than the memory for them
-SET modal_batch."window" = 3; -- a keyword
+SET modal_batch.max_in_flight = 3;
 SELECT count(*), sum(result::int) FROM modal_map('local:builtin/square', 'SELECT id FROM map_rows LIMIT 100');
-RESET modal_batch."window";
+RESET modal_batch.max_in_flight;
 SET modal_batch.window_bytes = '64kB';
 SELECT count(*), sum(octet_length(result::text)) > 6000000 AS all_there
 	FROM modal_map('local:builtin/large', 'SELECT 50000 FROM generate_series(1, 100)');
@@ -71,3 +71,18 @@ ROLLBACK;
 SELECT modal_for_each('local:builtin/square', 'SELECT id FROM map_rows');
 SELECT modal_for_each('local:builtin/fail', $$VALUES ('a'), ('b')$$, on_error => 'return');
 DROP TABLE map_rows;
+
+-- the function's own error, though inputs before it still run
+SELECT count(*) FROM modal_map('local:builtin/sleep',
+	$$SELECT CASE WHEN i = 2 THEN '"x"' ELSE '1' END::jsonb, i FROM generate_series(1, 3) i$$);
+
+-- a result that jsonb cannot hold fails its row, or the statement
+SELECT ordinal, input, result, error - 'message' AS error, error->>'message' AS message
+FROM modal_map('local:builtin/raw', $$SELECT v, k FROM (VALUES (1, '\x01'::bytea), (2, '\x6100'), (3, '\xff'), (4, '\xa18001'), (5, '\x02')) AS v(k, v)$$,
+	key => '{k}', on_error => 'return');
+SELECT ordinal, result, error->>'code' AS code FROM modal_map('local:builtin/raw', ARRAY['\x6100'::bytea, '\x01'], on_error => 'return');
+SELECT * FROM modal_map('local:builtin/raw', ARRAY['\x01'::bytea, '\x6100']);
+SELECT modal_for_each('local:builtin/raw', $$SELECT '\x6100'::bytea$$);
+-- a column of the key that stands twice is sent, too
+SELECT input, result FROM modal_map('local:builtin/echo', 'SELECT g AS id, g AS id, g * 10 AS n FROM generate_series(1, 2) g', key => '{id}');
+SELECT * FROM modal_map('local:builtin/echo', 'SELECT 1 AS id, 2 AS n', key => '{id,id}');

@@ -11,8 +11,8 @@ ALTER FOREIGN DATA WRAPPER modal_batch OPTIONS (ADD url 'https://localhost');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (url 'ftp://localhost');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (url 'https://user:secret@localhost');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (url 'http://localhost');
-CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (window '0');
-CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (window 'many');
+CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (max_in_flight '0');
+CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (max_in_flight 'many');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (connect_timeout '-1');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (ssl_verify 'maybe');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'gopher');
@@ -22,8 +22,8 @@ CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', url 'https://localhost', environment 'main');
 -- good ones
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch
-	OPTIONS (url 'https://localhost:1,https://localhost:2', environment 'main', window '10', connect_timeout '1.5');
-ALTER SERVER s OPTIONS (SET window '20', DROP environment);
+	OPTIONS (url 'https://localhost:1,https://localhost:2', environment 'main', max_in_flight '10', connect_timeout '1.5');
+ALTER SERVER s OPTIONS (SET max_in_flight '20', DROP environment);
 CREATE SERVER h FOREIGN DATA WRAPPER modal_batch
 	OPTIONS (protocol 'http', url 'https://localhost', format 'bigquery', max_batch_rows '1000');
 CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (tokn_id 'ak-secret');
@@ -36,7 +36,7 @@ CREATE ROLE regress_modal_owner;
 GRANT USAGE ON FOREIGN DATA WRAPPER modal_batch TO regress_modal_owner;
 ALTER SERVER s OWNER TO regress_modal_owner;
 SET ROLE regress_modal_owner;
-ALTER SERVER s OPTIONS (SET window '30');
+ALTER SERVER s OPTIONS (SET max_in_flight '30');
 ALTER SERVER s OPTIONS (ADD ssl_ca_file '/etc/passwd');
 ALTER SERVER s OPTIONS (ADD ssl_verify 'off');
 ALTER SERVER s OPTIONS (ADD allow_http 'on');
@@ -44,9 +44,18 @@ ALTER SERVER s OPTIONS (ADD proxy 'http://localhost');
 RESET ROLE;
 ALTER SERVER s OPTIONS (ADD ssl_verify 'off');
 SET ROLE regress_modal_owner;
-ALTER SERVER s OPTIONS (SET window '40');
+ALTER SERVER s OPTIONS (SET max_in_flight '40');
 ALTER SERVER s OPTIONS (DROP ssl_verify);
+-- nor is a proxy that a superuser has set the owner's to take away
 RESET ROLE;
+ALTER SERVER s OPTIONS (ADD proxy 'http://localhost:3128');
+SET ROLE regress_modal_owner;
+ALTER SERVER s OPTIONS (DROP proxy);
+ALTER SERVER s OPTIONS (DROP proxy, SET url 'https://localhost:2');
+DO $$ BEGIN EXECUTE 'ALTER SERVER s OPTIONS (DROP proxy)'; END $$;
+ALTER SERVER nobody OPTIONS (DROP proxy);
+RESET ROLE;
+ALTER SERVER s OPTIONS (DROP proxy);
 SELECT srvoptions FROM pg_foreign_server WHERE srvname = 's';
 
 DROP SERVER s CASCADE;

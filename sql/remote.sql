@@ -46,3 +46,21 @@ SELECT backlog IS NOT NULL AS backlog, runners IS NOT NULL AS runners
 SELECT modal_web_url('local:builtin/square');
 SELECT modal_web_url('local:builtin/web') IS NOT NULL AS has_url;
 SELECT modal_update_autoscaler('local:builtin/square', min_containers => -1);
+
+-- Parameters of no type, as drivers send strings, are text: also beside others,
+-- in sub-selects, and where one stands twice.  A type from elsewhere counts.
+PREPARE untyped AS SELECT modal_remote('local:builtin/echo', $1);
+EXECUTE untyped('x');
+PREPARE untyped_types AS SELECT modal_remote('local:builtin/types', 1, $1, $2, $1);
+EXECUTE untyped_types('one', 'two');
+PREPARE untyped_below AS SELECT n, (SELECT modal_remote('local:builtin/echo', $1) WHERE n < 3) FROM (SELECT 2 AS n) s WHERE $2 = n;
+EXECUTE untyped_below('below', 2);
+PREPARE untyped_generator AS SELECT * FROM modal_remote_gen('local:builtin/count', 2, 0, $1) LIMIT 0;
+EXECUTE untyped_generator('0');
+PREPARE untyped_spawn AS SELECT modal_spawn('local:builtin/echo', $1) > 0 AS spawned;
+EXECUTE untyped_spawn('x');
+PREPARE typed_elsewhere AS SELECT modal_remote('local:builtin/types', $1), $1 + 1;
+PREPARE typed_by_itself (int) AS SELECT modal_remote('local:builtin/echo', $1);
+EXECUTE typed_by_itself(5);
+PREPARE untyped_format AS SELECT format('%s', $1);
+DEALLOCATE ALL;

@@ -83,8 +83,22 @@ INSERT INTO place (id) VALUES (11);
 SELECT * FROM place;
 UPDATE place SET v = one_inout(id) WHERE one_inout(w) > 1 RETURNING id, v, one_inout(id);
 CREATE FUNCTION stable_square(x int) RETURNS int STABLE LANGUAGE modal AS 'local:builtin/square';
+\set VERBOSITY sqlstate
 CREATE INDEX ON place (stable_square(id));
+\set VERBOSITY default
 CREATE TABLE generated (a int, b int GENERATED ALWAYS AS (stable_square(a)) STORED);
+
+-- track_functions counts calls, however they are made
+CREATE FUNCTION tracked(int) RETURNS int STRICT STABLE LANGUAGE modal AS 'local:builtin/square';
+SET track_functions = 'pl';
+BEGIN;
+SELECT count(tracked(nullif(g % 10, 5))) FROM generate_series(1, 100) g;
+SELECT pg_stat_get_xact_function_calls('tracked(int)'::regprocedure) AS pipelined;
+SET LOCAL modal_batch.enable_pipelining = off;
+SELECT count(tracked(nullif(g % 10, 5))) FROM generate_series(1, 100) g;
+SELECT pg_stat_get_xact_function_calls('tracked(int)'::regprocedure) AS both;
+COMMIT;
+RESET track_functions;
 
 -- rights: on the function and on the server; as the owner in a SECURITY DEFINER
 -- function
@@ -120,3 +134,22 @@ DROP USER MAPPING FOR regress_typed_call SERVER local;
 REVOKE USAGE ON FOREIGN SERVER local FROM regress_typed_call;
 DROP ROLE regress_typed_call;
 RESET client_min_messages;
+
+-- calls that are not pipelined leave no memory behind in the block they stand in
+CREATE FUNCTION call_echo(v int) RETURNS int STABLE LANGUAGE modal AS 'local:builtin/echo';
+DO $$
+DECLARE
+	v int := call_echo(0);
+	before bigint := (SELECT sum(total_bytes) FROM pg_backend_memory_contexts);
+	grown bigint;
+BEGIN
+	FOR i IN 1..3000 LOOP
+		v := call_echo(i);
+	END LOOP;
+	grown := (SELECT sum(total_bytes) FROM pg_backend_memory_contexts) - before;
+	ASSERT v = 3000;
+	IF grown > 1000000 THEN
+		RAISE '% bytes after 3000 calls', grown;
+	END IF;
+END $$;
+DROP FUNCTION call_echo;

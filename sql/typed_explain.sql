@@ -56,13 +56,13 @@ EXPLAIN (COSTS OFF) SELECT CASE WHEN random() < 2 THEN vol(x) END FROM item;
 SET plan_cache_mode = force_generic_plan;
 PREPARE p AS SELECT id, vol(x) FROM item LIMIT 3;
 EXPLAIN (COSTS OFF) EXECUTE p;
-SET modal_batch.enable_async_projection = off;
+SET modal_batch.enable_pipelining = off;
 EXPLAIN (COSTS OFF) EXECUTE p;
 EXECUTE p;
 DEALLOCATE p;
 EXPLAIN (COSTS OFF) SELECT id, vol(x) FROM item LIMIT 3;
 
-RESET modal_batch.enable_async_projection;
+RESET modal_batch.enable_pipelining;
 RESET modal_batch.debug_remote_language;
 RESET plan_cache_mode;
 RESET search_path;

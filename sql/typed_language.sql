@@ -38,7 +38,13 @@ SELECT procost FROM pg_proc WHERE oid = 'square(int)'::regprocedure;
 -- no code in place, no index over it
 DO LANGUAGE modal 'local:app/f';
 CREATE TABLE indexed (x int);
+\set VERBOSITY sqlstate
 CREATE INDEX ON indexed (square(x));
+\set VERBOSITY default
+
+-- nothing to return, many times; the handler is not a function of its own
+CREATE FUNCTION nothings(int) RETURNS SETOF void LANGUAGE modal AS 'local:builtin/echo';
+SELECT modal_language_handler();
 
 -- rights: on the language, on the server, on the function
 CREATE ROLE regress_typed;

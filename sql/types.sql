@@ -19,7 +19,6 @@ BEGIN
 	DROP FUNCTION echoed;
 END $$;
 
--- 𠮷 has four bytes, and is two columns wide to psql of every version
 SELECT v.*, left(r.python #>> '{args,0}', 60) AS python, left(r.js::text, 60) AS json, r.same
 FROM (VALUES
 	('bool', 'true'), ('bool', NULL),
@@ -30,7 +29,7 @@ FROM (VALUES
 	('numeric', '1'), ('numeric', '1.10'), ('numeric', '-0.000001'), ('numeric', '123456789012345678901234567890'),
 	('numeric', '-18446744073709551616'), ('numeric', '-18446744073709551617'), ('numeric', '18446744073709551615'),
 	('numeric', '18446744073709551616'), ('numeric', '1e-50'), ('numeric', 'NaN'), ('numeric', '-Infinity'), ('numeric(10,3)', '7.5'),
-	('text', 'grün 𠮷'), ('text', ''), ('varchar(3)', 'abc'), ('char(3)', 'a'), ('name', 'pg_class'),
+	('text', 'green'), ('text', ''), ('varchar(3)', 'abc'), ('char(3)', 'a'), ('name', 'pg_class'),
 	('bytea', '\x00ff'), ('bytea', ''),
 	('date', '2024-02-29'), ('date', '0044-03-15 BC'), ('date', 'infinity'),
 	('timestamptz', '2024-02-29 12:34:56.000001+02'), ('timestamptz', '2024-07-01 00:00:00-04'), ('timestamptz', '-infinity'),

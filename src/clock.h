@@ -23,6 +23,19 @@ monotonic_seconds(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/* For what others are told; whoever sets the system's time changes it. */
+static inline double
+unix_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* What others call a time, and is later than this (the year 10000), is none. */
+#define MAX_UNIX_SECONDS 253402300800.0
+
 /* Milliseconds from now until then, rounded up; not more than a day. */
 static inline long
 monotonic_ms_until(double then)

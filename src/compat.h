@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  Differences between PostgreSQL 14 and 18, in one place.
+ *	  Differences between PostgreSQL 14 and 19, in one place.
  *
  * The only file that reads PG_VERSION_NUM.  Code elsewhere is written as for
  * the newest version; what older ones lack is provided here.
@@ -20,8 +20,8 @@
 #include "storage/shm_mq.h"
 #include "utils/guc.h"
 
-#if PG_VERSION_NUM < 140000 || PG_VERSION_NUM >= 190000
-#error "modal_batch is written for PostgreSQL 14 to 18"
+#if PG_VERSION_NUM < 140000 || PG_VERSION_NUM >= 200000
+#error "modal_batch is written for PostgreSQL 14 to 19"
 #endif
 
 #if PG_VERSION_NUM >= 180000
@@ -51,12 +51,20 @@
 	shm_mq_sendv(mqh, iov, iovcnt, nowait, flush)
 #endif
 
+/* What a setting's check hook leaves for its assign hook. */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#endif
+
 /* One function for all kinds of objects from 16 on. */
 #if PG_VERSION_NUM >= 160000
 #define database_ownercheck(dbid, role) \
 	object_ownercheck(DatabaseRelationId, dbid, role)
+#define relation_ownercheck(relid, role) \
+	object_ownercheck(RelationRelationId, relid, role)
 #else
 #define database_ownercheck(dbid, role) pg_database_ownercheck(dbid, role)
+#define relation_ownercheck(relid, role) pg_class_ownercheck(relid, role)
 #endif
 
 /* Wait event sets belong to a resource owner from 17 on. */
@@ -89,6 +97,23 @@
 #define MyProcSlot ((int) MyProc->pgprocno)
 #endif
 
+/* How a signal is ignored, and how a case says that it goes on to the next. */
+#if PG_VERSION_NUM < 190000
+#define PG_SIG_IGN SIG_IGN
+#define pg_fallthrough __attribute__((fallthrough))
+#endif
+
+/* A row type that was put together is made ready for use from 19 on. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) (desc))
+#endif
+
+/* Hash tables in shared memory have one size from 19 on. */
+#if PG_VERSION_NUM < 190000
+#define ShmemInitHash(name, nelems, info, flags) \
+	ShmemInitHash(name, nelems, nelems, info, flags)
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define ProcessMainLoopInterrupts() HandleMainLoopInterrupts()
 #define pg_noreturn __attribute__((noreturn))
@@ -99,6 +124,12 @@
 #define RelationGetPrimaryKeyIndexCompat(rel) RelationGetPrimaryKeyIndex(rel, false)
 #else
 #define RelationGetPrimaryKeyIndexCompat(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* Minor versions from 2023 on know databases that DROP DATABASE left behind. */
+#include "catalog/pg_database.h"
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB (-2)
 #endif
 
 #if PG_VERSION_NUM < 160000
@@ -113,6 +144,8 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 		return pg_foreign_server_aclcheck(objectid, roleid, mode);
 	if (classid == NamespaceRelationId)
 		return pg_namespace_aclcheck(objectid, roleid, mode);
+	if (classid == DatabaseRelationId)
+		return pg_database_aclcheck(objectid, roleid, mode);
 	Assert(classid == ProcedureRelationId);
 	return pg_proc_aclcheck(objectid, roleid, mode);
 }
@@ -127,12 +160,49 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count
 #define EXECUTOR_RUN_ARGS queryDesc, direction, count
 #define EXECUTOR_RUN_ONCE (count == 0)
+#define ExecutorRunCompat(desc, direction, count) \
+	ExecutorRun(desc, direction, count)
 #else
 #define EXECUTOR_RUN_PARAMS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count, \
 		bool execute_once
 #define EXECUTOR_RUN_ARGS queryDesc, direction, count, execute_once
 #define EXECUTOR_RUN_ONCE execute_once
+#define ExecutorRunCompat(desc, direction, count) \
+	ExecutorRun(desc, direction, count, (count) == 0)
+#endif
+
+/* The planner's hook is told of EXPLAIN from 19 on. */
+#if PG_VERSION_NUM >= 190000
+#define PLANNER_PARAMS \
+	Query *parse, const char *query_string, int cursor_options, \
+		ParamListInfo bound_params, ExplainState *es
+#define PLANNER_ARGS parse, query_string, cursor_options, bound_params, es
+#else
+#define PLANNER_PARAMS \
+	Query *parse, const char *query_string, int cursor_options, \
+		ParamListInfo bound_params
+#define PLANNER_ARGS parse, query_string, cursor_options, bound_params
+#endif
+
+/* What the hook after analysis is told of a statement's fingerprint. */
+#if PG_VERSION_NUM >= 190000
+#define POST_PARSE_JUMBLE const JumbleState
+#else
+#define POST_PARSE_JUMBLE JumbleState
+#endif
+
+/* A jsonb under construction is one object, with its result, from 19 on. */
+#if PG_VERSION_NUM < 190000
+#include "utils/jsonb.h"
+typedef struct JsonbInStateCompat
+{
+	JsonbParseState *parse_state;
+	JsonbValue *result;
+} JsonbInStateCompat;
+#define JsonbInState JsonbInStateCompat
+#define pushJsonbValue(state, seq, value) \
+	((state)->result = pushJsonbValue(&(state)->parse_state, seq, value))
 #endif
 
 /* $HOME comes before what the system says of the user, from 15 on. */

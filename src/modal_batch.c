@@ -12,11 +12,13 @@
  */
 #include "compat.h"
 
+#include "functions/untyped.h"
 #include "guc.h"
-#include "postmaster/bgworker.h"
-#include "session/async.h"
-#include "link/shmem.h"
+#include "jobs/trigger_check.h"
 #include "jobs/utility_hook.h"
+#include "link/shmem.h"
+#include "postmaster/bgworker.h"
+#include "typed/apply.h"
 
 PG_MODULE_MAGIC;
 
@@ -50,7 +52,11 @@ _PG_init(void)
 		return;
 
 	modal_shmem_init();
-	modal_async_init();
+	modal_apply_init();
+	modal_untyped_init();
+
+	/* before that, for it records what triggers depend on, also of old ones */
+	modal_trigger_check_init();
 
 	/* pg_upgrade runs the server to move catalogs, not to do the work. */
 	if (IsBinaryUpgrade)
@@ -59,5 +65,6 @@ _PG_init(void)
 	modal_utility_hook_init();
 	for (int i = 0; i < modal_dispatchers; i++)
 		register_worker("modal_batch dispatcher", "modal_dispatcher_main", i);
-	register_worker("modal_batch launcher", "modal_launcher_main", 0);
+	if (modal_run_jobs)
+		register_worker("modal_batch launcher", "modal_launcher_main", 0);
 }

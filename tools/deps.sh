@@ -9,7 +9,12 @@
 #   bench    what bench/run compares with
 #   js       Node, for the tests with Modal's JavaScript SDK
 #   static   linters
+#   package      what builds roots and containers for tools/check-package
+#   sanitize     what tools/assert-pg builds a server with
 #   valgrind
+#   monitoring  Prometheus and its exporter for PostgreSQL
+#   console  a browser, and what makes a site of docs/
+#   clients  drivers of docs/applications.md, and PgBouncer
 #
 # What is installed already is left alone, and with nothing missing no root
 # rights are needed.  No system cluster is made or started: the servers that
@@ -28,7 +33,7 @@ die() {
 }
 
 if [ $# -eq 0 ]; then
-	die "usage: deps.sh [--pg VERSION] run|build|test|bench|js|static|valgrind ..."
+	die "usage: deps.sh [--pg VERSION] run|build|test|bench|js|static|package|sanitize|valgrind|clients|monitoring|console ..."
 fi
 command -v apt-get >/dev/null ||
 	die "only Debian and its relatives are supported; install what this file lists by hand"
@@ -98,7 +103,10 @@ for group in "$@"; do
 			;;
 		test)
 			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx
-				protobuf-compiler python3-protobuf python3-h2)
+				protobuf-compiler python3-protobuf python3-h2
+				python3-botocore python3-jwt python3-cryptography)
+			# for docs/pgvector.md, where Debian has it
+			case $pg in 17 | 18) packages+=("postgresql-$pg-pgvector") ;; esac
 			;;
 		bench)
 			packages+=(nginx libnginx-mod-http-echo wrk)
@@ -109,6 +117,23 @@ for group in "$@"; do
 			;;
 		static)
 			packages+=(clang clang-tidy cppcheck)
+			;;
+		monitoring)
+			packages+=(prometheus prometheus-postgres-exporter)
+			;;
+		console)
+			packages+=(chromium fonts-dejavu-core mkdocs)
+			;;
+		clients)
+			packages+=(python3-psycopg python3-psycopg2 python3-sqlalchemy python3-django
+				default-jdk-headless libpostgresql-jdbc-java
+				golang-go golang-github-jackc-pgx-v4-dev pgbouncer)
+			;;
+		package)
+			packages+=(debootstrap buildah)
+			;;
+		sanitize)
+			packages+=(bison flex liblz4-dev libicu-dev libxml2-dev libasan8 libubsan1)
 			;;
 		valgrind)
 			packages+=(valgrind libc6-dbg)

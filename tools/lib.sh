@@ -28,6 +28,39 @@ wait_for_port() {
 	done
 }
 
+# program_of PID: the name of the program that runs as this process; nothing
+# when there is none, or it has ended.  (No ps: it is not on every machine.)
+program_of() {
+	sed -n 's/^[0-9]* (\(.*\)) [^XZ] .*/\1/p' "/proc/$1/stat" 2>/dev/null || true
+}
+
+# children_of PID: print the ids of a process's children.
+children_of() {
+	local stat
+	for stat in /proc/[0-9]*/stat; do
+		# the name before the parent's id may have blanks and parentheses in it
+		sed -n "s/^\([0-9]*\) (.*) [A-Za-z] $1 .*/\1/p" "$stat" 2>/dev/null || true
+	done
+}
+
+# end_tree PID: end a process, what it has started, and wait until it has gone.
+end_tree() {
+	local child children
+	children=$(children_of "$1")
+	kill "$1" 2>/dev/null || true
+	for child in $children; do
+		end_tree "$child"
+	done
+	while [ -n "$(program_of "$1")" ]; do sleep 0.05; done
+}
+
+# can_be_built_in FOLDER: make takes a path apart at blanks and the like.
+can_be_built_in() {
+	case $1 in
+		*[!A-Za-z0-9/._+@,-]*) return 1 ;;
+	esac
+}
+
 # as_server_user COMMAND...: postgres refuses to run as root, so root runs the
 # command as user postgres; everybody else runs it directly.
 as_server_user() {

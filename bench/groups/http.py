@@ -166,6 +166,15 @@ def latency(bench, maps):
     bench.figure("http.latency.share", rate / (256 / 0.05), "ratio")
 
 
+def ramp(bench, maps, url):
+    """The first call to a server that nothing is known of."""
+    shares = []
+    for n in range(3 if bench.quick else 5):
+        maps.server("fresh", url, "max_concurrency '256', retry_budget '%d'" % (60 + n))
+        shares.append(maps.run("fresh:slow", 20_000) / (256 / 0.05))
+    bench.figure("http.ramp_share", median(shares), "ratio")
+
+
 def batched(bench, maps):
     rows = 400_000 if bench.quick else 1_000_000
     rates = [maps.run("batched:echo", rows, "result = jsonb_build_array(ordinal + 1)")
@@ -239,6 +248,7 @@ def run(bench):
         maps = Maps(bench, nginx)
         single(bench, nginx, maps)
         latency(bench, maps)
+        ramp(bench, maps, nginx.url)
         batched(bench, maps)
         hang(bench, nginx, maps)
         storm(bench, maps)

@@ -2,11 +2,15 @@
 
 import time
 
-from harness import MemoryPeak, cpu_us, median, timed
+from harness import Meanwhile, MemoryPeak, cpu_us, median, percentile, timed
 
 INPUTS = 100_000
-TRANSACTIONS = 2_000
 MILLION = 1_000_000
+TRANSACTIONS = 20_000
+CLIENTS = 4
+LISTS, LIST_ROWS = 1_000, 100
+LIVE_RATE = 1_000
+LIVE_S = 5
 ROWS = "SELECT g AS id, g AS n FROM generate_series(1, %d) g"
 SETUP = """
 SET client_min_messages = warning;
@@ -19,6 +23,14 @@ CREATE TABLE jobs_bench.plain (id int PRIMARY KEY, n int, n2 int);
 CREATE TABLE jobs_bench.triggered (id int PRIMARY KEY, n int, n2 int);
 CREATE TRIGGER square AFTER INSERT OR UPDATE ON jobs_bench.triggered
 	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'n', 'n2');
+CREATE TABLE jobs_bench.pages (doc int, n int, result int, PRIMARY KEY (doc, n));
+CREATE TABLE jobs_bench.pages_copied (LIKE jobs_bench.pages INCLUDING ALL);
+CREATE SEQUENCE jobs_bench.live START 10000000;
+CREATE TABLE jobs_bench.filled (id int PRIMARY KEY, n int, n2 int, made timestamptz, done timestamptz);
+CREATE FUNCTION jobs_bench.note_done() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN NEW.done = clock_timestamp(); RETURN NEW; END';
+CREATE TRIGGER note_done BEFORE UPDATE OF n2 ON jobs_bench.filled
+	FOR EACH ROW WHEN (NEW.made IS NOT NULL) EXECUTE FUNCTION jobs_bench.note_done();
 """
 OWN_TABLES = "'modal_batch.job', 'modal_batch.chunk', 'modal_batch.result'"
 
@@ -44,6 +56,10 @@ class Jobs:
         state = self.query("SELECT modal_wait(%s)" % job)
         if state != "completed":
             raise RuntimeError("job %s: %s" % (job, state))
+
+    def poll(self, job):
+        while self.query("SELECT state FROM modal_batch.job WHERE id = %s" % job) != "completed":
+            time.sleep(0.1)
 
     def drain(self, job):
         """Seconds until a job that has just been committed is done."""
@@ -127,8 +143,12 @@ def throughput(jobs, rounds):
 
 
 def wait_for_all(jobs):
-    for job in jobs.query("SELECT id FROM modal_batch.job WHERE finished_at IS NULL").split():
-        jobs.wait(job)
+    """Of many jobs, which may become one, until none is left."""
+    while jobs.query("SELECT 1 FROM modal_batch.job WHERE finished_at IS NULL LIMIT 1") != "":
+        time.sleep(0.01)
+    failed = jobs.query("SELECT count(*) FROM modal_batch.job WHERE state <> 'completed'")
+    if failed != "0":
+        raise RuntimeError("%s jobs have not completed" % failed)
 
 
 def trigger_overhead(jobs, rounds):
@@ -146,13 +166,99 @@ def trigger_overhead(jobs, rounds):
 
 def one_row_jobs(jobs, rounds):
     """From the first of many transactions that change one row to the end of their jobs."""
-    jobs.clear("triggered")
-    rates = []
-    for n in range(rounds):
-        changes = ("DO $$ BEGIN FOR i IN 1..%d LOOP INSERT INTO jobs_bench.triggered "
-                   "VALUES (%d + i, i); COMMIT; END LOOP; END $$" % (TRANSACTIONS, n * TRANSACTIONS))
-        rates.append(TRANSACTIONS / timed(lambda: (jobs.query(changes), wait_for_all(jobs))))
+    sessions = [jobs.bench.session() for _ in range(CLIENTS)]
+    each = TRANSACTIONS // CLIENTS
+
+    def change(table):
+        for n, session in enumerate(sessions):
+            session.start("DO $$ BEGIN FOR i IN 1..%d LOOP INSERT INTO jobs_bench.%s "
+                          "VALUES (%d + i, i); COMMIT; END LOOP; END $$" % (each, table, n * each))
+        for session in sessions:
+            session.answer()
+
+    plain, rates = [], []
+    for _ in range(rounds):
+        jobs.clear("plain", "triggered")
+        jobs.query("DELETE FROM modal_batch.job; DELETE FROM modal_batch.joined_job")
+        plain.append(TRANSACTIONS / timed(lambda: change("plain")))
+        rates.append(TRANSACTIONS / timed(lambda: (change("triggered"), wait_for_all(jobs))))
+        wrong = jobs.query("SELECT count(*) FROM jobs_bench.triggered WHERE n2 IS DISTINCT FROM n")
+        if wrong != "0":
+            raise RuntimeError("%s rows have no result" % wrong)
+    for session in sessions:
+        session.close()
+    jobs.bench.figure("one_row_transactions_per_s", round(median(plain)), "1/s")
     jobs.bench.figure("one_row_jobs_per_s", round(median(rates)), "1/s")
+
+
+def replace(jobs, rounds):
+    """Lists that become rows, against INSERT ... SELECT of the same rows."""
+    query = ("SELECT d AS doc, to_jsonb(ARRAY(SELECT d + n FROM generate_series(1, %d) n)) "
+             "FROM generate_series(1, %d) d" % (LIST_ROWS, LISTS))
+    call = ("SELECT modal_spawn_map('local:builtin/echo', $$%s$$, key => '{doc}', "
+            "into_table => 'jobs_bench.pages', mode => 'replace', ordinality_column => 'n')" % query)
+    rows = LISTS * LIST_ROWS
+    rates, ratios, again = [], [], []
+    for _ in range(rounds):
+        jobs.clear("pages", "pages_copied")
+        drain_s = jobs.drain(jobs.query(call))
+        jobs.count("pages", rows)
+        insert_s = timed(lambda: jobs.query(
+            "INSERT INTO jobs_bench.pages_copied SELECT * FROM jobs_bench.pages"))
+        rates.append(rows / drain_s)
+        ratios.append(insert_s / drain_s)
+        again.append(rows / jobs.drain(jobs.query(call)))
+        jobs.count("pages", rows)
+    jobs.bench.figure("replace.rows_per_s", round(median(rates)), "1/s")
+    jobs.bench.figure("replace.ratio_to_insert", median(ratios), "ratio")
+    jobs.bench.figure("replace.again_rows_per_s", round(median(again)), "1/s")
+
+
+class Live(Meanwhile):
+    """Rows that come meanwhile, so many a second."""
+
+    def __init__(self, bench):
+        super().__init__()
+        self.bench = bench
+
+    def run(self):
+        while not self.done.is_set():
+            self.bench.pgbench(
+                "INSERT INTO jobs_bench.filled (id, n, made) "
+                "VALUES (nextval('jobs_bench.live'), 1, clock_timestamp());",
+                "-R", str(LIVE_RATE), "-T", "1", "-M", "prepared")
+
+
+def backfill(jobs):
+    """How long rows that come wait for their result, without and beside a backfill."""
+    def latency_ms(begin, end):
+        return percentile([float(ms) for ms in jobs.query(
+            "SELECT extract(epoch FROM done - made) * 1000 FROM jobs_bench.filled "
+            "WHERE made BETWEEN '%s' AND '%s'" % (begin, end)).split()], 0.99)
+
+    def now():
+        return jobs.query("SELECT clock_timestamp()")
+
+    jobs.query("INSERT INTO jobs_bench.filled SELECT g, g FROM generate_series(1, %d) g" % MILLION)
+    jobs.query("VACUUM ANALYZE jobs_bench.filled")
+    jobs.query("SELECT modal_generate_column('jobs_bench.filled', 'n2', 'local:builtin/echo', "
+               "'{n}', backfill => false)")
+    with Live(jobs.bench):
+        time.sleep(1)
+        alone = now()
+        time.sleep(LIVE_S)
+        alone_end = now()
+        job = jobs.query("SELECT modal_regenerate('jobs_bench.filled', 'n2')")
+        begun = now()
+        # a session that waits would hold a snapshot all the while
+        seconds = timed(lambda: jobs.poll(job))
+        ended = now()
+    wait_for_all(jobs)
+    alone_ms, beside_ms = latency_ms(alone, alone_end), latency_ms(begun, ended)
+    jobs.bench.figure("backfill.rows_per_s", round(MILLION / seconds), "1/s")
+    jobs.bench.figure("backfill.live_p99_alone_ms", alone_ms, "ms")
+    jobs.bench.figure("backfill.live_p99_ms", beside_ms, "ms")
+    jobs.bench.figure("backfill.latency_ratio", beside_ms / alone_ms, "ratio")
 
 
 def latency(jobs, rounds, before_each=lambda: None):
@@ -245,4 +351,6 @@ def run(bench):
     view(jobs, 9)
     million(jobs, 9)
     one_row_jobs(jobs, rounds)
+    replace(jobs, rounds)
+    backfill(jobs)
     jobs.session.close()

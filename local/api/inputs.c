@@ -7,6 +7,8 @@
  */
 #include "api/inputs.h"
 
+#include "pb.h"
+
 #define MAX_INPUTS_PER_REQUEST 10000
 /* Of a FunctionPutInputsResponseItem, its own key and length included. */
 #define MAX_RESPONSE_ITEM (INPUT_ID_SIZE + INPUT_JWT_SIZE + 32)
@@ -133,6 +135,15 @@ input_from_message(NewInput *input, int32_t idx,
 	}
 }
 
+static const char *
+check_input(const Handle *handle, const NewInput *input, GrpcStatus *status)
+{
+	*status = GRPC_INVALID_ARGUMENT;
+	if (handle->function->web_url != NULL)
+		return "a web function cannot be called this way";
+	return input_error(handle, input, status);
+}
+
 NewInput *
 inputs_from_items(Rpc *rpc, const Handle *handle,
 				  Modal__Client__FunctionPutInputsItem **items, size_t n)
@@ -145,7 +156,7 @@ inputs_from_items(Rpc *rpc, const Handle *handle,
 		const char *error;
 
 		input_from_message(&inputs[i], items[i]->idx, items[i]->input);
-		error = input_error(handle, &inputs[i], &status);
+		error = check_input(handle, &inputs[i], &status);
 		if (error != NULL)
 		{
 			rpc_fail(rpc, status, "Input %d: %s", items[i]->idx, error);
@@ -156,6 +167,16 @@ inputs_from_items(Rpc *rpc, const Handle *handle,
 }
 
 bool
+inputs_welcome(Rpc *rpc)
+{
+	const char *refusal = calls_refusal();
+
+	if (refusal != NULL)
+		rpc_fail(rpc, GRPC_RESOURCE_EXHAUSTED, "%s", refusal);
+	return refusal == NULL;
+}
+
+bool
 inputs_check(Rpc *rpc, const Call *call, const NewInput *inputs, size_t n)
 {
 	int64_t limit = call->async ? MAX_INPUTS_PENDING : MAX_INPUTS_OUTSTANDING;
@@ -163,7 +184,7 @@ inputs_check(Rpc *rpc, const Call *call, const NewInput *inputs, size_t n)
 	for (size_t i = 0; i < n; i++)
 	{
 		GrpcStatus status;
-		const char *error = input_error(call->handle, &inputs[i], &status);
+		const char *error = check_input(call->handle, &inputs[i], &status);
 
 		if (error != NULL)
 		{
@@ -171,6 +192,8 @@ inputs_check(Rpc *rpc, const Call *call, const NewInput *inputs, size_t n)
 			return false;
 		}
 	}
+	if (call->async && !inputs_welcome(rpc))
+		return false;
 	if (call->n_unfinished + (int64_t) n > limit)
 	{
 		rpc_fail(rpc, GRPC_RESOURCE_EXHAUSTED,

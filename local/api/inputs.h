@@ -8,8 +8,8 @@
 #ifndef MODAL_LOCAL_INPUTS_H
 #define MODAL_LOCAL_INPUTS_H
 
+#include "api/rpc.h"
 #include "calls/calls.h"
-#include "pb.h"
 
 typedef struct PutInputs
 {
@@ -28,6 +28,8 @@ extern NewInput *inputs_from_items(Rpc *rpc, const Handle *handle,
 								   size_t n);
 extern void input_from_message(NewInput *input, int32_t idx,
 							   const Modal__Client__FunctionInput *message);
+/* Can inputs of asynchronous calls be taken now? */
+extern bool inputs_welcome(Rpc *rpc);
 /* All are good or none is taken. */
 extern bool inputs_check(Rpc *rpc, const Call *call, const NewInput *inputs,
 						 size_t n);

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "polls.h"
+#include "api/polls.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,18 +34,18 @@ poll_parse_cursor(const void *data, size_t len, uint64_t *cursor)
  * a range of them is asked for.  Returns how many; *bytes: what they take up.
  */
 static size_t
-select_outputs(const Waiter *waiter, uint64_t *numbers, size_t max,
-			   size_t *bytes)
+select_outputs(const Poll *poll, uint64_t *numbers, size_t max, size_t *bytes)
 {
+	const Waiter *waiter = &poll->base.waiter;
 	const Call *call = waiter->call;
 	const OutLog *outputs = &call->outputs;
 	size_t n = 0;
 
 	*bytes = 0;
-	if (waiter->by_index)
+	if (poll->by_index)
 	{
-		for (int64_t idx = waiter->start_idx;
-			 idx <= waiter->end_idx && idx <= call->max_idx && n < max; idx++)
+		for (int64_t idx = poll->start_idx;
+			 idx <= poll->end_idx && idx <= call->max_idx && n < max; idx++)
 		{
 			const Slot *slot = call_slot(call, (int32_t) idx);
 
@@ -69,11 +69,14 @@ select_outputs(const Waiter *waiter, uint64_t *numbers, size_t max,
 	return n;
 }
 
-/* All inputs are known and done: waiting would bring nothing. */
+/*
+ * All inputs are known and done, and the client gets to know that: waiting
+ * would bring nothing.  One that polls for certain indexes asks again at once.
+ */
 static bool
-is_over(const Call *call)
+is_over(const Poll *poll, const Call *call)
 {
-	return call->async && call->declared_inputs >= 0 &&
+	return !poll->by_index && call->async && call->declared_inputs >= 0 &&
 		   call->n_inputs >= call->declared_inputs && call->n_unfinished == 0;
 }
 
@@ -81,19 +84,20 @@ static bool
 outputs_ready(Waiter *waiter, bool timed_out)
 {
 	uint64_t numbers[MAX_OUTPUTS_PER_REPLY];
-	Rpc *rpc = waiter->rpc;
+	const Poll *poll = (Poll *) waiter;
+	Rpc *rpc = poll->base.rpc;
 	Call *call = waiter->call;
-	size_t max = waiter->max_values > 0 &&
-						 waiter->max_values < MAX_OUTPUTS_PER_REPLY
-					 ? (size_t) waiter->max_values
+	size_t max = poll->max_values > 0 &&
+						 poll->max_values < MAX_OUTPUTS_PER_REPLY
+					 ? (size_t) poll->max_values
 					 : MAX_OUTPUTS_PER_REPLY;
 	size_t bytes;
-	size_t n = select_outputs(waiter, numbers, max, &bytes);
+	size_t n = select_outputs(poll, numbers, max, &bytes);
 	uint64_t last = waiter->cursor;
 	char cursor[CURSOR_SIZE];
 	uint8_t *p;
 
-	if (n == 0 && !timed_out && !is_over(call))
+	if (n == 0 && !timed_out && !is_over(poll, call))
 		return false;
 	p = rpc_reply_open(rpc, bytes + n * (1 + PB_MAX_VARINT) +
 								2 * (1 + PB_MAX_VARINT) + CURSOR_SIZE);
@@ -101,15 +105,15 @@ outputs_ready(Waiter *waiter, bool timed_out)
 	{
 		const OutEntry *entry = outlog_get(&call->outputs, numbers[i]);
 
-		p = pb_put_bytes(p, waiter->reply->outputs, entry->data, entry->len);
+		p = pb_put_bytes(p, poll->reply->outputs, entry->data, entry->len);
 		if (numbers[i] > last)
 			last = numbers[i];
 	}
-	p = pb_put_bytes(p, waiter->reply->cursor, cursor,
+	p = pb_put_bytes(p, poll->reply->cursor, cursor,
 					 (size_t) snprintf(cursor, sizeof(cursor), "%llu-0",
 									   (unsigned long long) last));
-	if (call->n_unfinished > 0 && waiter->reply->unfinished != 0)
-		p = pb_put_uint(p, waiter->reply->unfinished, (uint32_t) call->n_unfinished);
+	if (call->n_unfinished > 0 && poll->reply->unfinished != 0)
+		p = pb_put_uint(p, poll->reply->unfinished, (uint32_t) call->n_unfinished);
 	if (last > call->delivered)
 	{
 		call->delivered = last;
@@ -118,33 +122,57 @@ outputs_ready(Waiter *waiter, bool timed_out)
 	if (rpc_logging())
 	{
 		rpc_log(rpc, "outputs=%zu", n);
-		rpc_log(rpc, "clear=%d", waiter->clear);
+		rpc_log(rpc, "clear=%d", poll->clear);
 	}
-	if (waiter->clear && (n > 0 || call->map))
+	if (poll->clear && (n > 0 || call->map))
 		call_clear(call, rpc->headers[HEADER_IDEMPOTENCY_KEY]);
 	rpc_reply_close(rpc, p);
 	return true;
 }
 
-Waiter *
-poll_create(Rpc *rpc, const PollReply *reply)
+static void
+waiter_abandoned(Rpc *rpc)
 {
-	Waiter *waiter = arena_alloc(&rpc->arena, sizeof(*waiter));
-
-	*waiter = (Waiter){.rpc = rpc, .reply = reply, .end_idx = INT32_MAX,
-					   .ready = outputs_ready};
-	return waiter;
+	call_stop_waiting(rpc->state);
 }
 
 void
-poll_start(Waiter *waiter, Call *call, float timeout)
+rpc_wait(RpcWaiter *waiter, double seconds)
 {
-	double seconds = isfinite(timeout) && timeout > 0 ? timeout : 0;
+	if (!call_wait(&waiter->waiter, seconds))
+		return;
+	waiter->rpc->state = &waiter->waiter;
+	waiter->rpc->abandoned = waiter_abandoned;
+}
+
+double
+poll_seconds(float timeout)
+{
+	if (!isfinite(timeout) || timeout <= 0)
+		return 0;
+	return timeout < MAX_POLL_SECONDS ? timeout : MAX_POLL_SECONDS;
+}
+
+Poll *
+poll_create(Rpc *rpc, const PollReply *reply)
+{
+	Poll *poll = arena_alloc(&rpc->arena, sizeof(*poll));
+
+	*poll = (Poll){.base.rpc = rpc,
+				   .base.waiter.ready = outputs_ready,
+				   .reply = reply,
+				   .end_idx = INT32_MAX};
+	return poll;
+}
+
+void
+poll_start(Poll *poll, Call *call, float timeout)
+{
+	Waiter *waiter = &poll->base.waiter;
 
 	waiter->call = call;
-	waiter->patient =
-		call->map && waiter->max_values == 0 && !waiter->by_index;
-	if (!waiter->by_index)
+	waiter->patient = call->map && poll->max_values == 0 && !poll->by_index;
+	if (!poll->by_index)
 		call_forget_outputs(call, waiter->cursor);
-	call_wait(waiter, seconds < MAX_POLL_SECONDS ? seconds : MAX_POLL_SECONDS);
+	rpc_wait(&poll->base, poll_seconds(timeout));
 }

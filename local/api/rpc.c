@@ -16,10 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "h2.h"
+#include "api/jwt.h"
 #include "calls/idempotency.h"
-#include "jwt.h"
-#include "api/service.h"
+#include "proto/modal.pb-c.h"
 
 #define PATH_PREFIX "/modal.client.ModalClient/"
 #define LOG_BUFFER_SIZE (256 * 1024)
@@ -27,32 +26,9 @@
 #define OLDEST_VERSION 1   /* major version of clients */
 #define TYPE_URL "type.modal.com/modal.client.RPCRetryPolicy"
 
-const char *const rpc_header_names[N_RPC_HEADERS] = {
-	[HEADER_SCHEME] = ":scheme",
-	[HEADER_AUTHORITY] = ":authority",
-	[HEADER_PATH] = ":path",
-	[HEADER_METHOD] = ":method",
-	[HEADER_CONTENT_TYPE] = "content-type",
-	[HEADER_TE] = "te",
-	[HEADER_CLIENT_TYPE] = "x-modal-client-type",
-	[HEADER_CLIENT_VERSION] = "x-modal-client-version",
-	[HEADER_PYTHON_VERSION] = "x-modal-python-version",
-	[HEADER_TOKEN_ID] = "x-modal-token-id",
-	[HEADER_TOKEN_SECRET] = "x-modal-token-secret",
-	[HEADER_AUTH_TOKEN] = "x-modal-auth-token",
-	[HEADER_IDEMPOTENCY_KEY] = "x-idempotency-key",
-	[HEADER_RETRY_ATTEMPT] = "x-retry-attempt",
-	[HEADER_REGION] = "x-modal-input-plane-region",
-	[HEADER_FAULT] = "x-modal-local-fault",
-};
-
-static struct
-{
-	const char *token_id;
-	const char *token_secret;
-	FILE *log;
-	LoopDeferred flush;
-} settings;
+static RpcSettings settings;
+static FILE *log_file;
+static LoopDeferred log_flush;
 
 static void apply(void *arg);
 static void deliver(void *arg);
@@ -70,16 +46,15 @@ rpc_token_secret(void)
 }
 
 void
-rpc_init(const char *token_id, const char *token_secret, const char *log_path)
+rpc_init(const RpcSettings *rpc_settings)
 {
-	settings.token_id = token_id;
-	settings.token_secret = token_secret;
-	if (log_path == NULL)
+	settings = *rpc_settings;
+	if (settings.log_path == NULL)
 		return;
-	settings.log = fopen(log_path, "ae");
-	if (settings.log == NULL)
-		die_errno("cannot open request log \"%s\"", log_path);
-	setvbuf(settings.log, NULL, _IOFBF, LOG_BUFFER_SIZE);
+	log_file = fopen(settings.log_path, "ae");
+	if (log_file == NULL)
+		die_errno("cannot open request log \"%s\"", settings.log_path);
+	setvbuf(log_file, NULL, _IOFBF, LOG_BUFFER_SIZE);
 }
 
 /* --- request log --------------------------------------------------------- */
@@ -87,7 +62,7 @@ rpc_init(const char *token_id, const char *token_secret, const char *log_path)
 bool
 rpc_logging(void)
 {
-	return settings.log != NULL;
+	return log_file != NULL;
 }
 
 void
@@ -96,7 +71,7 @@ rpc_log(Rpc *rpc, const char *fmt, ...)
 	char text[512];
 	va_list args;
 
-	if (settings.log == NULL)
+	if (log_file == NULL)
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -109,7 +84,7 @@ static void
 flush_log(void *arg)
 {
 	(void) arg;
-	fflush(settings.log);
+	fflush(log_file);
 }
 
 /* Once per request; a client's words do not come into the log unchecked. */
@@ -118,30 +93,30 @@ write_log(Rpc *rpc, const char *outcome)
 {
 	const char *attempt = rpc->headers[HEADER_RETRY_ATTEMPT];
 
-	if (settings.log == NULL || rpc->logged)
+	if (log_file == NULL || rpc->logged)
 		return;
 	rpc->logged = true;
-	fprintf(settings.log, "%.6f\t%llu\t%s\t%s\t%.3f", loop_wall_time(),
-			(unsigned long long) h2_connection_number(rpc),
+	fprintf(log_file, "%.6f\t%llu\t%s\t%s\t%.3f", loop_wall_time(),
+			(unsigned long long) h2_connection_number(rpc->stream),
 			rpc->method != NULL ? rpc->method->name : "-", outcome,
 			(loop_now() - rpc->received) * 1000);
 	if (attempt != NULL)
-		fprintf(settings.log, "\tretry=%d", atoi(attempt));
+		fprintf(log_file, "\tretry=%d", atoi(attempt));
 	if (rpc->replayed)
-		fputs("\treplayed=1", settings.log);
-	fputs(buf_cstr(&rpc->log), settings.log);
-	fputc('\n', settings.log);
-	loop_defer_late(&settings.flush, flush_log, NULL);
+		fputs("\treplayed=1", log_file);
+	fputs(buf_cstr(&rpc->log), log_file);
+	fputc('\n', log_file);
+	loop_defer_late(&log_flush, flush_log, NULL);
 }
 
 void
 rpc_log_event(const char *what, const char *outcome)
 {
-	if (settings.log == NULL)
+	if (log_file == NULL)
 		return;
-	fprintf(settings.log, "%.6f\t0\t%s\t%s\t0.000\n", loop_wall_time(), what,
+	fprintf(log_file, "%.6f\t0\t%s\t%s\t0.000\n", loop_wall_time(), what,
 			outcome);
-	fflush(settings.log);
+	fflush(log_file);
 }
 
 /* --- replies ------------------------------------------------------------- */
@@ -153,7 +128,9 @@ answer(Rpc *rpc)
 	rpc->abandoned = NULL;
 	if (rpc->status == GRPC_OK && rpc->method->flags & RPC_IDEMPOTENT &&
 		!rpc->replayed && rpc->headers[HEADER_IDEMPOTENCY_KEY] != NULL)
-		idempotency_put(rpc);
+		idempotency_put(rpc->method->name,
+						rpc->headers[HEADER_IDEMPOTENCY_KEY], &rpc->reply,
+						rpc->durable, rpc->method->flags & RPC_REPEATABLE);
 	if (rpc->fault.delay_after > 0)
 		loop_set_timer(&rpc->delay, rpc->fault.delay_after, deliver, rpc);
 	else
@@ -175,24 +152,24 @@ misbehave(Rpc *rpc)
 	const Fault *fault = &rpc->fault;
 
 	if (fault->goaway)
-		h2_goaway(rpc, !fault->after);
+		h2_goaway(rpc->stream, !fault->after);
 	if (fault->drop)
 	{
 		write_log(rpc, "dropped");
-		h2_abort_connection(rpc);
+		h2_abort_connection(rpc->stream);
 		return true;
 	}
 	if (fault->reset || (fault->goaway && !fault->after))
 	{
 		write_log(rpc, fault->reset ? "reset" : "refused");
 		if (fault->reset)
-			h2_reset(rpc);
+			h2_reset(rpc->stream);
 		return true;
 	}
 	if (fault->http_status != 0)
 	{
 		write_log(rpc, "http");
-		h2_respond_http_status(rpc, fault->http_status);
+		grpc_respond_http_status(rpc, fault->http_status);
 		return true;
 	}
 	if (fault->status == GRPC_OK)
@@ -240,9 +217,9 @@ deliver(void *arg)
 	if (rpc->fault.truncate && rpc->reply.len > GRPC_PREFIX_SIZE)
 		rpc->reply.len -= (rpc->reply.len - GRPC_PREFIX_SIZE + 1) / 2;
 	if (rpc->fault.no_trailers)
-		h2_respond_without_trailers(rpc);
+		grpc_respond_without_trailers(rpc);
 	else
-		h2_respond(rpc);
+		grpc_respond(rpc);
 }
 
 void
@@ -310,14 +287,14 @@ void
 rpc_stream_begin(Rpc *rpc)
 {
 	rpc->streaming = true;
-	h2_respond(rpc);
+	grpc_respond(rpc);
 }
 
 void
 rpc_stream_send(Rpc *rpc, const ProtobufCMessage *message)
 {
 	append_message(rpc, message);
-	h2_resume(rpc);
+	h2_resume(rpc->stream);
 }
 
 void
@@ -328,7 +305,7 @@ rpc_stream_end(Rpc *rpc, GrpcStatus status)
 	rpc->abandoned = NULL;
 	rpc->ended = true;
 	write_log(rpc, grpc_status_name(status));
-	h2_resume(rpc);
+	h2_resume(rpc->stream);
 }
 
 void *
@@ -355,12 +332,16 @@ secret_matches(const char *given, const char *right)
 static bool
 check_token(Rpc *rpc)
 {
-	const char *id = rpc->headers[HEADER_TOKEN_ID];
 	const char *auth = rpc->headers[HEADER_AUTH_TOKEN];
+	/* The same pair, with any refresh token, is an OAuth client. */
+	bool oauth = rpc->headers[HEADER_REFRESH_TOKEN] != NULL;
+	const char *id = rpc->headers[oauth ? HEADER_OAUTH_CLIENT_ID
+										: HEADER_TOKEN_ID];
+	const char *secret = rpc->headers[oauth ? HEADER_OAUTH_CLIENT_SECRET
+											: HEADER_TOKEN_SECRET];
 
 	if (!secret_matches(id, settings.token_id) ||
-		!secret_matches(rpc->headers[HEADER_TOKEN_SECRET],
-						settings.token_secret))
+		!secret_matches(secret, settings.token_secret))
 	{
 		rpc_fail(rpc, GRPC_UNAUTHENTICATED,
 				 "Token missing or not known to this server");
@@ -434,6 +415,26 @@ check_identity(Rpc *rpc)
 	return check_token(rpc);
 }
 
+const char *
+rpc_client(const Rpc *rpc)
+{
+	const char *type = rpc->headers[HEADER_CLIENT_TYPE];
+
+	switch (type != NULL ? atoi(type) : 0)
+	{
+		case 1:
+			return "Python client";
+		case 3:
+			return "a function";
+		case 8:
+			return "JavaScript client";
+		case 9:
+			return "modal_batch or Go client";
+		default:
+			return NULL;
+	}
+}
+
 /* --- dispatch ------------------------------------------------------------ */
 
 static void
@@ -453,7 +454,8 @@ apply(void *arg)
 	if (rpc->method->flags & RPC_IDEMPOTENT &&
 		rpc->headers[HEADER_IDEMPOTENCY_KEY] != NULL)
 	{
-		const Buf *known = idempotency_get(rpc);
+		const Buf *known = idempotency_get(
+			rpc->method->name, rpc->headers[HEADER_IDEMPOTENCY_KEY]);
 
 		rpc->replayed = known != NULL;
 		if (known != NULL && known->len > 0)
@@ -464,6 +466,16 @@ apply(void *arg)
 		}
 	}
 	rpc->method->handler(rpc);
+}
+
+/* NULL: there is no such method. */
+static const RpcMethod *
+find_method(const char *name)
+{
+	for (const RpcMethod *m = settings.methods; m->name != NULL; m++)
+		if (strcmp(m->name, name) == 0)
+			return m;
+	return NULL;
 }
 
 void
@@ -479,11 +491,11 @@ rpc_dispatch(Rpc *rpc)
 		strcmp(te, "trailers") != 0 || type == NULL ||
 		strncmp(type, "application/grpc", strlen("application/grpc")) != 0)
 	{
-		h2_respond_http_status(rpc, 400);
+		grpc_respond_http_status(rpc, 400);
 		return;
 	}
 	if (path != NULL && strncmp(path, PATH_PREFIX, prefix) == 0)
-		rpc->method = service_find(path + prefix);
+		rpc->method = find_method(path + prefix);
 	if (rpc->method == NULL)
 	{
 		set_error(rpc, GRPC_UNIMPLEMENTED, "Method not found!");

@@ -3,19 +3,21 @@
  * rpc.h
  *	  One gRPC call from its request to its reply.
  *
- * h2.c makes an Rpc per stream and hands it to rpc_dispatch() when the request
+ * grpc.c makes an Rpc per stream and hands it to rpc_dispatch() when the request
  * is complete; rpc.c checks who asks, applies the faults asked for, finds the
- * handler and keeps the request log.  A handler answers with rpc_reply*() or
- * rpc_fail(), at once or later; the Rpc is freed by h2.c when its stream ends.
+ * handler in the table that main.c has given it and keeps the request log.  A
+ * handler answers with rpc_reply*() or rpc_fail(), at once or later; the Rpc is
+ * freed by grpc.c when its stream ends.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef MODAL_LOCAL_RPC_H
 #define MODAL_LOCAL_RPC_H
 
+#include "calls/faults.h"
 #include "core/buf.h"
 #include "core/grpc_frame.h"
-#include "calls/faults.h"
+#include "net/h2.h"
 #include "net/loop.h"
 #include "util.h"
 
@@ -36,6 +38,9 @@ typedef enum RpcHeader
 	HEADER_PYTHON_VERSION,
 	HEADER_TOKEN_ID,
 	HEADER_TOKEN_SECRET,
+	HEADER_OAUTH_CLIENT_ID,
+	HEADER_OAUTH_CLIENT_SECRET,
+	HEADER_REFRESH_TOKEN,
 	HEADER_AUTH_TOKEN,
 	HEADER_IDEMPOTENCY_KEY,
 	HEADER_RETRY_ATTEMPT,
@@ -43,8 +48,6 @@ typedef enum RpcHeader
 	HEADER_FAULT,
 	N_RPC_HEADERS
 } RpcHeader;
-
-extern const char *const rpc_header_names[N_RPC_HEADERS];
 
 #define RPC_IDEMPOTENT 1  /* a repeated x-idempotency-key gets the same reply */
 #define RPC_REPEATABLE 2  /* of those: the handler can make that reply again */
@@ -91,25 +94,37 @@ struct Rpc
 	double received; /* loop_now */
 	Buf log;		 /* what the handler says about the request */
 
-	/* h2.c's */
-	Rpc *prev;
-	Rpc *next;
-	void *session;
-	int32_t stream_id;
+	/* grpc.c's */
+	H2Stream *stream;
 	GrpcReader body;
 	size_t header_bytes;
-	size_t sent;	  /* bytes of reply that are gone */
-	bool complete;	  /* request's end has come */
-	bool begun;		  /* response headers are submitted */
-	bool ended;		  /* nothing more will be added to reply */
-	bool too_large;	  /* request */
+	size_t sent;	/* bytes of reply that are gone */
+	char status_text[12];
+	bool begun;		/* response headers are submitted */
+	bool ended;		/* nothing more will be added to reply */
+	bool too_large; /* request */
 };
 
-/* Read the settings of the program that concern every call. */
-extern void rpc_init(const char *token_id, const char *token_secret,
-					 const char *log_path);
+typedef struct RpcSettings
+{
+	const RpcMethod *methods; /* the busiest first, the last without a name */
+	const char *token_id;
+	const char *token_secret;
+	const char *log_path; /* NULL: no request log */
+} RpcSettings;
 
-/* For h2.c: the request is complete; the stream has ended. */
+/* Concerns every call; the strings and the table must stay. */
+extern void rpc_init(const RpcSettings *settings);
+
+/* grpc.c: what serves the streams of HTTP/2. */
+extern const H2Handler grpc_streams;
+/* For rpc.c: send reply and then the status; or, without a reply, only that. */
+extern void grpc_respond(Rpc *rpc);
+/* Misbehaviour, for faults. */
+extern void grpc_respond_http_status(Rpc *rpc, int status);
+extern void grpc_respond_without_trailers(Rpc *rpc);
+
+/* For grpc.c: the request is complete; the stream has ended. */
 extern void rpc_dispatch(Rpc *rpc);
 extern void rpc_stream_closed(Rpc *rpc);
 
@@ -135,6 +150,9 @@ extern void rpc_fail(Rpc *rpc, GrpcStatus status, const char *fmt, ...)
 extern void rpc_stream_begin(Rpc *rpc);
 extern void rpc_stream_send(Rpc *rpc, const ProtobufCMessage *message);
 extern void rpc_stream_end(Rpc *rpc, GrpcStatus status);
+
+/* What kind of client has sent it, for people. */
+extern const char *rpc_client(const Rpc *rpc);
 
 /* Words about the request for the request log, "name=value". */
 extern void rpc_log(Rpc *rpc, const char *fmt, ...)

@@ -11,7 +11,7 @@
  */
 #include "api/service.h"
 
-static const RpcMethod methods[] = {
+const RpcMethod service_methods[] = {
 	/* The busiest first. */
 	{"FunctionPutInputs", service_function_put_inputs, RPC_IDEMPOTENT | RPC_REPEATABLE},
 	{"FunctionGetOutputs", service_function_get_outputs, 0},
@@ -41,22 +41,20 @@ static const RpcMethod methods[] = {
 	{"TokenInfoGet", service_token_info_get, 0},
 	{"WorkspaceNameLookup", service_workspace_name_lookup, 0},
 	{"FunctionCallGetDataOut", service_function_call_get_data_out, 0},
+	{"AppGetLogs", service_app_get_logs, 0},
+	{"AppFetchLogs", service_app_fetch_logs, 0},
+	{"AppCountLogs", service_app_count_logs, 0},
+	{"FunctionGetById", service_function_get_by_id, 0},
+	{"FunctionGetTimeRangeStats", service_function_get_time_range_stats, 0},
+	{"FunctionGetMetrics", service_function_get_metrics, 0},
 	{"AttemptStart", service_attempt_start, RPC_IDEMPOTENT | RPC_INPUT_PLANE},
 	{"AttemptAwait", service_attempt_await, RPC_INPUT_PLANE},
 	{"AttemptRetry", service_attempt_retry, RPC_IDEMPOTENT | RPC_INPUT_PLANE},
 	{"MapStartOrContinue", service_map_start_or_continue, RPC_IDEMPOTENT | RPC_INPUT_PLANE},
 	{"MapAwait", service_map_await, RPC_INPUT_PLANE},
 	{"MapCheckInputs", service_map_check_inputs, RPC_INPUT_PLANE},
+	{NULL, NULL, 0},
 };
-
-const RpcMethod *
-service_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-		if (strcmp(methods[i].name, name) == 0)
-			return &methods[i];
-	return NULL;
-}
 
 Handle *
 service_find_function(Rpc *rpc, const char *function_id)

@@ -3,7 +3,7 @@
  * service.h
  *	  The methods of modal.client.ModalClient.
  *
- * service.c has the table of them; handlers are grouped by subject in
+ * service.c has the table of them, which main.c gives to rpc.c; handlers are grouped by subject in
  * service_*.c.
  *
  *-------------------------------------------------------------------------
@@ -11,12 +11,12 @@
 #ifndef MODAL_LOCAL_SERVICE_H
 #define MODAL_LOCAL_SERVICE_H
 
-#include "calls/calls.h"
 #include "api/rpc.h"
+#include "calls/calls.h"
 #include "proto/modal.pb-c.h"
 
-/* NULL: there is no such method. */
-extern const RpcMethod *service_find(const char *name);
+/* For rpc_init. */
+extern const RpcMethod service_methods[];
 
 /* What a request names; NULL: there is none, and the Rpc is answered. */
 extern Handle *service_find_function(Rpc *rpc, const char *function_id);
@@ -39,8 +39,18 @@ extern size_t service_warnings(Rpc *rpc, Modal__Client__Warning ***warnings);
 extern void service_function_get(Rpc *rpc);
 extern void service_class_get(Rpc *rpc);
 extern void service_function_bind_params(Rpc *rpc);
+extern void service_function_get_by_id(Rpc *rpc);
+
+/* service_stats.c */
 extern void service_function_get_current_stats(Rpc *rpc);
+extern void service_function_get_time_range_stats(Rpc *rpc);
+extern void service_function_get_metrics(Rpc *rpc);
 extern void service_function_update_scheduling_params(Rpc *rpc);
+
+/* service_logs.c */
+extern void service_app_get_logs(Rpc *rpc);
+extern void service_app_fetch_logs(Rpc *rpc);
+extern void service_app_count_logs(Rpc *rpc);
 
 /* service_call.c */
 extern void service_function_map(Rpc *rpc);

@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "jwt.h"
+#include "api/jwt.h"
+#include "api/service.h"
 #include "calls/registry.h"
 #include "calls/secrets.h"
-#include "api/service.h"
 
 #define TOKEN_LIFE 3600.0
 #define IMAGE_BUILDER_VERSION "2025.06"

@@ -8,9 +8,9 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "api/service.h"
 #include "calls/blobs.h"
 #include "options.h"
-#include "api/service.h"
 
 static char *
 blob_url(Rpc *rpc, const char *id, const char *suffix)

@@ -9,9 +9,9 @@
  *-------------------------------------------------------------------------
  */
 #include "api/inputs.h"
-#include "journal.h"
-#include "polls.h"
+#include "api/polls.h"
 #include "api/service.h"
+#include "pb.h"
 
 /* --- FunctionMap --------------------------------------------------------- */
 
@@ -56,6 +56,9 @@ service_function_map(Rpc *rpc)
 				 handle->region);
 		return;
 	}
+	if (is_async(request->function_call_invocation_type) &&
+		!inputs_welcome(rpc))
+		return;
 	inputs = inputs_from_items(rpc, handle, request->pipelined_inputs,
 							   request->n_pipelined_inputs);
 	if (inputs == NULL)
@@ -66,6 +69,7 @@ service_function_map(Rpc *rpc)
 			MODAL__CLIENT__FUNCTION_CALL_TYPE__FUNCTION_CALL_TYPE_MAP,
 		is_async(request->function_call_invocation_type), false,
 		request->parent_input_id);
+	call->client = rpc_client(rpc);
 	call_id_format(id, call->number);
 	inputs_put(call, inputs, request->n_pipelined_inputs);
 	rpc->durable = call->async;
@@ -129,9 +133,7 @@ service_function_finish_inputs(Rpc *rpc)
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT, "num_inputs is out of range");
 		return;
 	}
-	call->declared_inputs = (int32_t) request->num_inputs;
-	journal_declared(call);
-	call_wake(call);
+	call_declare_inputs(call, (int32_t) request->num_inputs);
 	rpc->durable = call->async;
 	rpc_log(rpc, "call=%s", request->function_call_id);
 	rpc_log(rpc, "declared=%u", request->num_inputs);
@@ -139,6 +141,20 @@ service_function_finish_inputs(Rpc *rpc)
 }
 
 /* --- FunctionRetryInputs ------------------------------------------------- */
+
+/*
+ * Not all clients count: Modal's Python client leaves it to us in single calls,
+ * its JavaScript client begins with 0.  One that does may know of attempts that
+ * never came here.
+ */
+static uint32_t
+next_attempt(const Call *call, int32_t idx, uint32_t counted)
+{
+	const Slot *slot = call_slot(call, idx);
+
+	return slot == NULL || counted > slot->attempt ? counted
+												   : slot->attempt + 1;
+}
 
 void
 service_function_retry_inputs(Rpc *rpc)
@@ -175,7 +191,7 @@ service_function_retry_inputs(Rpc *rpc)
 			return;
 		}
 		input_from_message(&inputs[i], ref.idx, item->input);
-		inputs[i].attempt = item->retry_count;
+		inputs[i].attempt = next_attempt(call, ref.idx, item->retry_count);
 	}
 	if (!inputs_check(rpc, call, inputs, request->n_inputs))
 		return;
@@ -213,7 +229,7 @@ typedef struct GetOutputs
 
 /* The request, but for its jwts; false: malformed. */
 static bool
-parse_get_outputs(Rpc *rpc, GetOutputs *get, Waiter *waiter)
+parse_get_outputs(Rpc *rpc, GetOutputs *get, Poll *poll)
 {
 	PbReader r = pb_reader(rpc->request, rpc->request_len);
 	PbField field;
@@ -228,28 +244,28 @@ parse_get_outputs(Rpc *rpc, GetOutputs *get, Waiter *waiter)
 					memcpy(get->call_id, field.data, field.len);
 				break;
 			case 2:
-				waiter->max_values = (int32_t) field.value;
+				poll->max_values = (int32_t) field.value;
 				break;
 			case 3:
 				get->timeout = float_of(&field);
 				break;
 			case 6:
 				ok = ok && poll_parse_cursor(field.data, field.len,
-											 &waiter->cursor);
+											 &poll->base.waiter.cursor);
 				break;
 			case 7:
-				waiter->clear = field.value != 0;
+				poll->clear = field.value != 0;
 				break;
 			case 9:
 				get->n_jwts++;
 				break;
 			case 10:
-				waiter->start_idx = (int32_t) field.value;
-				waiter->by_index = true;
+				poll->start_idx = (int32_t) field.value;
+				poll->by_index = true;
 				break;
 			case 11:
-				waiter->end_idx = (int32_t) field.value;
-				waiter->by_index = true;
+				poll->end_idx = (int32_t) field.value;
+				poll->by_index = true;
 				break;
 		}
 	}
@@ -288,11 +304,12 @@ void
 service_function_get_outputs(Rpc *rpc)
 {
 	static const PollReply reply = {4, 5, 6};
-	Waiter *waiter = poll_create(rpc, &reply);
+	Poll *poll = poll_create(rpc, &reply);
+	Waiter *waiter = &poll->base.waiter;
 	GetOutputs get = {0};
 	Call *call;
 
-	if (!parse_get_outputs(rpc, &get, waiter))
+	if (!parse_get_outputs(rpc, &get, poll))
 	{
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT,
 				 "Malformed FunctionGetOutputsRequest");
@@ -310,5 +327,5 @@ service_function_get_outputs(Rpc *rpc)
 		check_jwts(rpc, call);
 	if (waiter->cursor < call->cleared_upto && !is_same_request(rpc, call))
 		waiter->cursor = call->cleared_upto;
-	poll_start(waiter, call, get.timeout);
+	poll_start(poll, call, get.timeout);
 }

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "calls/calls.h"
 #include "api/service.h"
+#include "calls/calls.h"
 
 #define MAX_LISTED 1000
 #define MAX_GRAPH_DEPTH 100
@@ -175,8 +175,7 @@ add_inputs(Graph *graph, const Call *call, char *call_id)
 	Modal__Client__FunctionGetCallGraphResponse *reply = &graph->reply;
 	Arena *arena = &graph->rpc->arena;
 
-	for (int32_t idx = 0; idx <= call->max_idx && reply->n_inputs < MAX_LISTED;
-		 idx++)
+	for (int32_t idx = 0; idx <= call->max_idx; idx++)
 	{
 		const Slot *slot = call_slot(call, idx);
 		Modal__Client__InputCallGraphInfo *info;
@@ -185,6 +184,11 @@ add_inputs(Graph *graph, const Call *call, char *call_id)
 
 		if (slot == NULL || (slot->live == 0 && slot->output == 0))
 			continue;
+		if (reply->n_inputs == MAX_LISTED)
+		{
+			reply->truncated = true;
+			break;
+		}
 		info = arena_alloc(arena, sizeof(*info));
 		modal__client__input_call_graph_info__init(info);
 		len = input_id_format(input_id, call->number, idx);
@@ -210,7 +214,10 @@ add_call(Call *call, void *arg)
 		if (depth == MAX_GRAPH_DEPTH || (ancestor = parent_of(ancestor)) == NULL)
 			return;
 	if (reply->n_function_calls == MAX_LISTED)
+	{
+		reply->truncated = true;
 		return;
+	}
 	info = arena_alloc(arena, sizeof(*info));
 	id = arena_alloc(arena, CALL_ID_SIZE);
 	call_id_format(id, call->number);

@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "calls/calls.h"
-#include "options.h"
-#include "calls/registry.h"
 #include "api/service.h"
 #include "api/text.h"
+#include "calls/calls.h"
+#include "calls/registry.h"
+#include "options.h"
 
 typedef Modal__Client__FunctionHandleMetadata Metadata;
 typedef Modal__Client__ClassParameterSpec ParameterSpec;
@@ -102,6 +102,7 @@ describe_common(Rpc *rpc, const Handle *handle, const char *name,
 	m->function_name = unconst(name);
 	m->definition_id = unconst(handle->base != NULL ? handle->base->id
 													: handle->id);
+	m->base_function_id = m->definition_id;
 	m->function_type =
 		generator
 			? MODAL__CLIENT__FUNCTION__FUNCTION_TYPE__FUNCTION_TYPE_GENERATOR
@@ -233,25 +234,24 @@ service_function_get(Rpc *rpc)
 }
 
 void
-service_function_get_current_stats(Rpc *rpc)
+service_function_get_by_id(Rpc *rpc)
 {
-	Modal__Client__FunctionGetCurrentStatsRequest *request = rpc_unpack(
-		rpc, &modal__client__function_get_current_stats_request__descriptor);
-	Modal__Client__FunctionStats reply = MODAL__CLIENT__FUNCTION_STATS__INIT;
-	ExecutorStats stats = {0};
-	Handle *handle;
+	Modal__Client__FunctionGetByIdRequest *request =
+		rpc_unpack(rpc, &modal__client__function_get_by_id_request__descriptor);
+	Modal__Client__FunctionGetByIdResponse reply =
+		MODAL__CLIENT__FUNCTION_GET_BY_ID_RESPONSE__INIT;
+	Modal__Client__FunctionData data = MODAL__CLIENT__FUNCTION_DATA__INIT;
+	const Handle *handle;
 
 	if (request == NULL)
 		return;
 	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
-	handle->function->executor->get_stats(handle->function->executor,
-										  handle->function, &stats);
-	reply.backlog = stats.backlog;
-	reply.num_total_tasks = stats.tasks;
-	reply.num_running_inputs = stats.running;
-	reply.input_headroom = stats.headroom;
+	data.function_name = unconst(handle->function->name);
+	data.is_class = handle->function->is_class;
+	reply.function = &data;
+	reply.handle_metadata = describe(rpc, handle);
 	rpc_reply_message(rpc, &reply.base);
 }
 
@@ -326,93 +326,5 @@ service_function_bind_params(Rpc *rpc)
 	}
 	reply.bound_function_id = handle->id;
 	reply.handle_metadata = describe(rpc, handle);
-	rpc_reply_message(rpc, &reply.base);
-}
-
-/* --- autoscaler ---------------------------------------------------------- */
-
-typedef Modal__Client__AutoscalerSettings Settings;
-
-#define SET_CASE(field, FIELD) \
-	((field##_opt_case) = \
-		 MODAL__CLIENT__AUTOSCALER_SETTINGS__##FIELD##_OPT_##FIELD)
-#define IS_SET(settings, field, FIELD) \
-	((settings)->field##_opt_case == \
-	 MODAL__CLIENT__AUTOSCALER_SETTINGS__##FIELD##_OPT_##FIELD)
-
-static bool
-has_server_settings(const Settings *s)
-{
-	return IS_SET(s, scaleup_window, SCALEUP_WINDOW) ||
-		   IS_SET(s, target_concurrency, TARGET_CONCURRENCY) ||
-		   IS_SET(s, scaledown_rate_limit, SCALEDOWN_RATE_LIMIT) ||
-		   IS_SET(s, target_concurrency_float, TARGET_CONCURRENCY_FLOAT);
-}
-
-static void
-merge_settings(Handle *handle, const Settings *s)
-{
-	if (IS_SET(s, min_containers, MIN_CONTAINERS))
-		handle->min_containers = s->min_containers;
-	if (IS_SET(s, max_containers, MAX_CONTAINERS))
-		handle->max_containers = s->max_containers;
-	if (IS_SET(s, buffer_containers, BUFFER_CONTAINERS))
-		handle->buffer_containers = s->buffer_containers;
-	if (IS_SET(s, scaledown_window, SCALEDOWN_WINDOW))
-		handle->scaledown_window = s->scaledown_window;
-}
-
-static void
-describe_settings(const Handle *handle, Settings *s)
-{
-	modal__client__autoscaler_settings__init(s);
-	if (handle->min_containers != UNSET)
-	{
-		SET_CASE(s->min_containers, MIN_CONTAINERS);
-		s->min_containers = (uint32_t) handle->min_containers;
-	}
-	if (handle->max_containers != UNSET)
-	{
-		SET_CASE(s->max_containers, MAX_CONTAINERS);
-		s->max_containers = (uint32_t) handle->max_containers;
-	}
-	if (handle->buffer_containers != UNSET)
-	{
-		SET_CASE(s->buffer_containers, BUFFER_CONTAINERS);
-		s->buffer_containers = (uint32_t) handle->buffer_containers;
-	}
-	if (handle->scaledown_window != UNSET)
-	{
-		SET_CASE(s->scaledown_window, SCALEDOWN_WINDOW);
-		s->scaledown_window = (uint32_t) handle->scaledown_window;
-	}
-}
-
-void
-service_function_update_scheduling_params(Rpc *rpc)
-{
-	Modal__Client__FunctionUpdateSchedulingParamsRequest *request = rpc_unpack(
-		rpc,
-		&modal__client__function_update_scheduling_params_request__descriptor);
-	Modal__Client__FunctionUpdateSchedulingParamsResponse reply =
-		MODAL__CLIENT__FUNCTION_UPDATE_SCHEDULING_PARAMS_RESPONSE__INIT;
-	Settings settings;
-	Handle *handle;
-
-	if (request == NULL)
-		return;
-	handle = service_find_function(rpc, request->function_id);
-	if (handle == NULL)
-		return;
-	if (request->settings != NULL && has_server_settings(request->settings))
-	{
-		rpc_fail(rpc, GRPC_INVALID_ARGUMENT,
-				 "Only Servers have such autoscaler settings");
-		return;
-	}
-	if (request->settings != NULL)
-		merge_settings(handle, request->settings);
-	describe_settings(handle, &settings);
-	reply.current_settings = &settings;
 	rpc_reply_message(rpc, &reply.base);
 }

@@ -8,11 +8,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <math.h>
-
 #include "api/inputs.h"
-#include "polls.h"
+#include "api/polls.h"
 #include "api/service.h"
+#include "pb.h"
 
 typedef Modal__Client__FunctionPutInputsItem PutItem;
 
@@ -77,6 +76,7 @@ service_attempt_start(Rpc *rpc)
 	if (input == NULL)
 		return;
 	call = call_create(handle, false, false, true, request->parent_input_id);
+	call->client = rpc_client(rpc);
 	log_call(rpc, call);
 	inputs_log(rpc, input, 1);
 	inputs_put(call, input, 1);
@@ -90,8 +90,10 @@ service_attempt_start(Rpc *rpc)
 static bool
 attempt_ready(Waiter *waiter, bool timed_out)
 {
+	const Poll *poll = (Poll *) waiter;
+	Rpc *rpc = poll->base.rpc;
 	Call *call = waiter->call;
-	const Slot *slot = call_slot(call, waiter->start_idx);
+	const Slot *slot = call_slot(call, poll->start_idx);
 	const OutEntry *entry = NULL;
 	uint8_t *p;
 
@@ -99,16 +101,15 @@ attempt_ready(Waiter *waiter, bool timed_out)
 		entry = outlog_get(&call->outputs, slot->output);
 	if (entry == NULL && !timed_out)
 		return false;
-	p = rpc_reply_open(waiter->rpc,
-					   entry != NULL ? pb_bytes_size(entry->len) : 0);
+	p = rpc_reply_open(rpc, entry != NULL ? pb_bytes_size(entry->len) : 0);
 	if (entry != NULL)
 	{
 		p = pb_put_bytes(p, 1, entry->data, entry->len);
 		call->delivered = call->outputs.last;
 		call_clear(call, NULL);
 	}
-	rpc_log(waiter->rpc, "outputs=%d", entry != NULL);
-	rpc_reply_close(waiter->rpc, p);
+	rpc_log(rpc, "outputs=%d", entry != NULL);
+	rpc_reply_close(rpc, p);
 	return true;
 }
 
@@ -117,10 +118,9 @@ service_attempt_await(Rpc *rpc)
 {
 	Modal__Client__AttemptAwaitRequest *request =
 		rpc_unpack(rpc, &modal__client__attempt_await_request__descriptor);
-	Waiter *waiter;
+	Poll *poll;
 	InputRef ref;
 	Call *call;
-	double seconds;
 
 	if (request == NULL)
 		return;
@@ -130,13 +130,11 @@ service_attempt_await(Rpc *rpc)
 	log_call(rpc, call);
 	if (call_input_lost(call, ref.idx, ref.attempt))
 		call_report_lost(call, ref.idx, ref.attempt);
-	waiter = arena_alloc(&rpc->arena, sizeof(*waiter));
-	*waiter = (Waiter){.rpc = rpc, .call = call, .ready = attempt_ready,
-					   .start_idx = ref.idx};
-	seconds = isfinite(request->timeout_secs) && request->timeout_secs > 0
-				  ? request->timeout_secs
-				  : 0;
-	call_wait(waiter, seconds < MAX_POLL_SECONDS ? seconds : MAX_POLL_SECONDS);
+	poll = poll_create(rpc, NULL);
+	poll->base.waiter.ready = attempt_ready;
+	poll->base.waiter.call = call;
+	poll->start_idx = ref.idx;
+	rpc_wait(&poll->base, poll_seconds(request->timeout_secs));
 }
 
 void
@@ -258,6 +256,7 @@ service_map_start_or_continue(Rpc *rpc)
 		return;
 	if (call == NULL)
 		call = call_create(handle, true, false, true, request->parent_input_id);
+	call->client = rpc_client(rpc);
 	log_call(rpc, call);
 	inputs_log(rpc, inputs, request->n_items);
 	inputs_put(call, inputs, request->n_items);
@@ -284,7 +283,7 @@ service_map_await(Rpc *rpc)
 	static const PollReply reply = {1, 2, 0};
 	Modal__Client__MapAwaitRequest *request =
 		rpc_unpack(rpc, &modal__client__map_await_request__descriptor);
-	Waiter *waiter;
+	Poll *poll;
 	Call *call;
 
 	if (request == NULL)
@@ -297,14 +296,15 @@ service_map_await(Rpc *rpc)
 	if (call == NULL)
 		return;
 	log_call(rpc, call);
-	waiter = poll_create(rpc, &reply);
+	poll = poll_create(rpc, &reply);
 	if (!poll_parse_cursor(request->last_entry_id,
-						   strlen(request->last_entry_id), &waiter->cursor))
+						   strlen(request->last_entry_id),
+						   &poll->base.waiter.cursor))
 	{
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT, "last_entry_id is not one of ours");
 		return;
 	}
-	poll_start(waiter, call, request->timeout);
+	poll_start(poll, call, request->timeout);
 }
 
 void

@@ -5,8 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "calls/calls.h"
+#include "api/polls.h"
 #include "api/service.h"
+#include "calls/calls.h"
 
 /* The stream stays open after the last item; the client ends it, or we do. */
 #define MAX_STREAM_SECONDS 300.0
@@ -16,6 +17,7 @@ static bool
 chunks_ready(Waiter *waiter, bool timed_out)
 {
 	const Call *call = waiter->call;
+	Rpc *rpc = ((RpcWaiter *) waiter)->rpc;
 
 	while (waiter->cursor < call->n_chunks)
 	{
@@ -37,12 +39,12 @@ chunks_ready(Waiter *waiter, bool timed_out)
 			message.data.data = chunk->data;
 			message.data.len = chunk->len;
 		}
-		rpc_stream_send(waiter->rpc, &message.base);
+		rpc_stream_send(rpc, &message.base);
 	}
-	if (waiter->rpc->fault.after && waiter->cursor > 0)
+	if (rpc->fault.after && waiter->cursor > 0)
 		timed_out = true;
 	if (timed_out)
-		rpc_stream_end(waiter->rpc, waiter->rpc->fault.status);
+		rpc_stream_end(rpc, rpc->fault.status);
 	return timed_out;
 }
 
@@ -51,7 +53,7 @@ service_function_call_get_data_out(Rpc *rpc)
 {
 	Modal__Client__FunctionCallGetDataRequest *request = rpc_unpack(
 		rpc, &modal__client__function_call_get_data_request__descriptor);
-	Waiter *waiter;
+	RpcWaiter *waiter;
 	InputRef ref;
 	Call *call = NULL;
 
@@ -72,8 +74,10 @@ service_function_call_get_data_out(Rpc *rpc)
 	}
 	rpc_log(rpc, "last_index=%llu", (unsigned long long) request->last_index);
 	waiter = arena_alloc(&rpc->arena, sizeof(*waiter));
-	*waiter = (Waiter){.rpc = rpc, .call = call, .ready = chunks_ready,
-					   .cursor = request->last_index};
+	*waiter = (RpcWaiter){.rpc = rpc,
+						  .waiter = {.call = call,
+									 .ready = chunks_ready,
+									 .cursor = request->last_index}};
 	rpc_stream_begin(rpc);
-	call_wait(waiter, MAX_STREAM_SECONDS);
+	rpc_wait(waiter, MAX_STREAM_SECONDS);
 }

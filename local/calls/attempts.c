@@ -16,19 +16,23 @@
 #include <stdlib.h>
 
 #include "calls/blobs.h"
+#include "calls/changes.h"
+#include "calls/details.h"
 #include "calls/faults.h"
-#include "journal.h"
+#include "calls/journal.h"
+#include "calls/logs.h"
+#include "calls/output.h"
 #include "options.h"
 #include "pb.h"
 #include "util.h"
 
-#define MAX_TEXT (2 * 1024 * 1024)	/* of an exception or a traceback */
 #define MAX_INTERNAL_RETRIES 8		/* that we make ourselves */
 #define MIN_RETRY_DELAY_MS 1000.0	/* as the official SDKs clamp it */
 #define MAX_RETRY_DELAY_MS (24 * 3600 * 1000.0)
 #define MAX_GENERATOR_ITEMS 1000000
-#define TASK_ID "ta-local"
 #define INTERNAL_FAILURE_TEXT "Internal failure of the platform"
+#define NO_ROOM_TEXT "OSError('there is no room for the result in modal-local')"
+#define GONE_TEXT "The function is served no more"
 
 struct Input
 {
@@ -36,10 +40,13 @@ struct Input
 	Call *call;
 	Input *prev;
 	Input *next;
+	char *method;  /* of a class; NULL: none */
 	bool started; /* an executor has it */
+	bool running; /* as far as is known */
 	uint32_t internal_failures;
 	InputFault fault;
-	double started_at; /* Unix seconds */
+	double created;	   /* Unix seconds */
+	double started_at; /* likewise, of this attempt */
 	uint8_t *blob;	   /* args, when they came as a blob */
 	LoopTimer timer;   /* of a retry, or of the time allowed */
 	uint8_t args[];
@@ -54,6 +61,54 @@ client_retries(const Call *call)
 		   (!call->async && call->handle->function->client_retries);
 }
 
+/* --- what is counted ----------------------------------------------------- */
+
+static void
+count_unfinished(Call *call, int32_t change)
+{
+	bool was_active = call->n_unfinished > 0;
+
+	call->n_unfinished += change;
+	if (was_active != (call->n_unfinished > 0))
+		calls_set_active(call, !was_active);
+	call->handle->activity->unfinished += change;
+	changes_note();
+}
+
+static void
+set_running(Input *input, bool running)
+{
+	Call *call = input->call;
+
+	if (input->running == running)
+		return;
+	input->running = running;
+	call->n_running += running ? 1 : -1;
+	call->handle->activity->running += running ? 1 : -1;
+	changes_note();
+}
+
+static void
+count_end(Input *input, const ExecutionResult *result)
+{
+	Call *call = input->call;
+	Activity *activity = call->handle->activity;
+	double seconds = loop_wall_time() - input->started_at;
+
+	set_running(input, false);
+	count_unfinished(call, -1);
+	call->n_ended++;
+	call->seconds += seconds;
+	call->ended = loop_wall_time();
+	activity->n_ended++;
+	activity->n_failed += result->status != RESULT_SUCCESS;
+	activity->seconds += seconds;
+	history_add(&call->handle->history, result->status, input->created,
+				input->started_at);
+	details_end(call, &input->execution, input->created, input->started_at,
+				result);
+}
+
 /* --- outputs ------------------------------------------------------------- */
 
 static void
@@ -65,6 +120,10 @@ add_output(Call *call, int32_t idx, const void *item, size_t len,
 	if (call->outputs.last == call->delivered)
 		call->first_unread = loop_now();
 	memcpy(outlog_add(&call->outputs, idx, len), item, len);
+	calls_note_output(call, len);
+	if (slot->output > 0)
+		call->n_last[slot->status]--;
+	call->n_last[status]++;
 	slot->output = call->outputs.last;
 	slot->status = (uint8_t) status;
 	call_wake(call);
@@ -83,15 +142,6 @@ note_index(Call *call, int32_t idx)
 }
 
 void
-attempts_restore_output(Call *call, int32_t idx, const void *item, size_t len,
-						ResultStatus status)
-{
-	note_index(call, idx);
-	add_output(call, idx, item, len, status);
-	call->n_by_status[status]++;
-}
-
-void
 attempts_release_held(Call *call)
 {
 	if (call->held.len == 0)
@@ -101,8 +151,11 @@ attempts_release_held(Call *call)
 	buf_reset(&call->held);
 }
 
-/* A result too large to travel inline goes to a blob; blob_id "" if not. */
-static void
+/*
+ * A result too large to travel inline goes to a blob; blob_id "" if not.  False:
+ * there is no room for it.
+ */
+static bool
 store_large_result(const Call *call, const ExecutionResult *result,
 				   char *blob_id)
 {
@@ -110,68 +163,21 @@ store_large_result(const Call *call, const ExecutionResult *result,
 										: options.max_inline);
 
 	blob_id[0] = '\0';
-	if (result->data_len > limit)
-		blob_write(blob_id, result->data, result->data_len);
+	return result->data_len <= limit ||
+		   blob_write(blob_id, result->data, result->data_len);
 }
 
-static size_t
-text_len(size_t len)
-{
-	return len < MAX_TEXT ? len : MAX_TEXT;
-}
-
-/* Bytes of a FunctionGetOutputsItem; see modal.proto for the numbers. */
 static void
-encode_output(Buf *out, const Call *call, int32_t idx, uint32_t attempt,
-			  double started_at, const ExecutionResult *result)
+record_output(const Call *call, int32_t idx, ResultStatus status,
+			  const void *item, size_t len)
 {
-	size_t exception_len = text_len(result->exception_len);
-	size_t traceback_len = text_len(result->traceback_len);
-	char blob_id[BLOB_ID_SIZE];
-	char input_id[INPUT_ID_SIZE];
-	size_t input_id_len = input_id_format(input_id, call->number, idx);
-	bool has_data = result->status == RESULT_SUCCESS || result->data_len > 0;
-	size_t inner = 2;
-	uint8_t *p;
-
-	store_large_result(call, result, blob_id);
-	if (exception_len > 0)
-		inner += pb_bytes_size(exception_len);
-	if (traceback_len > 0)
-		inner += pb_bytes_size(traceback_len);
-	if (blob_id[0] != '\0')
-		inner += pb_bytes_size(strlen(blob_id));
-	else if (has_data)
-		inner += pb_bytes_size(result->data_len);
-
-	/* The fixed part: idx, format, two times and the attempt. */
-	if (!buf_reserve(out, pb_bytes_size(inner) + pb_bytes_size(input_id_len) +
-							  pb_bytes_size(strlen(TASK_ID)) +
-							  3 * (1 + PB_MAX_VARINT) + 2 * (1 + 8)))
+	if (!call->async || !journal_begin(RECORD_OUTPUT))
 		return;
-	p = out->data + out->len;
-	p = pb_put_key(p, 1, PB_BYTES);
-	p = pb_put_varint(p, inner);
-	p = pb_put_uint(p, 1, result->status);
-	if (exception_len > 0)
-		p = pb_put_bytes(p, 2, result->exception, exception_len);
-	if (traceback_len > 0)
-		p = pb_put_bytes(p, 4, result->traceback, traceback_len);
-	if (blob_id[0] != '\0')
-		p = pb_put_bytes(p, 10, blob_id, strlen(blob_id));
-	else if (has_data)
-		p = pb_put_bytes(p, 5, result->data, result->data_len);
-	if (idx != 0)
-		p = pb_put_uint(p, 2, (uint32_t) idx);
-	p = pb_put_bytes(p, 3, input_id, input_id_len);
-	if (result->format != FORMAT_UNSPECIFIED)
-		p = pb_put_uint(p, 5, result->format);
-	p = pb_put_bytes(p, 6, TASK_ID, strlen(TASK_ID));
-	p = pb_put_double(p, 7, started_at);
-	p = pb_put_double(p, 8, loop_wall_time());
-	if (attempt != 0)
-		p = pb_put_uint(p, 9, attempt);
-	out->len = (size_t) (p - out->data);
+	journal_number(call->number);
+	journal_number((uint64_t) idx);
+	journal_number(status);
+	journal_text(item, len);
+	journal_end();
 }
 
 /* The end of an attempt, for the client to see. */
@@ -180,6 +186,12 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 			const ExecutionResult *result, const InputFault *fault)
 {
 	static Buf item; /* reused: one output at a time */
+	const ExecutionResult no_room = {
+		.status = RESULT_FAILURE,
+		.exception = NO_ROOM_TEXT,
+		.exception_len = strlen(NO_ROOM_TEXT),
+	};
+	char blob_id[BLOB_ID_SIZE];
 
 	if (item.grow == NULL)
 		buf_init(&item, 0, xbuf_realloc);
@@ -187,9 +199,14 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 	/* A client that leaves retries to us knows of its first attempt only. */
 	if (!call->async && !client_retries(call))
 		attempt = 0;
-	encode_output(&item, call, idx, attempt, started_at, result);
+	if (!store_large_result(call, result, blob_id))
+	{
+		blob_id[0] = '\0';
+		result = &no_room;
+	}
+	output_encode(&item, call, idx, attempt, started_at, result, blob_id);
 	call->n_by_status[result->status]++;
-	journal_output(call, idx, result->status, item.data, item.len);
+	record_output(call, idx, result->status, item.data, item.len);
 
 	if (fault->reorder && call->held.len == 0)
 	{
@@ -225,7 +242,7 @@ call_report_lost(Call *call, int32_t idx, uint32_t attempt)
 	Slot *slot = call_make_slot(call, idx);
 
 	if (slot->lost)
-		call->n_unfinished--;
+		count_unfinished(call, -1);
 	slot->lost = false;
 	slot->attempt = attempt;
 	give_internal_failure(call, idx, attempt, "Input was lost");
@@ -233,17 +250,40 @@ call_report_lost(Call *call, int32_t idx, uint32_t attempt)
 
 /* --- inputs -------------------------------------------------------------- */
 
+/*
+ * Before each attempt: the function as it is now, which may be another than at
+ * the last one.  False: it is served no more.
+ */
+static bool
+input_bind(Input *input)
+{
+	const Handle *handle = input->call->handle;
+	const Function *function = handle->function;
+	Execution *execution = &input->execution;
+
+	execution->function = function;
+	execution->target = function->target;
+	execution->method = NULL;
+	if (input->method != NULL)
+	{
+		execution->method = function_method(function, input->method,
+											strlen(input->method));
+		if (execution->method == NULL)
+			return false;
+		execution->target = execution->method->target;
+	}
+	return !handle->gone && function->is_class == (input->method != NULL);
+}
+
 static Input *
 input_create(Call *call, const NewInput *new)
 {
 	Input *input = xmalloc(sizeof(*input) + new->args_len);
-	const Function *function = call->handle->function;
 
 	memset(input, 0, sizeof(*input));
 	input->call = call;
+	input->created = input->started_at = loop_wall_time();
 	input->execution = (Execution){
-		.function = function,
-		.target = function->target,
 		.attempt = new->attempt,
 		.format = new->format,
 		.args = input->args,
@@ -263,16 +303,15 @@ input_create(Call *call, const NewInput *new)
 		input->execution.args = input->blob;
 		free(id);
 	}
-	if (function->is_class)
-	{
-		input->execution.method = function_method(function, new->method,
-												  new->method_len);
-		input->execution.target = input->execution.method->target;
-	}
+	if (call->handle->function->is_class)
+		input->method =
+			xasprintf("%.*s", (int) new->method_len, new->method);
 	input->next = call->inputs;
 	if (input->next != NULL)
 		input->next->prev = input;
 	call->inputs = input;
+	if (details_wanted(new->idx))
+		details_begin(call, new->idx, &input->execution, input->created);
 	return input;
 }
 
@@ -289,6 +328,7 @@ input_free(Input *input)
 	else
 		call->inputs = input->next;
 	free(input->blob);
+	free(input->method);
 	free(input);
 }
 
@@ -301,7 +341,7 @@ finish_input(Input *input, const ExecutionResult *result)
 	Slot *slot = call_make_slot(call, execution->idx);
 
 	slot->live--;
-	call->n_unfinished--;
+	count_end(input, result);
 	if (input->fault.expired)
 		call_wake(call);
 	else
@@ -349,6 +389,7 @@ retry_input(Input *input, ResultStatus status)
 	call_make_slot(input->call, input->execution.idx)->attempt =
 		input->execution.attempt;
 	input->started = false;
+	set_running(input, false);
 	loop_set_timer(&input->timer, delay, start_input, input);
 	return true;
 }
@@ -356,7 +397,10 @@ retry_input(Input *input, ResultStatus status)
 void
 execution_started(Execution *execution)
 {
-	((Input *) execution)->started_at = loop_wall_time();
+	Input *input = (Input *) execution;
+
+	input->started_at = loop_wall_time();
+	set_running(input, true);
 }
 
 static bool
@@ -409,14 +453,37 @@ execution_yield(Execution *execution, const void *data, size_t len)
 	if (len > (size_t) options.max_inline)
 	{
 		chunk->blob_id = xmalloc(BLOB_ID_SIZE);
-		blob_write(chunk->blob_id, data, len);
+		if (!blob_write(chunk->blob_id, data, len))
+		{
+			free(chunk->blob_id);
+			chunk->blob_id = NULL; /* inline has to do */
+		}
 	}
-	else
+	if (chunk->blob_id == NULL)
 	{
 		chunk->data = xmalloc(len);
 		memcpy(chunk->data, data, len);
 	}
 	call_wake(call);
+}
+
+void
+execution_printed(Execution *execution, int stream, const void *text,
+				  size_t len)
+{
+	logs_add(((Input *) execution)->call, execution->idx, stream, text, len);
+}
+
+static void
+end_by_platform(Input *input, ResultStatus status, const char *text)
+{
+	ExecutionResult result = {
+		.status = status,
+		.exception = text,
+		.exception_len = strlen(text),
+	};
+
+	execution_done(&input->execution, &result);
 }
 
 static void
@@ -425,14 +492,12 @@ time_over(void *arg)
 	Input *input = arg;
 	Executor *executor = input->execution.function->executor;
 	char text[128];
-	ExecutionResult result = {.status = RESULT_TIMEOUT, .exception = text};
 
 	executor->cancel(executor, &input->execution, false);
 	snprintf(text, sizeof(text),
 			 "Task's current input hit its timeout of %us",
 			 input->call->handle->timeout_secs);
-	result.exception_len = strlen(text);
-	execution_done(&input->execution, &result);
+	end_by_platform(input, RESULT_TIMEOUT, text);
 }
 
 static void
@@ -456,13 +521,12 @@ start_input(void *arg)
 	input->started = true;
 	if (input->fault.internal_failure)
 	{
-		ExecutionResult result = {
-			.status = RESULT_INTERNAL_FAILURE,
-			.exception = INTERNAL_FAILURE_TEXT,
-			.exception_len = strlen(INTERNAL_FAILURE_TEXT),
-		};
-
-		execution_done(execution, &result);
+		end_by_platform(input, RESULT_INTERNAL_FAILURE, INTERNAL_FAILURE_TEXT);
+		return;
+	}
+	if (!input_bind(input))
+	{
+		end_by_platform(input, RESULT_INIT_FAILURE, GONE_TEXT);
 		return;
 	}
 	if (call->handle->timeout_secs > 0)
@@ -484,8 +548,6 @@ input_error(const Handle *handle, const NewInput *input, GrpcStatus *status)
 		(input->method == NULL ||
 		 function_method(function, input->method, input->method_len) == NULL))
 		return "the class has no such method";
-	if (function->web_url != NULL)
-		return "a web function cannot be called this way";
 	if (input->format != FORMAT_PICKLE &&
 		(input->format != FORMAT_CBOR || function->pickle_only))
 		return "the function does not accept this data format";
@@ -502,26 +564,55 @@ input_error(const Handle *handle, const NewInput *input, GrpcStatus *status)
 	return NULL;
 }
 
-void
-attempts_take_input(Call *call, const NewInput *new)
+static void
+take_input(Call *call, const NewInput *new)
 {
 	Slot *slot = call_make_slot(call, new->idx);
 
 	note_index(call, new->idx);
 	if (slot->lost)
-		call->n_unfinished--;
+		count_unfinished(call, -1);
 	slot->lost = false;
 	slot->attempt = new->attempt;
 	slot->live++;
-	call->n_unfinished++;
+	count_unfinished(call, 1);
 	start_input(input_create(call, new));
+}
+
+static void
+record_input(const Call *call, const NewInput *input)
+{
+	if (!call->async || !journal_begin(RECORD_INPUT))
+		return;
+	journal_number(call->number);
+	journal_number((uint64_t) input->idx);
+	journal_number(input->format);
+	journal_number(input->blob_id != NULL);
+	if (input->blob_id != NULL)
+		journal_text(input->blob_id, input->blob_id_len);
+	else
+		journal_text(input->args, input->args_len);
+	journal_text(input->method, input->method_len);
+	journal_end();
 }
 
 void
 call_put_input(Call *call, const NewInput *new)
 {
-	journal_input(call, new);
-	attempts_take_input(call, new);
+	record_input(call, new);
+	take_input(call, new);
+}
+
+const Input *
+call_next_live(const Call *call, const Input *input, LiveInput *live)
+{
+	input = input != NULL ? input->next : call->inputs;
+	if (input != NULL)
+		*live = (LiveInput){.execution = &input->execution,
+							.created = input->created,
+							.started = input->started_at,
+							.running = input->running};
+	return input;
 }
 
 void
@@ -530,16 +621,23 @@ call_cancel(Call *call, bool terminate)
 	Input *input;
 
 	call->cancelled = true;
-	journal_cancelled(call);
+	if (call->async && journal_begin(RECORD_CANCELLED))
+	{
+		journal_number(call->number);
+		journal_end();
+	}
 	while ((input = call->inputs) != NULL)
 	{
 		ExecutionResult result = {.status = RESULT_TERMINATED};
+
 		/* What has ended is in the list no more. */
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-		Executor *executor = input->execution.function->executor;
-
 		if (input->started)
+		{
+			Executor *executor = input->execution.function->executor;
+
 			executor->cancel(executor, &input->execution, terminate);
+		}
 		finish_input(input, &result);
 	}
 	/* Those that a fault has lost end too. */
@@ -552,8 +650,109 @@ call_cancel(Call *call, bool terminate)
 		if (slot == NULL || !slot->lost)
 			continue;
 		slot->lost = false;
-		call->n_unfinished--;
+		count_unfinished(call, -1);
 		give_output(call, idx, slot->attempt, loop_wall_time(), &result,
 					&none);
 	}
+}
+
+/* --- the journal --------------------------------------------------------- */
+
+static void
+take_cancelled(Record *record)
+{
+	Call *call = call_get(record_number(record));
+
+	if (call != NULL)
+		call->cancelled = true;
+}
+
+/* The call and index that records of inputs and outputs begin with. */
+static Call *
+record_call_and_index(Record *record, int32_t *idx)
+{
+	Call *call = call_get(record_number(record));
+	uint64_t index = record_number(record);
+
+	if (record->failed || index > MAX_INPUT_INDEX)
+		return NULL;
+	*idx = (int32_t) index;
+	return call;
+}
+
+static void
+take_output(Record *record)
+{
+	int32_t idx;
+	Call *call = record_call_and_index(record, &idx);
+	uint64_t status = record_number(record);
+	Text item = record_text(record);
+
+	if (call == NULL || record->failed || status >= N_RESULT_STATUS)
+		return;
+	note_index(call, idx);
+	add_output(call, idx, item.data, item.len, (ResultStatus) status);
+	call->n_by_status[status]++;
+}
+
+static bool
+call_needed(Record *record)
+{
+	return call_get(record_number(record)) != NULL;
+}
+
+/* One that has no output yet; known once all outputs have been taken. */
+static bool
+input_needed(Record *record)
+{
+	int32_t idx;
+	Call *call = record_call_and_index(record, &idx);
+	const Slot *slot = call != NULL ? call_slot(call, idx) : NULL;
+
+	return call != NULL && (slot == NULL || slot->output == 0);
+}
+
+/* Run it again. */
+static void
+resume_input(Record *record)
+{
+	NewInput input = {0};
+	Call *call = record_call_and_index(record, &input.idx);
+	bool by_blob;
+	Text args;
+	Text method;
+	GrpcStatus status;
+
+	input.format = (DataFormat) record_number(record);
+	by_blob = record_number(record) != 0;
+	args = record_text(record);
+	method = record_text(record);
+	if (call == NULL || record->failed)
+		return;
+	if (by_blob)
+	{
+		input.blob_id = (const char *) args.data;
+		input.blob_id_len = args.len;
+	}
+	else
+	{
+		input.args = args.data;
+		input.args_len = args.len;
+	}
+	input.method = (const char *) method.data;
+	input.method_len = method.len;
+	if (input_error(call->handle, &input, &status) == NULL)
+		take_input(call, &input);
+}
+
+void
+attempts_init(void)
+{
+	static const RecordKind cancelled = {take_cancelled, call_needed, NULL};
+	static const RecordKind inputs = {NULL, input_needed, resume_input};
+	static const RecordKind outputs = {take_output, call_needed, NULL};
+
+	journal_register(RECORD_CANCELLED, &cancelled);
+	journal_register(RECORD_INPUT, &inputs);
+	journal_register(RECORD_OUTPUT, &outputs);
 }

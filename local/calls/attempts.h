@@ -12,9 +12,7 @@
 
 /* Give out an output that a fault has kept back. */
 extern void attempts_release_held(Call *call);
-/* From the journal: an output that was given, an input that has none. */
-extern void attempts_restore_output(Call *call, int32_t idx, const void *item,
-									size_t len, ResultStatus status);
-extern void attempts_take_input(Call *call, const NewInput *input);
+/* What the journal is to know of inputs and outputs. */
+extern void attempts_init(void);
 
 #endif /* MODAL_LOCAL_ATTEMPTS_H */

@@ -4,8 +4,7 @@
  *	  Payloads that are too large to travel inline: one file each.
  *
  * Files are written aside and renamed when they are complete, so that a blob
- * that exists is whole.  Those that nobody can want any more are removed at
- * the next start.
+ * that exists is whole.  Those that nobody can want any more are removed.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,13 +20,17 @@
 #include <unistd.h>
 
 #include "md5.h"
+#include "net/loop.h"
+#include "options.h"
 
-#define MAX_AGE (7 * 86400) /* seconds, as the results of calls */
+#define MAX_PART_AGE 86400 /* seconds, of an upload that does not go on */
+#define SWEEP_SECONDS 3600.0
 #define COPY_SIZE (256 * 1024)
 #define ID_PREFIX "bl-"
 #define ID_HEX 24
 
 static char *directory;
+static LoopTimer sweep_timer;
 
 static char *
 path_of(const char *id)
@@ -41,25 +44,38 @@ part_path(const char *id, int part, bool whole)
 	return xasprintf("%s/%s.%d%s", directory, id, part, whole ? "" : ".new");
 }
 
+/* What nobody can want any more; at the start also what was not finished. */
 static void
-remove_old(void)
+remove_old(bool starting)
 {
 	DIR *dir = opendir(directory);
 	struct dirent *entry;
-	time_t limit = time(NULL) - MAX_AGE;
+	time_t now = time(NULL);
 
 	if (dir == NULL)
-		die_errno("cannot read directory \"%s\"", directory);
-	while ((entry = readdir(dir)) != NULL)
+		complain("cannot read directory \"%s\": %s", directory,
+				 strerror(errno));
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
 	{
+		bool part = strchr(entry->d_name, '.') != NULL;
+		double life = part ? MAX_PART_AGE : options.keep_seconds;
 		struct stat st;
 
 		if (strncmp(entry->d_name, ID_PREFIX, strlen(ID_PREFIX)) == 0 &&
 			fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
-			(st.st_mtime < limit || strchr(entry->d_name, '.') != NULL))
+			((part && starting) || (double) (now - st.st_mtime) > life))
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	}
-	closedir(dir);
+	if (dir != NULL)
+		closedir(dir);
+}
+
+static void
+sweep(void *arg)
+{
+	(void) arg;
+	remove_old(false);
+	loop_set_timer(&sweep_timer, SWEEP_SECONDS, sweep, NULL);
 }
 
 void
@@ -68,7 +84,8 @@ blobs_init(const char *state_dir)
 	directory = xasprintf("%s/blobs", state_dir);
 	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
 		die_errno("cannot create directory \"%s\"", directory);
-	remove_old();
+	remove_old(true);
+	loop_set_timer(&sweep_timer, SWEEP_SECONDS, sweep, NULL);
 }
 
 void
@@ -142,16 +159,24 @@ write_all(int fd, const uint8_t *data, size_t len)
 	return true;
 }
 
-void
+bool
 blob_write(char *id, const void *data, size_t len)
 {
+	char *path;
+	bool ok;
 	int fd;
 
 	blob_new_id(id);
 	fd = blob_open_part(id, 0);
-	if (fd < 0 || !write_all(fd, data, len) || close(fd) != 0 ||
-		!blob_finish_part(id, 0))
-		die_errno("cannot write a blob to \"%s\"", directory);
+	if (fd < 0)
+		return false;
+	ok = write_all(fd, data, len);
+	if (close(fd) == 0 && ok && blob_finish_part(id, 0))
+		return true;
+	path = part_path(id, 0, false);
+	unlink(path);
+	free(path);
+	return false;
 }
 
 uint8_t *

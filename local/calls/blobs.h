@@ -24,8 +24,8 @@ extern void blob_new_id(char *out);
 extern bool blob_id_valid(const char *id, size_t len);
 /* Is it there, whole? */
 extern bool blob_exists(const char *id);
-/* Keep data under a new id. */
-extern void blob_write(char *id, const void *data, size_t len);
+/* Keep data under a new id; false: there is no room. */
+extern bool blob_write(char *id, const void *data, size_t len);
 /* The content, to be freed; NULL: there is no such blob. */
 extern uint8_t *blob_read(const char *id, size_t *len);
 

@@ -9,11 +9,11 @@
 #define MODAL_LOCAL_CALLS_H
 
 #include "calls/exec.h"
-#include "jwt.h"
-#include "net/loop.h"
+#include "calls/ids.h"
 #include "calls/outlog.h"
 #include "calls/registry.h"
-#include "api/rpc.h"
+#include "core/grpc_frame.h"
+#include "net/loop.h"
 
 #define N_RESULT_STATUS 9
 #define MAX_INPUTS_OUTSTANDING 1000	   /* of a synchronous call */
@@ -24,6 +24,7 @@
 typedef struct Call Call;
 typedef struct Input Input;
 typedef struct Waiter Waiter;
+typedef struct Details Details;
 
 /* What is known of an index of a call; zero: nothing. */
 typedef struct Slot
@@ -57,7 +58,9 @@ struct Call
 	bool cleared;		   /* the client has all it wants, ... */
 	uint64_t cleared_upto; /* up to this output, ... */
 	char *clear_key;	   /* by the request with this idempotency key */
+	bool past;			   /* forgotten, but for those who read about it */
 	char *parent_input_id; /* "" */
+	const char *client;	   /* what has made it, for people; NULL: not known */
 	double created;		   /* Unix seconds */
 	double touched;		   /* loop_now of the last request */
 
@@ -69,7 +72,13 @@ struct Call
 	int32_t declared_inputs; /* by FunctionFinishInputs; -1: not yet */
 	int32_t n_unfinished;	 /* attempts without output, lost ones too */
 	int32_t n_by_status[N_RESULT_STATUS];
+	int32_t n_last[N_RESULT_STATUS]; /* indexes by their last output */
+	int32_t n_running;
+	uint64_t n_ended; /* attempts, and the seconds that they have run */
+	double seconds;
+	double ended;	/* Unix time of the last one */
 	Input *inputs; /* live, newest first */
+	Details *details; /* details.c's; NULL: none */
 
 	OutLog outputs;
 	Buf held; /* output that a fault keeps back; see faults.h */
@@ -82,21 +91,31 @@ struct Call
 	uint64_t delivered;	 /* number of the newest output given to anybody */
 	double first_unread; /* loop_now when the first after that came */
 
+	struct
+	{
+		struct LogLine *first; /* the oldest */
+		struct LogLine *last;
+		size_t bytes;
+	} log; /* what its inputs have printed; logs.c's */
+
 	Chunk *chunks; /* of a generator */
 	uint64_t n_chunks;
 
-	Call *next; /* older one of the same function */
+	Call *next; /* older one of the same function; of the past: newer one */
 	Call *prev;
+	Call *older; /* of all */
+	Call *newer;
+	Call *active_prev; /* of those with unfinished inputs, oldest first */
+	Call *active_next;
 };
 
 /*
- * Somebody who waits for outputs or chunks of a call.  Embedded in the arena
- * of its Rpc.  ready() answers the Rpc and returns true, after which the
- * Waiter is forgotten; or returns false to wait on.
+ * Somebody who waits for outputs or chunks of a call; embedded in its owner's
+ * structure.  ready() answers and returns true, after which the Waiter is
+ * forgotten; or returns false to wait on.
  */
 struct Waiter
 {
-	Rpc *rpc;
 	Call *call;
 	bool (*ready)(Waiter *waiter, bool timed_out);
 	uint64_t cursor;
@@ -104,14 +123,6 @@ struct Waiter
 	LoopTimer timer;
 	Waiter *prev;
 	Waiter *next;
-
-	/* For ready()'s use; see polls.h. */
-	const struct PollReply *reply;
-	int32_t max_values;
-	int32_t start_idx;
-	int32_t end_idx;
-	bool by_index;
-	bool clear;
 };
 
 typedef struct NewInput
@@ -128,15 +139,32 @@ typedef struct NewInput
 } NewInput;
 
 extern void calls_init(void);
+/*
+ * Why no new input of an asynchronous call can be taken now; NULL: one can.
+ */
+extern const char *calls_refusal(void);
+/* An output of so many bytes is kept. */
+extern void calls_note_output(const Call *call, size_t len);
 extern Call *call_create(Handle *handle, bool map, bool async, bool plane,
 						 const char *parent_input_id);
-/* The asynchronous call of this number, as the journal has it. */
-extern Call *call_restore(uint64_t number, Handle *handle, bool map,
-						  double created, const char *parent_input_id);
 /* NULL: unknown, expired. */
 extern Call *call_get(uint64_t number);
 extern Call *call_get_by_id(const char *id);
 
+/* No more inputs than these will come. */
+extern void call_declare_inputs(Call *call, int32_t n);
+
+/*
+ * Whether it is past or not, and without a sign of life to it; NULL: it is
+ * known no more.
+ */
+extern Call *call_look(uint64_t number);
+extern const Call *calls_newest(void); /* then older */
+extern const Call *calls_active(void); /* then active_next */
+/* attempts.c tells when a call begins or ends to have unfinished inputs. */
+extern void calls_set_active(Call *call, bool active);
+
+/* Those that are not past. */
 extern void calls_for_each(void (*visit)(Call *call, void *arg), void *arg);
 
 /* --- attempts.c --- */
@@ -160,14 +188,31 @@ extern Slot *call_slot(const Call *call, int32_t idx);
 extern bool call_input_lost(const Call *call, int32_t idx, uint32_t attempt);
 /* Give out an internal failure in place of an attempt that is lost. */
 extern void call_report_lost(Call *call, int32_t idx, uint32_t attempt);
+/* An attempt that has not ended, for people to see. */
+typedef struct LiveInput
+{
+	const Execution *execution;
+	double created; /* Unix seconds */
+	double started; /* likewise, when it is running */
+	bool running;
+} LiveInput;
+
+/* The next older one; input NULL: the newest.  NULL: no more. */
+extern const Input *call_next_live(const Call *call, const Input *input,
+								   LiveInput *live);
 /* End all that is unfinished. */
 extern void call_cancel(Call *call, bool terminate);
 extern void call_clear(Call *call, const char *key);
 /* The outputs up to this number will not be asked for again. */
 extern void call_forget_outputs(Call *call, uint64_t number);
 
-/* The waiter must have rpc, call and ready set; seconds: how long at most. */
-extern void call_wait(Waiter *waiter, double seconds);
+/*
+ * The waiter must have call and ready set; seconds: how long at most.  False:
+ * it has been answered already.
+ */
+extern bool call_wait(Waiter *waiter, double seconds);
+/* It has gone away, unanswered. */
+extern void call_stop_waiting(Waiter *waiter);
 /* Something has come: look at the waiters at the end of this round. */
 extern void call_wake(Call *call);
 

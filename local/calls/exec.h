@@ -69,8 +69,11 @@ struct Parameter
 struct Method
 {
 	const char *name;
-	int target; /* the executor's own number for it */
+	const char *signature; /* "(x: int) -> str"; NULL: not told */
+	int target;			   /* the executor's own number for it */
 	bool generator;
+	int batch; /* as in Function */
+	double batch_wait;
 };
 
 typedef struct RetryPolicy
@@ -83,7 +86,8 @@ typedef struct RetryPolicy
 
 /*
  * One function, or one class (then is_class, with methods and parameters).
- * Strings and arrays belong to the executor and live as long as the program.
+ * Strings and arrays belong to the executor and live as long as the program:
+ * an execution may be of a function that has been replaced.
  */
 struct Function
 {
@@ -98,14 +102,29 @@ struct Function
 	const char *web_url;   /* not NULL: a web function */
 	const char *region;	   /* not NULL: called on the input plane */
 	RetryPolicy retry;
+	uint32_t timeout_secs; /* of one attempt; 0: none */
+	int batch;			   /* so many inputs may run as one; 0: alone */
+	double batch_wait;	   /* seconds that a batch waits for more */
+	const char *signature; /* NULL: not told */
+	const char *doc;	   /* its first line; NULL: not told */
+	const char *ignored;   /* what was asked for and has no effect; NULL: none */
 	const Method *methods;
 	int n_methods;
 	const Parameter *parameters;
 	int n_parameters;
 };
 
-/* Copies the record.  False when app and name are taken already. */
+/*
+ * Copies the record; the executor's own of that app and name is replaced.
+ * False when another one has it.
+ */
 extern bool function_add(const Function *function);
+/*
+ * Between these an executor announces all that it serves from now on; what is
+ * not among it is served no more.
+ */
+extern void functions_begin(const Executor *executor);
+extern void functions_end(const Executor *executor);
 
 /* --- what runs it ------------------------------------------------------- */
 
@@ -164,6 +183,13 @@ extern void executor_register(Executor *executor);
 /* A queued execution begins to run now.  Optional; else start() counts. */
 extern void execution_started(Execution *execution);
 
+/* Whole lines that it has printed; stream 1: standard output, 2: error. */
+extern void execution_printed(Execution *execution, int stream,
+							  const void *text, size_t len);
+
+/* Of an executor's processes something has changed that people may see. */
+extern void executor_changed(void);
+
 /* The next item of a generator, in the format of args. */
 extern void execution_yield(Execution *execution, const void *data,
 							size_t len);
@@ -178,6 +204,10 @@ typedef struct ExecutionResult
 	size_t exception_len;
 	const char *traceback; /* may be NULL; copied */
 	size_t traceback_len;
+	const void *frames; /* of the traceback, for Python clients; likewise */
+	size_t frames_len;
+	const void *lines; /* of source in these frames; likewise */
+	size_t lines_len;
 } ExecutionResult;
 
 /*

@@ -16,8 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "calls/changes.h"
+#include "core/grpc_frame.h"
 #include "net/loop.h"
-#include "api/rpc.h"
 #include "util.h"
 
 #define MAX_RULES 200
@@ -27,6 +28,8 @@
 
 typedef struct Rule
 {
+	char *text;
+	bool off;
 	char target[MAX_TARGET]; /* an RPC, "*", or "input" */
 	bool for_inputs;
 	/* Conditions; those at their defaults always hold. */
@@ -51,6 +54,7 @@ static struct
 	Rule *rules;
 	int n_rules;
 	bool any_for_inputs;
+	void (*read_again)(void);
 } script;
 
 /* --- the language -------------------------------------------------------- */
@@ -222,35 +226,97 @@ rule_init(Rule *rule)
 
 /* --- the script ---------------------------------------------------------- */
 
-/* Returns whether all of it was good; bad lines are reported and left out. */
+/* Of an old rule everything is forgotten. */
+static void
+forget_rules(void)
+{
+	for (int i = 0; i < script.n_rules; i++)
+		free(script.rules[i].text);
+	script.n_rules = 0;
+	script.any_for_inputs = false;
+	changes_note();
+}
+
+static void
+take_rule(const Rule *rule, const char *line)
+{
+	size_t len = strcspn(line, "\r\n");
+
+	if (script.rules == NULL)
+		script.rules = xcalloc(MAX_RULES * sizeof(Rule));
+	script.rules[script.n_rules] = *rule;
+	script.rules[script.n_rules++].text = xasprintf("%.*s", (int) len, line);
+	script.any_for_inputs |= rule->for_inputs;
+	changes_note();
+}
+
+/* Comments and empty lines are no rules, and good. */
+const char *
+faults_add(const char *line)
+{
+	static char bad_word[MAX_TARGET];
+	char *copy = xstrdup(line);
+	char *rest;
+	char *target = strtok_r(copy, SEPARATORS, &rest);
+	const char *bad = NULL;
+	Rule rule;
+
+	if (target != NULL && target[0] != '#')
+	{
+		rule_init(&rule);
+		rule.for_inputs = strcmp(target, INPUT_TARGET) == 0;
+		snprintf(rule.target, sizeof(rule.target), "%s", target);
+		bad = parse_words(&rule, &rest);
+		if (bad != NULL)
+		{
+			snprintf(bad_word, sizeof(bad_word), "%s", bad);
+			bad = bad_word;
+		}
+		else if (script.n_rules == MAX_RULES)
+			bad = "too many rules";
+		else
+			take_rule(&rule, line);
+	}
+	free(copy);
+	return bad;
+}
+
+int
+faults_count(void)
+{
+	return script.n_rules;
+}
+
+FaultRule
+faults_rule(int place)
+{
+	const Rule *rule = &script.rules[place];
+
+	return (FaultRule){rule->text, rule->off, rule->seen, rule->fired};
+}
+
+void
+faults_switch(int place, bool on)
+{
+	Rule *rule = &script.rules[place];
+
+	rule->off = !on;
+	rule->seen = rule->fired = 0;
+	changes_note();
+}
+
+/* Bad lines are reported and left out. */
 static void
 read_script(FILE *file)
 {
 	char line[1024];
 
-	script.n_rules = 0;
-	script.any_for_inputs = false;
 	for (int n = 1; fgets(line, sizeof(line), file) != NULL; n++)
 	{
-		char *rest;
-		char *target = strtok_r(line, SEPARATORS, &rest);
-		const char *bad;
-		Rule rule;
+		const char *bad = faults_add(line);
 
-		if (target == NULL || target[0] == '#')
-			continue;
-		rule_init(&rule);
-		rule.for_inputs = strcmp(target, INPUT_TARGET) == 0;
-		snprintf(rule.target, sizeof(rule.target), "%s", target);
-		bad = parse_words(&rule, &rest);
-		if (bad != NULL || script.n_rules == MAX_RULES)
-		{
-			complain("%s:%d: %s", script.path, n,
-					 bad != NULL ? bad : "too many rules");
-			continue;
-		}
-		script.rules[script.n_rules++] = rule;
-		script.any_for_inputs |= rule.for_inputs;
+		if (bad != NULL)
+			complain("%s:%d: %s", script.path, n, bad);
 	}
 }
 
@@ -261,32 +327,28 @@ load(void)
 
 	if (file == NULL && errno != ENOENT)
 		complain("cannot read \"%s\": %s", script.path, strerror(errno));
+	forget_rules();
 	if (file == NULL)
-	{
-		script.n_rules = 0;
-		script.any_for_inputs = false;
 		return;
-	}
 	read_script(file);
 	fclose(file);
 }
 
-/* The log tells whoever changed the script from when on it holds. */
 static void
 load_again(void *arg)
 {
 	(void) arg;
 	load();
-	rpc_log_event("faults", "read");
+	script.read_again();
 }
 
 void
-faults_init(const char *path)
+faults_init(const char *path, void (*read_again)(void))
 {
 	if (path == NULL)
 		return;
 	script.path = path;
-	script.rules = xcalloc(MAX_RULES * sizeof(Rule));
+	script.read_again = read_again;
 	load();
 	loop_on_signal(SIGHUP, load_again, NULL);
 }
@@ -297,6 +359,8 @@ faults_init(const char *path)
 static bool
 fires(Rule *rule)
 {
+	if (rule->off)
+		return false;
 	rule->seen++;
 	if (rule->fired >= rule->count ||
 		(rule->nth > 0 && rule->seen != rule->nth) ||
@@ -304,6 +368,7 @@ fires(Rule *rule)
 		(rule->probability < 1 && random_unit() >= rule->probability))
 		return false;
 	rule->fired++;
+	changes_note();
 	return true;
 }
 

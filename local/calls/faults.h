@@ -43,8 +43,27 @@ typedef struct InputFault
 	bool expired;		   /* executed, but its output is not kept */
 } InputFault;
 
-/* Read the script now and on SIGHUP; NULL: there is none. */
-extern void faults_init(const char *path);
+/*
+ * Read the script now and on SIGHUP, and then call read_again; path NULL: there
+ * is none.
+ */
+extern void faults_init(const char *path, void (*read_again)(void));
+/* A rule, for people to see and to switch. */
+typedef struct FaultRule
+{
+	const char *text; /* the line of the script */
+	bool off;
+	uint32_t seen; /* what it is for, so often */
+	uint32_t fired;
+} FaultRule;
+
+extern int faults_count(void);
+extern FaultRule faults_rule(int place);
+/* On: its counts start anew. */
+extern void faults_switch(int place, bool on);
+/* Another rule, until the script is read again; NULL, or what is wrong. */
+extern const char *faults_add(const char *line);
+
 /* The fault for this call of the RPC, counting it. */
 extern Fault faults_for_rpc(const char *name, const char *header);
 /* The fault for this attempt of an input.  Quick when no rule is for inputs. */

@@ -12,12 +12,13 @@
 
 #include <stdlib.h>
 
-#include "journal.h"
+#include "calls/journal.h"
 #include "net/loop.h"
 #include "util.h"
 
 #define MAX_BYTES (64 * 1024 * 1024)
 #define MAX_AGE 600.0
+#define MAX_DURABLE_AGE 3600.0 /* in the journal */
 
 typedef struct KeptReply KeptReply;
 
@@ -45,10 +46,8 @@ size_of(const KeptReply *k)
 }
 
 static char *
-make_key(const Rpc *rpc, size_t *len)
+make_key(const char *method, const char *key, size_t *len)
 {
-	const char *method = rpc->method->name;
-	const char *key = rpc->headers[HEADER_IDEMPOTENCY_KEY];
 	size_t method_len = strlen(method) + 1;
 	size_t key_len = strlen(key);
 	char *out;
@@ -61,13 +60,13 @@ make_key(const Rpc *rpc, size_t *len)
 }
 
 const Buf *
-idempotency_get(const Rpc *rpc)
+idempotency_get(const char *method, const char *key)
 {
 	size_t len;
-	char *key = make_key(rpc, &len);
-	KeptReply *k = table_get(&kept.table, key, len);
+	char *full = make_key(method, key, &len);
+	KeptReply *k = table_get(&kept.table, full, len);
 
-	free(key);
+	free(full);
 	return k != NULL ? &k->reply : NULL;
 }
 
@@ -114,22 +113,46 @@ keep(const void *key, size_t key_len, const void *reply, size_t reply_len)
 }
 
 void
-idempotency_put(const Rpc *rpc)
+idempotency_put(const char *method, const char *key, const Buf *reply,
+				bool durable, bool repeatable)
 {
 	size_t len;
-	char *key = make_key(rpc, &len);
+	char *full = make_key(method, key, &len);
 
-	keep(key, len, rpc->reply.data, rpc->reply.len);
-	if (rpc->durable)
-		journal_key(key, len, rpc->reply.data,
-					rpc->method->flags & RPC_REPEATABLE ? 0
-														: rpc->reply.len);
-	free(key);
+	keep(full, len, reply->data, reply->len);
+	if (durable && journal_begin(RECORD_KEY))
+	{
+		journal_number((uint64_t) loop_wall_time());
+		journal_text(full, len);
+		journal_text(reply->data, repeatable ? 0 : reply->len);
+		journal_end();
+	}
+	free(full);
+}
+
+/* --- the journal --------------------------------------------------------- */
+
+static bool
+key_needed(Record *record)
+{
+	return loop_wall_time() - (double) record_number(record) < MAX_DURABLE_AGE;
+}
+
+static void
+key_take(Record *record)
+{
+	bool fresh = key_needed(record);
+	Text key = record_text(record);
+	Text reply = record_text(record);
+
+	if (!record->failed && fresh)
+		keep(key.data, key.len, reply.data, reply.len);
 }
 
 void
-idempotency_restore(const void *key, size_t key_len, const void *reply,
-					size_t reply_len)
+idempotency_init(void)
 {
-	keep(key, key_len, reply, reply_len);
+	static const RecordKind keys = {.take = key_take, .needed = key_needed};
+
+	journal_register(RECORD_KEY, &keys);
 }

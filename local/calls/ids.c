@@ -1,170 +1,26 @@
 /*-------------------------------------------------------------------------
  *
- * jwt.c
- *	  The tokens that modal-local gives out, and base64.
+ * ids.c
+ *	  Ids of calls and inputs, and the tokens that stand for them.
  *
  * The token of an input is made and read for every input, so its claims have
  * a fixed order and are written and read by hand.
  *
  *-------------------------------------------------------------------------
  */
-#include "jwt.h"
+#include "calls/ids.h"
 
-#include <openssl/crypto.h>
-#include <openssl/hmac.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-#define SIGNED_HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+#include "base64.h"
+
 /* {"alg":"none","typ":"JWT"} */
 #define UNSIGNED_HEADER "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0."
 #define UNSIGNED_HEADER_LEN (sizeof(UNSIGNED_HEADER) - 1)
-#define SIGNATURE_SIZE 32
-#define MAX_TOKEN 1024
 #define MAX_CLAIMS 160 /* of an input */
-
-static const char alphabet[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char url_alphabet[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* Ids use digits and lower case letters, less those that look alike. */
 static const char id_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
-
-/* --- base64 -------------------------------------------------------------- */
-
-static size_t
-encode(char *out, const uint8_t *p, size_t n, const char *letters)
-{
-	char *start = out;
-
-	for (; n >= 3; n -= 3, p += 3)
-	{
-		uint32_t v = (uint32_t) p[0] << 16 | (uint32_t) p[1] << 8 | p[2];
-
-		*out++ = letters[v >> 18];
-		*out++ = letters[v >> 12 & 63];
-		*out++ = letters[v >> 6 & 63];
-		*out++ = letters[v & 63];
-	}
-	if (n > 0)
-	{
-		uint32_t v = (uint32_t) p[0] << 16 | (n > 1 ? (uint32_t) p[1] << 8 : 0);
-
-		*out++ = letters[v >> 18];
-		*out++ = letters[v >> 12 & 63];
-		if (n > 1)
-			*out++ = letters[v >> 6 & 63];
-	}
-	return (size_t) (out - start);
-}
-
-size_t
-base64_encode(char *out, const void *data, size_t n)
-{
-	return encode(out, data, n, alphabet);
-}
-
-size_t
-base64url_encode(char *out, const void *data, size_t n)
-{
-	return encode(out, data, n, url_alphabet);
-}
-
-/* Values of the URL alphabet's letters, plus one; 0 is no letter. */
-static const uint8_t *
-url_values(void)
-{
-	static uint8_t values[256];
-
-	if (values['A'] == 0)
-		for (int i = 0; i < 64; i++)
-			values[(uint8_t) url_alphabet[i]] = (uint8_t) (i + 1);
-	return values;
-}
-
-ssize_t
-base64url_decode(uint8_t *out, size_t out_size, const char *text, size_t len)
-{
-	const uint8_t *values = url_values();
-	uint32_t bits = 0;
-	int n_bits = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; i < len && n < out_size; i++)
-	{
-		uint8_t value = values[(uint8_t) text[i]];
-
-		if (value == 0)
-			return -1;
-		bits = bits << 6 | (value - 1u);
-		n_bits += 6;
-		if (n_bits >= 8)
-		{
-			n_bits -= 8;
-			out[n++] = (uint8_t) (bits >> n_bits);
-		}
-	}
-	return (ssize_t) n;
-}
-
-/* --- clients ------------------------------------------------------------- */
-
-static void
-sign(uint8_t *signature, const char *text, size_t len, const char *secret)
-{
-	unsigned int size = SIGNATURE_SIZE;
-
-	if (HMAC(EVP_sha256(), secret, (int) strlen(secret),
-			 (const unsigned char *) text, len, signature, &size) == NULL)
-		die("cannot sign a token");
-}
-
-const char *
-jwt_sign_client(Arena *arena, const char *subject, double expires,
-				const char *secret)
-{
-	char claims[256];
-	uint8_t signature[SIGNATURE_SIZE];
-	char *token = arena_alloc(arena, MAX_TOKEN);
-	size_t n;
-
-	snprintf(claims, sizeof(claims), "{\"sub\":\"%s\",\"exp\":%.0f}", subject,
-			 expires);
-	n = base64url_encode(token, SIGNED_HEADER, strlen(SIGNED_HEADER));
-	token[n++] = '.';
-	n += base64url_encode(token + n, claims, strlen(claims));
-	sign(signature, token, n, secret);
-	token[n++] = '.';
-	n += base64url_encode(token + n, signature, sizeof(signature));
-	token[n] = '\0';
-	return token;
-}
-
-bool
-jwt_verify_client(const char *token, double now, const char *secret)
-{
-	const char *claims = strchr(token, '.');
-	const char *last = strrchr(token, '.');
-	uint8_t given[SIGNATURE_SIZE];
-	uint8_t right[SIGNATURE_SIZE];
-	uint8_t text[257] = {0};
-	const char *expires;
-
-	if (claims == NULL || claims == last || strlen(token) > MAX_TOKEN)
-		return false;
-	if (base64url_decode(given, sizeof(given), last + 1, strlen(last + 1)) !=
-		SIGNATURE_SIZE)
-		return false;
-	sign(right, token, (size_t) (last - token), secret);
-	if (CRYPTO_memcmp(given, right, sizeof(right)) != 0)
-		return false;
-	if (base64url_decode(text, sizeof(text) - 1, claims + 1,
-						 (size_t) (last - claims - 1)) < 0)
-		return false;
-	expires = strstr((const char *) text, "\"exp\":");
-	return expires != NULL && atof(expires + strlen("\"exp\":")) > now;
-}
 
 /* --- ids ----------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "journal.h"
+#include "calls/journal.h"
 #include "calls/secrets.h"
 
 #define ID_DIGITS 22
@@ -28,9 +28,11 @@ static struct
 	Table by_id;
 	Handle **handles;
 	int n_handles;
-	int n_functions; /* the first of them, which are no variants */
+	Function **functions; /* replaced ones too: executions may be of them */
+	int n_functions;
 	Executor *executors[MAX_EXECUTORS];
 	int n_executors;
+	uint64_t generation;
 } registry;
 
 void
@@ -89,6 +91,36 @@ registry_name_id(char *out, const char *prefix, const char *name)
 	digest_id(out, prefix, &part, 1);
 }
 
+static void
+apply_options(Handle *handle, const Modal__Client__FunctionOptions *options)
+{
+	if (options->n_secret_ids > 0)
+		handle->environment =
+			secrets_environment(options->secret_ids, options->n_secret_ids);
+	if (options->retry_policy != NULL)
+		handle->retry = (RetryPolicy){
+			.retries = options->retry_policy->retries,
+			.backoff_coefficient = options->retry_policy->backoff_coefficient,
+			.initial_delay_ms = options->retry_policy->initial_delay_ms,
+			.max_delay_ms = options->retry_policy->max_delay_ms,
+		};
+	if (options->timeout_secs_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__TIMEOUT_SECS_OPT_TIMEOUT_SECS)
+		handle->timeout_secs = options->timeout_secs;
+	if (options->concurrency_limit_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__CONCURRENCY_LIMIT_OPT_CONCURRENCY_LIMIT)
+		handle->max_containers = options->concurrency_limit;
+	if (options->buffer_containers_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__BUFFER_CONTAINERS_OPT_BUFFER_CONTAINERS)
+		handle->buffer_containers = options->buffer_containers;
+	if (options->task_idle_timeout_secs_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__TASK_IDLE_TIMEOUT_SECS_OPT_TASK_IDLE_TIMEOUT_SECS)
+		handle->scaledown_window = options->task_idle_timeout_secs;
+	if (options->routing_region_opt_case ==
+		MODAL__CLIENT__FUNCTION_OPTIONS__ROUTING_REGION_OPT_ROUTING_REGION)
+		handle->region = options->routing_region;
+}
+
 /* --- functions ----------------------------------------------------------- */
 
 static void
@@ -111,6 +143,51 @@ full_name(const char *app, const char *tag, size_t *len)
 	return name;
 }
 
+/* What a variant has of its base and of its own. */
+static void
+derive(Handle *handle)
+{
+	const Handle *base = handle->base;
+
+	handle->function = base->function;
+	handle->region = base->region;
+	handle->retry = base->retry;
+	handle->timeout_secs = base->timeout_secs;
+	if (handle->options != NULL)
+		apply_options(handle, handle->options);
+}
+
+static const Handle *
+root_of(const Handle *handle)
+{
+	while (handle->base != NULL)
+		handle = handle->base;
+	return handle;
+}
+
+static void
+set_function(Handle *handle, const Function *function)
+{
+	Function *copy = xmalloc(sizeof(*copy));
+
+	registry.generation++;
+	*copy = *function;
+	registry.functions = xrealloc(registry.functions,
+								  ((size_t) registry.n_functions + 1) *
+									  sizeof(Function *));
+	registry.functions[registry.n_functions++] = copy;
+	handle->function = copy;
+	handle->gone = false;
+	handle->region = copy->region;
+	handle->retry = copy->retry;
+	handle->timeout_secs = copy->timeout_secs;
+	/* A variant comes after its base. */
+	for (int i = 0; i < registry.n_handles; i++)
+		if (registry.handles[i]->base != NULL &&
+			root_of(registry.handles[i]) == handle)
+			derive(registry.handles[i]);
+}
+
 bool
 function_add(const Function *function)
 {
@@ -118,41 +195,92 @@ function_add(const Function *function)
 						  function->is_class ? ".*" : "");
 	size_t len;
 	char *name = full_name(function->app, tag, &len);
-	Function *copy;
-	Handle *handle;
+	Handle *handle = table_get(&registry.by_name, name, len);
 	Part part = {name, len};
 
 	free(tag);
-	if (table_get(&registry.by_name, name, len) != NULL)
+	if (handle != NULL)
 	{
+		bool ours = handle->gone ||
+					handle->function->executor == function->executor;
+
 		free(name);
-		return false;
+		if (ours)
+			set_function(handle, function);
+		return ours;
 	}
-	copy = xmalloc(sizeof(*copy));
-	*copy = *function;
 	handle = xcalloc(sizeof(*handle));
-	handle->function = copy;
-	handle->region = copy->region;
-	handle->retry = copy->retry;
 	handle->min_containers = handle->max_containers = UNSET;
 	handle->buffer_containers = handle->scaledown_window = UNSET;
+	handle->activity = xcalloc(sizeof(Activity));
 	digest_id(handle->id, "fu", &part, 1);
+	set_function(handle, function);
 	table_put(&registry.by_name, name, len, handle);
 	add_handle(handle);
-	registry.n_functions++;
 	return true;
 }
 
-int
-registry_count(void)
+/* A function's own handle, not that of a variant; "gone" marks what is. */
+static bool
+is_of(const Handle *handle, const Executor *executor)
 {
-	return registry.n_functions;
+	return handle->base == NULL && handle->function->executor == executor;
 }
 
-const Function *
-registry_at(int i)
+void
+functions_begin(const Executor *executor)
 {
-	return registry.handles[i]->function;
+	for (int i = 0; i < registry.n_handles; i++)
+		if (is_of(registry.handles[i], executor))
+			registry.handles[i]->gone = true;
+}
+
+/* Variants go with their base. */
+void
+functions_end(const Executor *executor)
+{
+	for (int i = 0; i < registry.n_handles; i++)
+	{
+		Handle *handle = registry.handles[i];
+
+		if (handle->base != NULL && handle->function->executor == executor)
+			handle->gone = handle->base->gone;
+	}
+	registry.generation++;
+	executor_changed();
+}
+
+uint64_t
+registry_generation(void)
+{
+	return registry.generation;
+}
+
+void
+registry_for_each(void (*visit)(const Handle *handle, void *arg), void *arg)
+{
+	for (int i = 0; i < registry.n_handles; i++)
+		if (registry.handles[i]->base == NULL && !registry.handles[i]->gone)
+			visit(registry.handles[i], arg);
+}
+
+const Handle *
+registry_variant(const Handle *base, int *place)
+{
+	while (*place < registry.n_handles)
+	{
+		const Handle *handle = registry.handles[(*place)++];
+
+		if (handle->base != NULL && root_of(handle) == base)
+			return handle;
+	}
+	return NULL;
+}
+
+static Handle *
+if_served(Handle *handle)
+{
+	return handle != NULL && !handle->gone ? handle : NULL;
 }
 
 Handle *
@@ -163,13 +291,29 @@ registry_find(const char *app, const char *tag)
 	Handle *handle = table_get(&registry.by_name, name, len);
 
 	free(name);
-	return handle;
+	return if_served(handle);
 }
 
 Handle *
 registry_get(const char *function_id)
 {
-	return table_get_str(&registry.by_id, function_id);
+	return if_served(table_get_str(&registry.by_id, function_id));
+}
+
+const char *
+parameter_type_name(ParameterType type)
+{
+	switch ((int) type)
+	{
+		case PARAM_STRING:
+			return "str";
+		case PARAM_BYTES:
+			return "bytes";
+		case PARAM_BOOL:
+			return "bool";
+		default:
+			return "int";
+	}
 }
 
 const Method *
@@ -215,6 +359,25 @@ value_has_type(const Modal__Client__ClassParameterValue *value)
 	}
 }
 
+/* What is wrong with a parameter, and which there are; valid until the next. */
+static const char *
+explain(const Function *function, const char *what, const char *name)
+{
+	static Buf text;
+
+	if (text.grow == NULL)
+		buf_init(&text, 0, xbuf_realloc);
+	buf_reset(&text);
+	buf_printf(&text, "%s%s%s%s; class %s has: ", what,
+			   name != NULL ? " \"" : "", name != NULL ? name : "",
+			   name != NULL ? "\"" : "", function->name);
+	for (int i = 0; i < function->n_parameters; i++)
+		buf_printf(&text, "%s%s: %s", i > 0 ? ", " : "",
+				   function->parameters[i].name,
+				   parameter_type_name(function->parameters[i].type));
+	return buf_cstr(&text);
+}
+
 /* Why the parameters do not suit the class; NULL: they do. */
 static const char *
 check_params(const Function *function, ProtobufCBinaryData params)
@@ -237,47 +400,29 @@ check_params(const Function *function, ProtobufCBinaryData params)
 		const Parameter *parameter = find_parameter(function, value->name);
 
 		if (parameter == NULL)
-			error = "unknown class parameter";
+			error = explain(function, "unknown class parameter", value->name);
 		else if (parameter->type != value->type || !value_has_type(value))
-			error = "class parameter of the wrong type";
+			error = explain(function, "wrong type of class parameter",
+							value->name);
 		else
 			n_given++;
 	}
 	/* Clients add the defaults, so all are there. */
 	if (error == NULL && n_given != (size_t) function->n_parameters)
-		error = "missing class parameter";
+		error = explain(function, "missing class parameter", NULL);
 	modal__client__class_parameter_set__free_unpacked(set, NULL);
 	return error;
 }
 
 static void
-apply_options(Handle *handle, const Modal__Client__FunctionOptions *options)
+record_handle(const Handle *handle, const uint8_t *options, size_t options_len)
 {
-	if (options->n_secret_ids > 0)
-		handle->environment =
-			secrets_environment(options->secret_ids, options->n_secret_ids);
-	if (options->retry_policy != NULL)
-		handle->retry = (RetryPolicy){
-			.retries = options->retry_policy->retries,
-			.backoff_coefficient = options->retry_policy->backoff_coefficient,
-			.initial_delay_ms = options->retry_policy->initial_delay_ms,
-			.max_delay_ms = options->retry_policy->max_delay_ms,
-		};
-	if (options->timeout_secs_opt_case ==
-		MODAL__CLIENT__FUNCTION_OPTIONS__TIMEOUT_SECS_OPT_TIMEOUT_SECS)
-		handle->timeout_secs = options->timeout_secs;
-	if (options->concurrency_limit_opt_case ==
-		MODAL__CLIENT__FUNCTION_OPTIONS__CONCURRENCY_LIMIT_OPT_CONCURRENCY_LIMIT)
-		handle->max_containers = options->concurrency_limit;
-	if (options->buffer_containers_opt_case ==
-		MODAL__CLIENT__FUNCTION_OPTIONS__BUFFER_CONTAINERS_OPT_BUFFER_CONTAINERS)
-		handle->buffer_containers = options->buffer_containers;
-	if (options->task_idle_timeout_secs_opt_case ==
-		MODAL__CLIENT__FUNCTION_OPTIONS__TASK_IDLE_TIMEOUT_SECS_OPT_TASK_IDLE_TIMEOUT_SECS)
-		handle->scaledown_window = options->task_idle_timeout_secs;
-	if (options->routing_region_opt_case ==
-		MODAL__CLIENT__FUNCTION_OPTIONS__ROUTING_REGION_OPT_ROUTING_REGION)
-		handle->region = options->routing_region;
+	if (!journal_begin(RECORD_HANDLE))
+		return;
+	journal_text(handle->base->id, strlen(handle->base->id));
+	journal_text(handle->params, handle->params_len);
+	journal_text(options, options_len);
+	journal_end();
 }
 
 Handle *
@@ -298,7 +443,7 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 	if (packed_len > 0)
 		protobuf_c_message_pack(&options->base, packed);
 	digest_id(id, "fu", parts, 3);
-	handle = registry_get(id);
+	handle = table_get_str(&registry.by_id, id);
 	*error = NULL;
 	if (handle == NULL)
 		*error = registry.n_handles < MAX_HANDLES
@@ -313,7 +458,9 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 		handle = xcalloc(sizeof(*handle));
 		*handle = *base;
 		handle->calls = NULL;
+		handle->history = (History){NULL};
 		handle->base = base;
+		handle->options = NULL;
 		memcpy(handle->id, id, sizeof(id));
 		if (params.len > 0)
 		{
@@ -330,8 +477,42 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 			apply_options(handle, handle->options);
 		}
 		add_handle(handle);
-		journal_handle(handle);
+		record_handle(handle, packed, packed_len);
 	}
 	free(packed);
 	return handle;
+}
+
+/* --- the journal --------------------------------------------------------- */
+
+static void
+take_handle(Record *record)
+{
+	char *base_id = record_string(record);
+	Text params = record_text(record);
+	Text packed = record_text(record);
+	Handle *base = registry_get(base_id);
+	Modal__Client__FunctionOptions *options = NULL;
+	const char *error;
+
+	if (base != NULL && packed.len > 0)
+		options = modal__client__function_options__unpack(NULL, packed.len,
+														  packed.data);
+	/* A secret that went with the process is no obstacle to the rest. */
+	if (base != NULL)
+		registry_bind(base,
+					  (ProtobufCBinaryData){params.len,
+											(uint8_t *) (uintptr_t) params.data},
+					  options, &error);
+	if (options != NULL)
+		modal__client__function_options__free_unpacked(options, NULL);
+	free(base_id);
+}
+
+void
+registry_init(void)
+{
+	static const RecordKind handles = {.take = take_handle};
+
+	journal_register(RECORD_HANDLE, &handles);
 }

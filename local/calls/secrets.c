@@ -104,6 +104,14 @@ secret_create(const char *name, size_t n, const char *const *variables,
 	return secret;
 }
 
+static void
+add_variable(Secret *secret, const char *variable, const char *value)
+{
+	secret->variables = xrealloc(secret->variables,
+								 (secret->n + 1) * sizeof(char *));
+	secret->variables[secret->n++] = xasprintf("%s=%s", variable, value);
+}
+
 bool
 secret_define(const char *text)
 {
@@ -116,11 +124,16 @@ secret_define(const char *text)
 	{
 		const char *variables[1] = {variable + 1};
 		const char *values[1] = {value + 1};
+		Secret *secret;
 
-		*variable = '\0';
-		*value = '\0';
-		ok = copy[0] != '\0' && secret_find(copy) == NULL &&
-			 secret_create(copy, 1, variables, values) != NULL;
+		*variable++ = '\0';
+		*value++ = '\0';
+		secret = table_get_str(&secrets_by_name, copy);
+		ok = copy[0] != '\0' && acceptable(variable) &&
+			 (secret == NULL ? secret_create(copy, 1, variables, values) != NULL
+							 : !secret_has(secret, variable));
+		if (ok && secret != NULL)
+			add_variable(secret, variable, value);
 	}
 	free(copy);
 	return ok;

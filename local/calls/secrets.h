@@ -16,7 +16,10 @@
 
 typedef struct Secret Secret;
 
-/* From the command line: NAME:VARIABLE=VALUE; false: malformed. */
+/*
+ * From the command line: NAME:VARIABLE=VALUE, which adds to the secret of that
+ * name; false: malformed, or it has that variable.
+ */
 extern bool secret_define(const char *text);
 /* NULL: there is none. */
 extern const Secret *secret_find(const char *name);

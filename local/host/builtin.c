@@ -15,12 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/numbers.h"
 #include "host/builtin_run.h"
 
 #define APP "builtin"
 #define REGION "local"
 #define WEB_URL "https://local--builtin-web.modal.run"
 #define MAX_LARGE (1024 * 1024 * 1024) /* bytes that large() makes */
+#define MAX_FLOATS (1024 * 1024)
 #define MAX_SECONDS 86400.0
 #define MAX_FACTOR 100000000000000 /* the product has 28 digits at most */
 #define MAX_EXPONENT 1000
@@ -205,6 +207,30 @@ large(Run *run)
 	zeros = xcalloc((size_t) n);
 	cbor_put_bytes(&run->result, zeros, (size_t) n);
 	free(zeros);
+	run_succeed_result(run);
+}
+
+/* def floats(n): return numpy.float32(1 / numpy.arange(1, n + 1)).tolist() */
+static void
+floats(Run *run)
+{
+	Item count;
+	int64_t n;
+	double *numbers;
+
+	if (!run_argument(run, 0, "n", &count))
+		return;
+	if (!item_int(count, &n) || n < 0 || n > MAX_FLOATS)
+	{
+		run_raise(run, "ValueError", "n must be from 0 to %d", MAX_FLOATS);
+		return;
+	}
+	numbers = xcalloc((size_t) n * sizeof(double));
+	for (int64_t i = 0; i < n; i++)
+		numbers[i] = (double) (1.0F / (float) (i + 1));
+	cbor_put_array(&run->result, (uint64_t) n);
+	numbers_to_cbor(&run->result, NUMBER_FLOAT8, numbers, (size_t) n);
+	free(numbers);
 	run_succeed_result(run);
 }
 
@@ -429,6 +455,7 @@ static const struct
 	{"types", types, PLAIN},
 	{"raw", raw, PLAIN},
 	{"count", count, GENERATOR | ALSO_ON_PLANE},
+	{"floats", floats, ALSO_ON_PLANE},
 	/* Methods of Counter. */
 	{"describe", counter_describe, PLAIN},
 	{"add", counter_add, PLAIN},
@@ -452,9 +479,9 @@ static const struct
 };
 
 static const Method counter_methods[] = {
-	{"describe", N_FUNCTIONS, false},
-	{"add", N_FUNCTIONS + 1, false},
-	{"upto", N_FUNCTIONS + 2, true},
+	{.name = "describe", .target = N_FUNCTIONS},
+	{.name = "add", .target = N_FUNCTIONS + 1},
+	{.name = "upto", .target = N_FUNCTIONS + 2, .generator = true},
 };
 
 static void

@@ -210,6 +210,7 @@ wait_create(Execution *execution)
 		waits->prev_wait = wait;
 	waits = wait;
 	execution->executor_data = wait;
+	execution_started(execution);
 	return wait;
 }
 

@@ -8,8 +8,8 @@
 #ifndef MODAL_LOCAL_BUILTIN_RUN_H
 #define MODAL_LOCAL_BUILTIN_RUN_H
 
-#include "host/arguments.h"
 #include "calls/exec.h"
+#include "host/arguments.h"
 #include "util.h"
 
 /* One run of a function, on the stack: gone when its body returns. */

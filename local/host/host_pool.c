@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "calls/exec.h"
 #include "util.h"
 
 /* A process gets so many seconds' worth of inputs ahead. */
@@ -25,6 +26,10 @@
 #define MAX_AHEAD 256
 /* A cancelled input may go on so long before its process is killed. */
 #define CANCEL_GRACE 2.0
+/* Processes, or inputs of one, that may wait for other inputs. */
+#define MAX_WAITING 64
+/* Processes that were started for those leave after so many idle seconds. */
+#define EXTRA_LIFE 30.0
 
 typedef enum WorkerState
 {
@@ -47,10 +52,16 @@ struct Worker
 	WorkerState state;
 	bool broken;       /* it died, or its replies make no sense */
 	bool overdue;      /* to be killed: a cancelled input goes on */
+	bool retired;      /* to be ended: it is one too many */
+	int n_waiting;     /* of its inputs that wait for others */
+	double filling;    /* until then (loop_now) its batch takes more */
 	PoolList inputs;   /* unanswered, oldest first */
 	double average;    /* seconds between answers; 0: not known yet */
 	double busy_since; /* last answer, or first call after idleness */
 	LoopTimer grace;   /* set while a cancelled input goes on */
+	double since;      /* Unix time of its start */
+	uint32_t n_starts;
+	uint64_t n_ended;
 };
 
 struct Pool
@@ -59,11 +70,13 @@ struct Pool
 	const PoolEvents *events;
 	void *arg;
 	int size;
+	int n_slots; /* in workers: those beyond size are for waiting ones */
 	uint64_t last_id;
 	PoolList waiting;
 	char *manifest; /* as known before, or from the first process */
 	char *error;    /* why no process can be started */
 	LoopDeferred run;
+	LoopTimer extra; /* set after an input has waited */
 	Worker workers[];
 };
 
@@ -79,14 +92,16 @@ Pool *
 pool_create(const HostSpawn *spawn, int workers, const char *manifest,
 			const PoolEvents *events, void *arg)
 {
-	Pool *pool = xcalloc(sizeof(Pool) + workers * sizeof(Worker));
+	int n_slots = workers + MAX_WAITING;
+	Pool *pool = xcalloc(sizeof(Pool) + n_slots * sizeof(Worker));
 
 	pool->spawn = *spawn;
 	pool->events = events;
 	pool->arg = arg;
 	pool->size = workers;
+	pool->n_slots = n_slots;
 	pool->manifest = manifest != NULL ? xstrdup(manifest) : NULL;
-	for (int i = 0; i < workers; i++)
+	for (int i = 0; i < n_slots; i++)
 		pool->workers[i].pool = pool;
 	return pool;
 }
@@ -95,7 +110,8 @@ void
 pool_destroy(Pool *pool)
 {
 	loop_cancel_deferred(&pool->run);
-	for (int i = 0; i < pool->size; i++)
+	loop_clear_timer(&pool->extra);
+	for (int i = 0; i < pool->n_slots; i++)
 	{
 		Worker *w = &pool->workers[i];
 
@@ -173,6 +189,81 @@ pool_submit(Pool *pool, PoolInput *input)
 	wake(pool);
 }
 
+/* ------------------------------------------------- inputs that wait */
+
+/* How many processes there should be: one more for each that waits. */
+static int
+wanted(const Pool *pool)
+{
+	int n = pool->size;
+
+	for (int i = 0; i < pool->n_slots && pool->spawn.concurrency == 1; i++)
+		n += pool->workers[i].n_waiting > 0;
+	return n < pool->n_slots ? n : pool->n_slots;
+}
+
+/*
+ * The process runs nothing else while one of its inputs waits: what it was
+ * sent ahead goes elsewhere, lest it is what is waited for.
+ */
+static void
+recall(Worker *w, const HostReply *reply)
+{
+	const HostReply cancelled = {.type = HOST_REPLY_CANCELLED};
+	PoolInput *prev;
+
+	for (PoolInput *input = w->inputs.last; input != NULL; input = prev)
+	{
+		prev = input->prev;
+		if (host_reply_has_id(reply, input->call.id))
+			continue;
+		take_out(&w->inputs, input);
+		input->worker = NULL;
+		if (input->cancelled)
+			w->pool->events->done(input, &cancelled);
+		else
+			push_front(&w->pool->waiting, input);
+	}
+	if (!host_process_recall(&w->process))
+		w->broken = true;
+}
+
+static void
+end_extra(void *arg)
+{
+	Pool *pool = arg;
+	int n = wanted(pool);
+
+	for (int i = n; i < pool->n_slots; i++)
+	{
+		Worker *w = &pool->workers[i];
+
+		w->retired = w->state == WORKER_READY && w->inputs.n == 0;
+	}
+	wake(pool);
+	if (n > pool->size)
+		loop_set_timer(&pool->extra, EXTRA_LIFE, end_extra, pool);
+}
+
+static void
+take_wait(Worker *w, const HostReply *reply)
+{
+	w->n_waiting++;
+	w->average = 0; /* the time was another's */
+	if (w->pool->spawn.concurrency == 1)
+		recall(w, reply);
+	loop_set_timer(&w->pool->extra, EXTRA_LIFE, end_extra, w->pool);
+}
+
+bool
+pool_idle(const Pool *pool)
+{
+	for (int i = 0; i < pool->n_slots; i++)
+		if (pool->workers[i].inputs.n > 0)
+			return false;
+	return pool->waiting.n == 0;
+}
+
 /* -------------------------------------------------------------- replies */
 
 /* The file's manifest, or why there is none. */
@@ -190,11 +281,11 @@ take_manifest(Worker *w, const HostReply *reply)
 	else if (json_object_object_get_ex(parsed, "error", &error))
 		set_error(pool, json_object_get_string(error));
 	else if (pool->manifest != NULL && strcmp(text, pool->manifest) != 0)
-		set_error(pool, "the file has changed what it defines; "
-						"restart modal-local to serve it");
+		set_error(pool, "a new process defines other functions than the first");
 	else
 	{
 		w->state = WORKER_READY;
+		executor_changed();
 		if (pool->manifest == NULL)
 		{
 			pool->manifest = text;
@@ -242,6 +333,15 @@ grace_over(void *arg)
 	wake(w->pool);
 }
 
+static bool
+all_cancelled(const Worker *w)
+{
+	for (const PoolInput *i = w->inputs.first; i != NULL; i = i->next)
+		if (!i->cancelled)
+			return false;
+	return true;
+}
+
 /* The process may go on with a cancelled input for a while, not longer. */
 static void
 set_grace(Worker *w)
@@ -252,7 +352,7 @@ set_grace(Worker *w)
 	loop_clear_timer(&w->grace);
 	while ((input = next_running(w, input, &place)) != NULL)
 	{
-		if (input->cancelled)
+		if (input->cancelled && (input->batch <= 1 || all_cancelled(w)))
 			loop_set_timer(&w->grace, CANCEL_GRACE, grace_over, w);
 	}
 }
@@ -267,9 +367,39 @@ take_answer(Worker *w, PoolInput *input, const HostReply *reply)
 	take_out(&w->inputs, input);
 	w->average += (now - w->busy_since - w->average) * weight;
 	w->busy_since = now;
+	w->n_ended++;
+	/* One of many that were answered at once: it began a moment ago. */
+	if (!input->started && !cancelled)
+		w->pool->events->started(input);
 	w->pool->events->done(input, reply);
 	if (cancelled)
 		set_grace(w);
+}
+
+/*
+ * What is no answer.  Tasks that an input has left behind go on to print and to
+ * wait: input NULL.
+ */
+static bool
+take_word(Worker *w, PoolInput *input, const HostReply *reply)
+{
+	switch ((int) reply->type)
+	{
+		case HOST_REPLY_LOG:
+			host_process_print(&w->process, reply->data, reply->len);
+			if (input != NULL && !input->cancelled)
+				w->pool->events->printed(input, reply->format, reply);
+			return true;
+		case HOST_REPLY_WAIT:
+			take_wait(w, reply);
+			return true;
+		case HOST_REPLY_RESUME:
+			w->n_waiting -= w->n_waiting > 0;
+			w->busy_since = loop_now();
+			return true;
+		default:
+			return false;
+	}
 }
 
 static void
@@ -290,6 +420,8 @@ take_reply(void *arg, const HostReply *reply)
 	}
 	while (input != NULL && input->call.id != reply->id)
 		input = input->next;
+	if (take_word(w, input, reply))
+		return;
 	if (input == NULL || reply->type == HOST_REPLY_MANIFEST)
 		w->broken = true;
 	else if (reply->type != HOST_REPLY_YIELD)
@@ -314,6 +446,14 @@ worker_ready(void *arg, uint32_t events)
 
 /* ------------------------------------------------------------ scheduling */
 
+static bool
+same_batch(const PoolInput *a, const PoolInput *b)
+{
+	return a->call.target == b->call.target &&
+		   a->call.parameters == b->call.parameters &&
+		   a->call.format == b->call.format;
+}
+
 /* How many unanswered inputs the process may have, this one included. */
 static int
 capacity(const Worker *w, const PoolInput *input)
@@ -321,12 +461,20 @@ capacity(const Worker *w, const PoolInput *input)
 	const PoolInput *first = w->inputs.first;
 	int concurrency = w->pool->spawn.concurrency;
 
-	if (w->state != WORKER_READY || w->broken || w->overdue)
+	if (w->state != WORKER_READY || w->broken || w->overdue || w->retired)
+		return 0;
+	if (w->n_waiting > 0 && concurrency == 1)
 		return 0;
 	if (input->suspect || (first != NULL && first->suspect))
 		return 1;
+	if (first != NULL && (first->batch > 1 || input->batch > 1) &&
+		!same_batch(first, input))
+		return 0;
+	if (input->batch > 1)
+		return concurrency * input->batch;
 	if (concurrency > 1)
-		return concurrency;
+		return concurrency + (w->n_waiting < MAX_WAITING ? w->n_waiting
+														 : MAX_WAITING);
 	if (first != NULL && first->cancelled)
 		return 0;
 	if (w->average == 0)
@@ -341,10 +489,13 @@ choose_worker(Pool *pool, const PoolInput *input)
 {
 	Worker *best = NULL;
 
-	for (int i = 0; i < pool->size; i++)
+	for (int i = 0; i < pool->n_slots; i++)
 	{
 		Worker *w = &pool->workers[i];
 
+		if (input->batch > 1 && loop_now() < w->filling &&
+			w->inputs.n < capacity(w, input))
+			return w;
 		if ((best == NULL || w->inputs.n < best->inputs.n) &&
 			w->inputs.n < capacity(w, input))
 			best = w;
@@ -369,7 +520,10 @@ hand_out(Pool *pool)
 			break;
 		}
 		if (w->inputs.n == 0)
+		{
 			w->busy_since = loop_now();
+			w->filling = loop_now() + input->batch_wait;
+		}
 		take_out(&pool->waiting, input);
 		push_back(&w->inputs, input);
 		input->worker = w;
@@ -442,15 +596,18 @@ end_worker(Worker *w)
 {
 	Pool *pool = w->pool;
 	bool was_ready = w->state == WORKER_READY;
-	bool killed = w->overdue && !w->broken;
+	bool killed = (w->overdue || w->retired) && !w->broken;
 	char how[128];
 	char text[256];
 
 	describe_end(host_process_end(&w->process), how, sizeof(how));
+	executor_changed();
 	loop_clear_timer(&w->grace);
 	w->state = WORKER_DOWN;
 	w->broken = false;
 	w->overdue = false;
+	w->retired = false;
+	w->n_waiting = 0;
 	w->average = 0;
 	if (was_ready)
 	{
@@ -485,15 +642,22 @@ fail_waiting(Pool *pool)
 void
 pool_start(Pool *pool)
 {
+	int n = wanted(pool);
+
 	set_error(pool, NULL);
-	for (int i = 0; i < pool->size; i++)
+	for (int i = 0; i < n; i++)
 	{
 		Worker *w = &pool->workers[i];
 
 		if (w->state != WORKER_DOWN)
 			continue;
 		if (host_process_start(&w->process, &pool->spawn, worker_ready, w))
+		{
 			w->state = WORKER_STARTING;
+			w->since = loop_wall_time();
+			w->n_starts++;
+			executor_changed();
+		}
 		else
 			set_error(pool, strerror(errno));
 	}
@@ -506,14 +670,14 @@ run_pool(void *arg)
 	bool up = false;
 	bool down = false;
 
-	for (int i = 0; i < pool->size; i++)
+	for (int i = 0; i < pool->n_slots; i++)
 	{
 		Worker *w = &pool->workers[i];
 
-		if (w->state != WORKER_DOWN && (w->broken || w->overdue))
+		if (w->state != WORKER_DOWN && (w->broken || w->overdue || w->retired))
 			end_worker(w);
 		if (w->state == WORKER_DOWN)
-			down = true;
+			down = down || i < wanted(pool);
 		else
 			up = true;
 	}
@@ -533,7 +697,7 @@ run_pool(void *arg)
 	else if (down && pool->error == NULL)
 		pool_start(pool);
 	hand_out(pool);
-	for (int i = 0; i < pool->size; i++)
+	for (int i = 0; i < pool->n_slots; i++)
 	{
 		Worker *w = &pool->workers[i];
 
@@ -553,7 +717,7 @@ pool_counts(const Pool *pool, const void *group, int *ready, int *running,
 {
 	for (const PoolInput *i = pool->waiting.first; i != NULL; i = i->next)
 		*waiting += i->group == group;
-	for (int n = 0; n < pool->size; n++)
+	for (int n = 0; n < pool->n_slots; n++)
 	{
 		const Worker *w = &pool->workers[n];
 		int place = 0;
@@ -568,5 +732,29 @@ pool_counts(const Pool *pool, const void *group, int *ready, int *running,
 			if (i->group == group && !i->cancelled)
 				(*(runs ? running : waiting))++;
 		}
+	}
+}
+
+void
+pool_workers(const Pool *pool,
+			 void (*visit)(const WorkerInfo *worker, void *arg), void *arg)
+{
+	for (int i = 0; i < pool->n_slots; i++)
+	{
+		const Worker *w = &pool->workers[i];
+		int n = w->inputs.n;
+		int concurrency = pool->spawn.concurrency;
+		WorkerInfo info = {
+			.pid = w->process.pid,
+			.ready = w->state == WORKER_READY,
+			.since = w->since,
+			.n_starts = w->n_starts,
+			.n_ended = w->n_ended,
+			.running = n < concurrency ? n : concurrency,
+			.ahead = n < concurrency ? 0 : n - concurrency,
+		};
+
+		if (w->state != WORKER_DOWN)
+			visit(&info, arg);
 	}
 }

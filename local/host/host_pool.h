@@ -9,6 +9,9 @@
  * others run elsewhere.  If several were running, each of them runs again
  * alone in a process, which shows which one it was.
  *
+ * An input that waits for another one may wait for one of the same file: its
+ * process gets nothing else meanwhile, and another process takes its place.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef MODAL_LOCAL_HOST_POOL_H
@@ -24,6 +27,8 @@ typedef struct PoolInput
 {
 	HostCall call;     /* arguments stay until the end; the pool sets the id */
 	const void *group; /* for pool_counts */
+	int batch;         /* so many of its kind may run as one; 0: alone */
+	double batch_wait; /* seconds that a batch waits for more */
 
 	/* The pool's own. */
 	Worker *worker; /* NULL while it waits */
@@ -49,6 +54,8 @@ typedef struct PoolEvents
 	void (*manifest)(void *arg, const char *json);
 	void (*started)(PoolInput *input); /* it runs now */
 	void (*yield)(PoolInput *input, const HostReply *item);
+	/* Whole lines; stream 1: standard output, 2: standard error. */
+	void (*printed)(PoolInput *input, int stream, const HostReply *text);
 	/* HOST_REPLY_RESULT, _FAILURE, _DONE or _CANCELLED */
 	void (*done)(PoolInput *input, const HostReply *reply);
 	/* The input's process died: how. */
@@ -70,6 +77,8 @@ extern void pool_start(Pool *pool);
 /* Why the file cannot be served, as far as known now; else NULL. */
 extern const char *pool_error(const Pool *pool);
 extern void pool_submit(Pool *pool, PoolInput *input);
+/* Has it no input? */
+extern bool pool_idle(const Pool *pool);
 /*
  * Interrupt an input, which then ends with HOST_REPLY_CANCELLED (or with what
  * it had come to already); at once and with its process when "terminate".
@@ -81,5 +90,22 @@ extern void pool_cancel(Pool *pool, PoolInput *input, bool terminate);
  */
 extern void pool_counts(const Pool *pool, const void *group, int *ready,
 						int *running, int *waiting, int *headroom);
+
+
+/* What people may see of a process. */
+typedef struct WorkerInfo
+{
+	pid_t pid;
+	bool ready;		   /* it has imported the file */
+	double since;	   /* Unix time of its start */
+	uint32_t n_starts; /* of processes in its place */
+	uint64_t n_ended;  /* inputs that they have answered */
+	int running;
+	int ahead; /* inputs that it has and does not run yet */
+} WorkerInfo;
+
+extern void pool_workers(const Pool *pool,
+						 void (*visit)(const WorkerInfo *worker, void *arg),
+						 void *arg);
 
 #endif /* MODAL_LOCAL_HOST_POOL_H */

@@ -22,17 +22,32 @@
 #include "util.h"
 
 /* The program itself, so that modal-local is one file wherever it lies. */
-__asm__(".section .rodata\n"
-		".globl host_script\n"
-		"host_script:\n"
-		".incbin \"modal_local_host.py\"\n"
-		".globl host_script_end\n"
-		"host_script_end:\n"
-		".byte 0\n"
-		".previous\n");
-extern const char host_script[];
-extern const char host_script_end[];
+#define SCRIPT(name) \
+	__asm__(".section .rodata\n" \
+			".globl " #name "\n" #name ":\n" \
+			".incbin \"host/" #name ".py\"\n" \
+			".globl " #name "_end\n" #name "_end:\n" \
+			".byte 0\n" \
+			".previous\n"); \
+	extern const char name[]; \
+	extern const char name##_end[]
 
+SCRIPT(modal_local_host);
+SCRIPT(modal_local_survey);
+SCRIPT(modal_local_web);
+
+static const struct
+{
+	const char *name;
+	const char *start;
+	const char *end;
+} scripts[] = {
+	{"modal_local_host.py", modal_local_host, modal_local_host_end},
+	{"modal_local_survey.py", modal_local_survey, modal_local_survey_end},
+	{"modal_local_web.py", modal_local_web, modal_local_web_end},
+};
+
+#define N_SCRIPTS 3
 #define CALL_HEADER 16
 #define REPLY_HEADER 16
 #define READ_SIZE (256 * 1024)
@@ -41,9 +56,10 @@ extern const char host_script_end[];
 #define MAX_LAST_READS 64 /* of the output of a process that has ended */
 
 /* Where the child finds its descriptors. */
-#define CHILD_SOCK 3
-#define CHILD_CONTROL 4
-#define CHILD_SCRIPT 5
+#define CHILD_FIRST 3 /* socket, control, the scripts, the text */
+#define N_CHILD_FDS (2 + N_SCRIPTS + 1)
+
+#define RECALLED 0xffff /* a target, as in modal_local_host.py */
 
 static void
 put_u16(uint8_t *p, uint16_t v)
@@ -78,42 +94,49 @@ get_u64(const uint8_t *p)
 	return get_u32(p) | (uint64_t) get_u32(p + 4) << 32;
 }
 
-/* The script as a file that the child can name; -1 with errno set. */
-static int
-open_script(void)
+/* The scripts as files that the child can name; false with errno set. */
+static bool
+open_scripts(const int **fds)
 {
-	size_t size = host_script_end - host_script;
-	int fd = memfd_create("modal_local_host.py", MFD_CLOEXEC);
+	static int opened[N_SCRIPTS];
+	static int n;
 
-	if (fd >= 0 && write(fd, host_script, size) != (ssize_t) size)
+	for (; n < N_SCRIPTS; n++)
 	{
-		close(fd);
-		errno = EIO;
-		return -1;
+		size_t size = (size_t) (scripts[n].end - scripts[n].start);
+		int fd = memfd_create(scripts[n].name, MFD_CLOEXEC);
+
+		if (fd < 0)
+			return false;
+		if (write(fd, scripts[n].start, size) != (ssize_t) size)
+		{
+			close(fd);
+			errno = EIO;
+			return false;
+		}
+		opened[n] = fd;
 	}
-	return fd;
+	*fds = opened;
+	return true;
 }
 
-/* Moves the descriptors to their places, above all of which they are now. */
+/* Moves the descriptors to their places, above all of which they are first. */
 static void
-place_descriptors(int sock, int control, int script, int output)
+place_descriptors(int *fds, int output)
 {
-	int fds[] = {sock, control, script, output};
-	const int places[] = {CHILD_SOCK, CHILD_CONTROL, CHILD_SCRIPT};
-
-	for (int i = 0; i < 4; i++)
-		fds[i] = fcntl(fds[i], F_DUPFD, CHILD_SCRIPT + 1);
-	for (int i = 0; i < 3; i++)
-		dup2(fds[i], places[i]);
-	dup2(fds[3], STDOUT_FILENO);
-	dup2(fds[3], STDERR_FILENO);
-	close_range(CHILD_SCRIPT + 1, ~0U, 0);
+	output = fcntl(output, F_DUPFD, CHILD_FIRST + N_CHILD_FDS);
+	for (int i = 0; i < N_CHILD_FDS; i++)
+		fds[i] = fcntl(fds[i], F_DUPFD, CHILD_FIRST + N_CHILD_FDS);
+	for (int i = 0; i < N_CHILD_FDS; i++)
+		dup2(fds[i], CHILD_FIRST + i);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	close_range(CHILD_FIRST + N_CHILD_FDS, ~0U, 0);
 }
 
 /* In the child, after fork; does not return. */
 static void
-run_child(const HostSpawn *spawn, pid_t parent, int sock, int control,
-		  int script, int output)
+run_child(const HostSpawn *spawn, pid_t parent, int *fds, int output)
 {
 	char concurrency[16];
 	sigset_t none;
@@ -124,15 +147,39 @@ run_child(const HostSpawn *spawn, pid_t parent, int sock, int control,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	place_descriptors(sock, control, script, output);
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
+	place_descriptors(fds, output);
 	for (char *const *e = spawn->environment; e != NULL && *e != NULL; e++)
 		putenv(*e);
 	snprintf(concurrency, sizeof(concurrency), "%d", spawn->concurrency);
 	execlp(spawn->python, spawn->python, "/proc/self/fd/5", "3", "4",
-		   concurrency, spawn->file, (char *) NULL);
+		   concurrency, spawn->file, "8", (char *) NULL);
 	dprintf(STDERR_FILENO, "could not execute %s: %s\n", spawn->python,
 			strerror(errno));
 	_exit(127);
+}
+
+static void
+print_line(const HostProcess *p, const uint8_t *text, size_t len)
+{
+	fprintf(stderr, "[%s %d] %.*s\n", p->label, (int) p->pid, (int) len,
+			(const char *) text);
+}
+
+void
+host_process_print(const HostProcess *p, const uint8_t *text, size_t len)
+{
+	while (len > 0)
+	{
+		const uint8_t *newline = memchr(text, '\n', len);
+		size_t n = newline != NULL ? (size_t) (newline - text) : len;
+
+		print_line(p, text, n);
+		n += newline != NULL;
+		text += n;
+		len -= n;
+	}
 }
 
 /* Copy whole printed lines to our stderr, with the label. */
@@ -150,8 +197,7 @@ print_lines(HostProcess *p, bool at_end)
 		size_t n = newline != NULL ? (size_t) (newline - start)
 								   : (size_t) (end - start);
 
-		fprintf(stderr, "[%s %d] %.*s\n", p->label, (int) p->pid, (int) n,
-				(const char *) start);
+		print_line(p, start, n);
 		start += newline != NULL ? n + 1 : n;
 	}
 	buf_consume(&p->line, start - p->line.data);
@@ -194,11 +240,11 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 	int socks[2] = {-1, -1};
 	int control[2] = {-1, -1};
 	int output[2] = {-1, -1};
-	int script = open_script();
+	const int *script_fds;
 	pid_t parent = getpid();
 	int error;
 
-	if (script < 0 ||
+	if (!open_scripts(&script_fds) ||
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks) < 0 ||
 		pipe2(control, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0)
 		goto fail;
@@ -207,9 +253,14 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 	if (p->pid < 0)
 		goto fail;
 	if (p->pid == 0)
-		run_child(spawn, parent, socks[1], control[0], script, output[1]);
+	{
+		int fds[N_CHILD_FDS] = {socks[1], control[0]};
 
-	close(script);
+		memcpy(&fds[2], script_fds, N_SCRIPTS * sizeof(int));
+		fds[2 + N_SCRIPTS] = spawn->text;
+		run_child(spawn, parent, fds, output[1]);
+	}
+
 	close(socks[1]);
 	close(control[0]);
 	close(output[1]);
@@ -238,7 +289,6 @@ fail:
 		close(control[i]);
 		close(output[i]);
 	}
-	close(script);
 	errno = error;
 	return false;
 }
@@ -266,6 +316,21 @@ host_process_call(HostProcess *p, const HostCall *call)
 	buf_put(&p->out, call->parameters, call->parameters_len);
 	buf_put(&p->out, call->arguments, call->arguments_len);
 	return true;
+}
+
+bool
+host_process_recall(HostProcess *p)
+{
+	return host_process_call(p, &(HostCall){.target = RECALLED});
+}
+
+bool
+host_reply_has_id(const HostReply *reply, uint64_t id)
+{
+	for (size_t at = 0; at + 8 <= reply->len; at += 8)
+		if (get_u64(reply->data + at) == id)
+			return true;
+	return false;
 }
 
 bool

@@ -4,8 +4,8 @@
  *	  One Python process that runs the functions of a file.
  *
  * Starts modal_local_host.py, frames calls to it and replies from it (the
- * format is described there), and copies what it prints to our stderr, line
- * by line with a prefix.  Which input goes to which process, and what the end
+ * format is described there), and copies what it prints beside its inputs to our
+ * stderr, line by line with a prefix.  Which input goes to which process, and what the end
  * of a process means, is host.c's business.
  *
  * The descriptors are in the event loop from start to end.
@@ -31,6 +31,9 @@ typedef enum HostReplyType
 	HOST_REPLY_YIELD,
 	HOST_REPLY_DONE,
 	HOST_REPLY_CANCELLED,
+	HOST_REPLY_LOG, /* format: 1 stdout, 2 stderr */
+	HOST_REPLY_WAIT,
+	HOST_REPLY_RESUME,
 	HOST_REPLY_END /* number of types */
 } HostReplyType;
 
@@ -58,6 +61,7 @@ typedef struct HostSpawn
 {
 	const char *python; /* interpreter */
 	const char *file;
+	int text; /* descriptor of the text that it is to run as that file */
 	const char *label;        /* prefix of the lines that it prints */
 	char *const *environment; /* "NAME=value" to add, ends with NULL */
 	int concurrency;
@@ -88,6 +92,8 @@ extern bool host_process_start(HostProcess *p, const HostSpawn *spawn,
 							   LoopFdCallback ready, void *arg);
 /* Appends a call to what will be sent; false: out of memory. */
 extern bool host_process_call(HostProcess *p, const HostCall *call);
+/* Appends the word that what it has not begun is taken back; likewise. */
+extern bool host_process_recall(HostProcess *p);
 /* Sends what the socket takes; false: the process has gone. */
 extern bool host_process_flush(HostProcess *p);
 /* Interrupt the execution of these calls, where Python can. */
@@ -102,5 +108,10 @@ extern bool host_process_receive(HostProcess *p,
 								 void *arg);
 /* Kill it unless it has ended by itself; its wait(2) status. */
 extern int host_process_end(HostProcess *p);
+/* Whole lines that one of its inputs has printed, to our stderr. */
+extern void host_process_print(const HostProcess *p, const uint8_t *text,
+							   size_t len);
+/* The ids in a HOST_REPLY_WAIT. */
+extern bool host_reply_has_id(const HostReply *reply, uint64_t id);
 
 #endif /* MODAL_LOCAL_HOST_PROCESS_H */

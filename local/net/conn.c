@@ -31,6 +31,7 @@
 #define READS_PER_ROUND 16 /* of one connection, lest others wait */
 #define WRITE_SIZE (256 * 1024) /* produced at once */
 #define FIRST_BYTES_TIMEOUT 10.0
+#define ACCEPT_PAUSE 0.1
 #define FIRST_BYTES 3 /* what is enough to tell the protocols apart */
 #define TLS_HANDSHAKE 0x16 /* type of TLS's first record */
 
@@ -59,6 +60,7 @@ static struct
 	SSL_CTX *tls;
 	int n_open;
 	uint64_t n_accepted;
+	LoopTimer pause; /* set while no descriptor can be had */
 } listener = {.fd = -1};
 
 static uint8_t read_buffer[READ_SIZE];
@@ -400,6 +402,13 @@ conn_event(void *arg, uint32_t events)
 /* --- listening ----------------------------------------------------------- */
 
 static void
+accept_again(void *arg)
+{
+	(void) arg;
+	loop_modify_fd(listener.lfd, EPOLLIN);
+}
+
+static void
 accept_connections(void *arg, uint32_t events)
 {
 	int on = 1;
@@ -414,7 +423,17 @@ accept_connections(void *arg, uint32_t events)
 		Conn *conn;
 
 		if (fd < 0)
+		{
+			/* One that cannot be accepted would wake us again at once. */
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				errno == ENOMEM)
+			{
+				loop_modify_fd(listener.lfd, 0);
+				loop_set_timer(&listener.pause, ACCEPT_PAUSE, accept_again,
+							   NULL);
+			}
 			return;
+		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &first_bytes,
 				   sizeof(first_bytes));
@@ -432,7 +451,7 @@ accept_connections(void *arg, uint32_t events)
 }
 
 int
-conn_listen(const char *host, int port, const char *state_dir)
+conn_bind(const char *host, int port)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 							 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -452,25 +471,32 @@ conn_listen(const char *host, int port, const char *state_dir)
 	rc = getaddrinfo(host, service, &hints, &address);
 	if (rc != 0)
 		die("cannot resolve host \"%s\": %s", host, gai_strerror(rc));
-	listener.tls = tls_init(state_dir);
 	listener.fd = socket(address->ai_family,
 						 SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (listener.fd < 0)
 		die_errno("cannot create a socket");
 	setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener.fd, address->ai_addr, address->ai_addrlen) != 0 ||
-		listen(listener.fd, SOMAXCONN) != 0 ||
 		getsockname(listener.fd, &bound.any, &bound_len) != 0)
 		die_errno("cannot listen on %s port %d", host, port);
 	freeaddrinfo(address);
-	listener.lfd = loop_add_fd(listener.fd, EPOLLIN, accept_connections, NULL);
 	return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port
 												 : bound.v4.sin_port);
 }
 
 void
+conn_listen(const char *state_dir)
+{
+	listener.tls = tls_init(state_dir);
+	if (listen(listener.fd, SOMAXCONN) != 0)
+		die_errno("cannot listen");
+	listener.lfd = loop_add_fd(listener.fd, EPOLLIN, accept_connections, NULL);
+}
+
+void
 conn_stop_listening(void)
 {
+	loop_clear_timer(&listener.pause);
 	loop_remove_fd(listener.lfd);
 	listener.lfd = NULL;
 	close(listener.fd);

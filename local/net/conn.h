@@ -36,10 +36,11 @@ extern const Protocol h2_protocol;
 extern const Protocol http1_protocol;
 
 /*
- * Listen on host and port (0: any free one) and accept connections from then
- * on.  Returns the port; exits when it cannot listen.
+ * Take host and port (0: any free one), whose number is returned; listen and
+ * accept connections.  Both exit when they cannot.
  */
-extern int conn_listen(const char *host, int port, const char *state_dir);
+extern int conn_bind(const char *host, int port);
+extern void conn_listen(const char *state_dir);
 extern void conn_stop_listening(void);
 
 /* There is something to write: it will be, at the end of this round. */

@@ -17,8 +17,9 @@
 #define BUF_FIRST_SIZE 64
 
 void *
-buf_libc_realloc(void *ptr, size_t size)
+buf_libc_realloc(void *place, void *ptr, size_t size)
 {
+	(void) place;
 	if (size == 0)
 	{
 		free(ptr);
@@ -34,13 +35,14 @@ buf_init(Buf *buf, size_t limit, BufRealloc grow)
 	/* PTRDIFF_MAX keeps all sums of lengths below from overflowing. */
 	buf->limit = limit > 0 && limit < PTRDIFF_MAX ? limit : PTRDIFF_MAX - 1;
 	buf->grow = grow != NULL ? grow : buf_libc_realloc;
+	buf->place = buf->grow(NULL, NULL, 0);
 }
 
 void
 buf_free(Buf *buf)
 {
 	if (buf->data != NULL)
-		buf->grow(buf->data, 0);
+		(void) buf_memory(buf, buf->data, 0);
 	buf->data = NULL;
 	buf->len = buf->cap = 0;
 	buf->failed = false;
@@ -76,7 +78,7 @@ buf_enlarge(Buf *buf, size_t n)
 	if (size > buf->limit + 1)
 		size = buf->limit + 1;
 
-	data = buf->grow(buf->data, size);
+	data = buf_memory(buf, buf->data, size);
 	if (data == NULL)
 	{
 		buf->failed = true;

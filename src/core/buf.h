@@ -5,7 +5,8 @@
  *
  * Part of src/core: pure C, no PostgreSQL, no sockets.  Memory comes from a
  * BufRealloc given by the owner, so that a session can use palloc and a
- * worker malloc.  After a failed allocation or when the limit would be
+ * worker malloc.  It is all of one place, which is found where the buffer is
+ * initialized, not where it is first written to.  After a failed allocation or when the limit would be
  * passed, "failed" is set, the content stays as it was, and every later
  * append is a no-op: callers check once, at the end.
  *
@@ -21,9 +22,11 @@
 
 /*
  * Like realloc(3): ptr may be NULL; size 0 frees and returns NULL.  May return
- * NULL on failure, or leave by other means (palloc's ereport).
+ * NULL on failure, or leave by other means (palloc's ereport).  With ptr NULL
+ * and size 0, it says from which place it would take memory now: the place
+ * that all other calls for the same thing are given.
  */
-typedef void *(*BufRealloc)(void *ptr, size_t size);
+typedef void *(*BufRealloc)(void *place, void *ptr, size_t size);
 
 typedef struct Buf
 {
@@ -32,6 +35,7 @@ typedef struct Buf
 	size_t cap; /* one byte more is allocated, for buf_cstr */
 	size_t limit; /* most bytes it may ever hold */
 	BufRealloc grow;
+	void *place; /* for grow */
 	bool failed; /* sticky: out of memory, or over the limit */
 } Buf;
 
@@ -51,7 +55,14 @@ extern void buf_consume(Buf *buf, size_t n);
 /* The slow half of buf_reserve. */
 extern bool buf_enlarge(Buf *buf, size_t n);
 /* A BufRealloc made of the C library's realloc and free. */
-extern void *buf_libc_realloc(void *ptr, size_t size);
+extern void *buf_libc_realloc(void *place, void *ptr, size_t size);
+
+/* Memory for what belongs to the buffer, from its place: as BufRealloc. */
+static inline void *
+buf_memory(const Buf *buf, void *ptr, size_t size)
+{
+	return buf->grow(buf->place, ptr, size);
+}
 
 /* Room for n more bytes; false (and failed) if it cannot be had. */
 static inline bool

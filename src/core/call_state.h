@@ -13,7 +13,7 @@
  *	 WAITING_TO_RETRY -> RETRYING
  *
  * An output may arrive in any state, also before the reply to the request
- * that sent its input.  Items are kept in a hash by index and are reused.
+ * that sent its input.  Items are kept in a map by index and are reused.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,8 @@
 #define MODAL_CORE_CALL_STATE_H
 
 #include "core/buf.h"
+#include "core/heap.h"
+#include "core/map.h"
 
 typedef enum ItemState
 {
@@ -48,8 +50,7 @@ typedef struct CallItem
 	uint32_t retry_count;		/* identity of the current attempt */
 	uint32_t user_failures;
 	uint32_t internal_failures;
-	double due;					/* WAITING_TO_RETRY */
-	int heap_index;				/* 0: not in the retry queue */
+	HeapNode due;				/* WAITING_TO_RETRY: in the retry queue */
 	bool token_missing;			/* due, but its token is not known yet */
 	void *payload;				/* the owner's */
 	Buf token;					/* input_jwt or attempt token */
@@ -65,11 +66,8 @@ typedef struct CallState
 	bool client_retries;		/* the client is in charge of retrying */
 	uint32_t internal_limit;	/* internal failures of an input that are
 								 * retried */
-	uint32_t count;				/* items not FREE */
-	CallItem **table;			/* open addressing, by idx */
-	uint32_t table_size;		/* a power of two, or 0 */
-	CallItem **heap;			/* retry queue, from 1 */
-	int heap_len, heap_cap;
+	Map items;					/* those not FREE, by idx */
+	Heap retry_queue;			/* by due time */
 	CallItem *free_items;
 } CallState;
 
@@ -105,7 +103,14 @@ extern CallItem *call_state_pop_due(CallState *cs, double now);
 extern void call_state_token_used(CallItem *item);
 /* When the next one is due; negative: none waits. */
 extern double call_state_next_due(const CallState *cs);
-/* Visit all items: start with *at = 0; NULL at the end. */
-extern CallItem *call_state_next(const CallState *cs, uint32_t *at);
+/* Visit all items, as by map_next; the current one may be removed. */
+extern CallItem *call_state_next(const CallState *cs, MapVisit *visit);
+
+/* Items that are not FREE. */
+static inline uint32_t
+call_state_count(const CallState *cs)
+{
+	return cs->items.count;
+}
 
 #endif /* MODAL_CORE_CALL_STATE_H */

@@ -14,6 +14,8 @@
 #include <cbor.h>
 #include <math.h>
 
+#include "core/cbor_typed.h"
+
 /* libcbor takes lengths as size_t, CBOR has them in 64 bits. */
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "a 64-bit platform");
 
@@ -69,6 +71,15 @@ cbor_put_double(Buf *buf, double v)
 		PUT_HEAD(buf, cbor_encode_double, v);
 	else
 		PUT_HEAD(buf, cbor_encode_half, (float) v);
+}
+
+void
+cbor_put_float(Buf *buf, float v)
+{
+	if (isfinite(v))
+		PUT_HEAD(buf, cbor_encode_single, v);
+	else
+		PUT_HEAD(buf, cbor_encode_half, v);
 }
 
 void
@@ -337,6 +348,7 @@ typedef struct Open
 {
 	uint64_t left;	 /* items still to come, if definite; a tag has one */
 	uint8_t kind;	 /* CBOR_ARRAY, CBOR_MAP, CBOR_TAG */
+	uint8_t typed;	 /* as in CborToken */
 	bool indefinite;
 	bool at_value;	 /* map: the key has been read, its value has not */
 	bool is_key;
@@ -366,7 +378,7 @@ push(CborReader *r, const CborToken *tok)
 	if (r->stack == NULL || r->depth == r->stack_cap)
 	{
 		uint32_t cap = r->stack_cap > 0 ? r->stack_cap * 2 : CBOR_FIRST_STACK;
-		void *stack = r->grow(r->stack, cap * sizeof(Open));
+		void *stack = buf_memory(&r->joined, r->stack, cap * sizeof(Open));
 
 		if (stack == NULL)
 			return fail(r, CBOR_NO_MEMORY);
@@ -376,6 +388,7 @@ push(CborReader *r, const CborToken *tok)
 
 	open = (Open *) r->stack + r->depth++;
 	open->kind = tok->kind;
+	open->typed = tok->typed;
 	open->left = tok->kind == CBOR_TAG ? 1 :
 		tok->kind == CBOR_MAP ? tok->u * 2 : tok->u;
 	open->indefinite = tok->indefinite;
@@ -408,6 +421,7 @@ pop(CborReader *r, CborToken *tok)
 {
 	tok->kind = CBOR_END;
 	tok->indefinite = false;
+	tok->typed = 0;
 	tok->u = 0;
 	tok->p = NULL;
 	tok->n = 0;
@@ -433,6 +447,7 @@ read_head(CborReader *r, CborToken *tok)
 		return fail(r, CBOR_TRUNCATED);
 
 	tok->indefinite = false;
+	tok->typed = 0;
 	tok->u = 0;
 	tok->p = NULL;
 	tok->n = 0;
@@ -500,6 +515,50 @@ join_chunks(CborReader *r, CborToken *tok)
 	return true;
 }
 
+/* --- reading: typed arrays -------------------------------------------------- */
+
+/*
+ * Having read a tag: if it makes an array of the bytes that follow, tok becomes
+ * that array, and its elements come next.
+ */
+static bool
+enter_typed(CborReader *r, CborToken *tok)
+{
+	size_t size = cbor_typed_size(tok->u);
+	CborToken bytes;
+
+	/* bytes in one piece */
+	if (size == 0 || r->p == r->end || r->p[0] < 0x40 || r->p[0] > 0x5b)
+		return true;
+	if (!read_head(r, &bytes))
+		return false;
+	if (bytes.n % size != 0)
+		return fail(r, CBOR_MALFORMED);
+	r->p -= bytes.n;
+	tok->kind = CBOR_ARRAY;
+	tok->typed = (uint8_t) tok->u;
+	tok->u = bytes.n / size;
+	return true;
+}
+
+static bool
+next_typed(CborReader *r, uint8_t tag, CborToken *tok)
+{
+	memset(tok, 0, sizeof(*tok));
+	cbor_typed_element(tag, r->p, tok);
+	r->p += cbor_typed_size(tag);
+	tok->depth = r->depth;
+	complete(r);
+	return true;
+}
+
+void
+cbor_elements_read(CborReader *r, const uint8_t *p)
+{
+	r->p = p;
+	innermost(r)->left = 0;
+}
+
 /* --- reading: the interface ------------------------------------------------ */
 
 void
@@ -510,15 +569,14 @@ cbor_reader_init(CborReader *r, const void *p, size_t n, uint32_t max_depth,
 	r->p = p;
 	r->end = r->p + n;
 	r->max_depth = max_depth < CBOR_MAX_DEPTH ? max_depth : CBOR_MAX_DEPTH;
-	r->grow = grow != NULL ? grow : buf_libc_realloc;
-	buf_init(&r->joined, 0, r->grow);
+	buf_init(&r->joined, 0, grow);
 }
 
 void
 cbor_reader_free(CborReader *r)
 {
 	if (r->stack != NULL)
-		r->grow(r->stack, 0);
+		(void) buf_memory(&r->joined, r->stack, 0);
 	r->stack = NULL;
 	r->stack_cap = 0;
 	buf_free(&r->joined);
@@ -535,8 +593,12 @@ cbor_next(CborReader *r, CborToken *tok)
 		return r->p < r->end ? fail(r, CBOR_TRAILING) : false;
 	if (open != NULL && !open->indefinite && open->left == 0)
 		return pop(r, tok);
+	if (open != NULL && open->typed != 0)
+		return next_typed(r, open->typed, tok);
 
 	if (!read_head(r, tok))
+		return false;
+	if (tok->kind == CBOR_TAG && r->typed_arrays && !enter_typed(r, tok))
 		return false;
 	tok->depth = r->depth;
 	tok->is_key = open != NULL &&

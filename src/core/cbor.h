@@ -21,6 +21,7 @@
 #define CBOR_TAG_NEG_BIGNUM 3
 #define CBOR_TAG_DECIMAL 4
 #define CBOR_TAG_UUID 37
+#define CBOR_TAG_HOMOGENEOUS 41 /* an array whose elements are alike */
 #define CBOR_TAG_SET 258
 #define CBOR_TAG_DATE_TEXT 1004
 #define CBOR_TAG_SELF_DESCRIBED 55799
@@ -32,7 +33,9 @@
 extern void cbor_put_uint(Buf *buf, uint64_t v);
 extern void cbor_put_nint(Buf *buf, uint64_t v); /* the integer -1 - v */
 extern void cbor_put_int(Buf *buf, int64_t v);
-extern void cbor_put_double(Buf *buf, double v); /* always 64-bit, NaN and infinities half */
+/* In 64 and 32 bits; NaN and infinities in 16. */
+extern void cbor_put_double(Buf *buf, double v);
+extern void cbor_put_float(Buf *buf, float v);
 extern void cbor_put_bytes(Buf *buf, const void *p, size_t n);
 extern void cbor_put_text(Buf *buf, const char *p, size_t n); /* caller vouches for UTF-8 */
 extern void cbor_put_array(Buf *buf, uint64_t n);
@@ -85,6 +88,8 @@ typedef struct CborToken
 	double d;
 	const uint8_t *p; /* into the input, or into the reader's join buffer */
 	size_t n;		  /*   valid until the next call */
+	uint8_t typed;	  /* CBOR_ARRAY: the tag that says what the elements are,
+					   * which have no heads, or 0 */
 	bool is_key;	  /* this item is a map's key, or the content of a tag
 					   * that is */
 	uint32_t depth;	  /* containers (and tags) open around it */
@@ -102,7 +107,8 @@ struct CborReader
 	void *stack;	/* open containers; see cbor.c */
 	uint32_t stack_cap;
 	bool done;		/* the one top-level item is complete */
-	BufRealloc grow;
+	bool typed_arrays; /* set by the owner: typed arrays (RFC 8746) are read as
+						* arrays of numbers, not as tagged bytes */
 	Buf joined;		/* for indefinite strings */
 };
 
@@ -118,6 +124,11 @@ extern void cbor_reader_free(CborReader *r);
 extern bool cbor_next(CborReader *r, CborToken *tok);
 /* Having read the token that begins an item: skip to that item's end. */
 extern bool cbor_skip(CborReader *r, const CborToken *tok);
+/*
+ * The elements of the array that was begun last, whose number is known, have
+ * been read otherwise; they end at p.
+ */
+extern void cbor_elements_read(CborReader *r, const uint8_t *p);
 extern const char *cbor_error_text(CborError error);
 
 /* Is [p, p+n) valid UTF-8 (RFC 3629: no surrogates, no overlong forms)? */

@@ -11,6 +11,7 @@
  */
 #include "core/frame.h"
 
+#define MAX_SECONDS 1e9
 #define MAX_TEXT (FRAME_MAX / 4) /* of each text in NOTICE and CLOSED */
 
 #define SLICE_OVERHEAD sizeof(uint32_t)
@@ -18,6 +19,8 @@
 #define INPUT_OVERHEAD (sizeof(int64_t) + SLICE_OVERHEAD)
 /* ordinal, ok, format, attempts, started_at, finished_at */
 #define OUTPUT_OVERHEAD (8 + 1 + 1 + 2 + 8 + 8)
+/* With the format: usage follows.  Most outputs have none. */
+#define HAS_USAGE 0x80
 /* A record in parts is not larger than this. */
 #define MAX_RECORD (FRAME_MAX_PAYLOAD + FRAME_MAX)
 
@@ -131,10 +134,17 @@ frame_put_consumed(Buf *buf, uint32_t call, uint64_t bytes, int64_t awaited,
 }
 
 void
-frame_put_notice(Buf *buf, uint32_t call, Slice message)
+frame_put_notice(Buf *buf, uint32_t call, NoticeKind kind, Slice message)
 {
-	frame_put_header(buf, FRAME_NOTICE, 0, call);
+	frame_put_header(buf, FRAME_NOTICE, (uint16_t) kind, call);
 	put_text(buf, message);
+}
+
+void
+frame_put_credit(Buf *buf, uint32_t call, uint64_t bytes)
+{
+	frame_put_header(buf, FRAME_CREDIT, 0, call);
+	PUT(buf, bytes);
 }
 
 void
@@ -161,31 +171,53 @@ frame_input_size(size_t len)
 	return INPUT_OVERHEAD + len;
 }
 
+static void
+put_input_head(Buf *buf, int64_t ordinal, size_t n)
+{
+	PUT(buf, ordinal);
+	put_length(buf, n);
+}
+
 void
 frame_put_input(Buf *buf, int64_t ordinal, const void *p, size_t n)
 {
-	PUT(buf, ordinal);
-	put_slice(buf, (Slice){p, n});
+	put_input_head(buf, ordinal, n);
+	buf_put(buf, p, n);
 }
 
 size_t
 frame_output_size(const FrameOutput *out)
 {
+	size_t head = OUTPUT_OVERHEAD + (out->usage != 0 ? sizeof(out->usage) : 0);
+
 	if (out->ok)
-		return OUTPUT_OVERHEAD + SLICE_OVERHEAD + out->data.n;
-	return OUTPUT_OVERHEAD + 1 + SQLSTATE_LENGTH + 3 * SLICE_OVERHEAD +
+		return head + SLICE_OVERHEAD + out->data.n;
+	return head + 1 + SQLSTATE_LENGTH + 3 * SLICE_OVERHEAD +
 		out->type.n + out->message.n + out->traceback.n;
+}
+
+double
+frame_output_seconds(const FrameOutput *out)
+{
+	double seconds = out->finished_at - out->started_at;
+
+	/* The service's clock says what it likes. */
+	return out->started_at > 0 && seconds >= 0 && seconds < MAX_SECONDS ? seconds : -1;
 }
 
 void
 frame_put_output_head(Buf *buf, const FrameOutput *out)
 {
+	uint8_t format = out->format | (out->usage != 0 ? HAS_USAGE : 0);
+
 	PUT(buf, out->ordinal);
 	PUT(buf, out->ok);
-	PUT(buf, out->format);
+	PUT(buf, format);
 	PUT(buf, out->attempts);
 	PUT(buf, out->started_at);
 	PUT(buf, out->finished_at);
+	if (out->usage != 0)
+		PUT(buf, out->usage);
 	if (out->ok)
 		put_length(buf, out->data.n);
 	else
@@ -222,6 +254,29 @@ frame_put_part(Buf *buf, FrameType type, uint32_t call, uint64_t total,
 {
 	frame_put_part_head(buf, type, call, total, offset, n);
 	buf_put(buf, p, n);
+}
+
+bool
+frame_put_input_part(Buf *buf, uint32_t call, int64_t ordinal, const void *p,
+					 size_t n, uint64_t *offset)
+{
+	const char *bytes = p;
+	uint64_t total = frame_input_size(n);
+	size_t size = total - *offset < FRAME_PART_SIZE ? total - *offset : FRAME_PART_SIZE;
+
+	if (size == 0)
+		return false;
+	if (*offset > 0)
+		frame_put_part(buf, FRAME_INPUT_PART, call, total, *offset,
+					   bytes + *offset - INPUT_OVERHEAD, size);
+	else
+	{
+		frame_put_part_head(buf, FRAME_INPUT_PART, call, total, 0, size);
+		put_input_head(buf, ordinal, n);
+		buf_put(buf, bytes, size - INPUT_OVERHEAD);
+	}
+	*offset += size;
+	return true;
 }
 
 void
@@ -331,10 +386,10 @@ frame_get_open(FrameReader *r, CallOpen *open)
 		get_slice(r, &open->reference) && get_slice(r, &open->label) &&
 		get_slice(r, &open->remote_call_id) && get_slice(r, &open->request) &&
 		at_end(r) && open->kind >= CALL_REMOTE && open->kind <= CALL_CONTROL &&
-		open->op <= CONTROL_CALL_CANCEL &&
+		open->op <= CONTROL_CALL_LOGS &&
 		(open->kind == CALL_CONTROL) == (open->op != CONTROL_NONE) &&
 		open->input_format >= PAYLOAD_CBOR &&
-		open->input_format <= PAYLOAD_JSON && open->first_ordinal >= 0 &&
+		open->input_format <= PAYLOAD_REQUEST && open->first_ordinal >= 0 &&
 		open->last_ordinal >= -1 && open->total_inputs >= -1;
 }
 
@@ -370,6 +425,12 @@ frame_get_notice(FrameReader *r, Slice *message)
 }
 
 bool
+frame_get_credit(FrameReader *r, uint64_t *bytes)
+{
+	return is_type(r, FRAME_CREDIT) && GET(r, *bytes) && at_end(r);
+}
+
+bool
 frame_get_closed(FrameReader *r, CallClosed *closed)
 {
 	memset(closed, 0, sizeof(*closed));
@@ -395,15 +456,20 @@ frame_next_input(FrameReader *r, int64_t *ordinal, Slice *data, bool *bad)
 bool
 frame_next_output(FrameReader *r, FrameOutput *out, bool *bad)
 {
+	uint8_t format = 0;
+
 	*bad = false;
 	if (at_end(r))
 		return false;
 
 	memset(out, 0, sizeof(*out));
 	*bad = !GET(r, out->ordinal) || !get_bool(r, &out->ok) ||
-		!GET(r, out->format) || !GET(r, out->attempts) ||
+		!GET(r, format) || !GET(r, out->attempts) ||
 		!GET(r, out->started_at) || !GET(r, out->finished_at) ||
-		out->ordinal < 0 || out->format > PAYLOAD_JSON;
+		((format & HAS_USAGE) != 0 &&
+		 (!GET(r, out->usage) || out->usage == 0));
+	out->format = format & (uint8_t) ~HAS_USAGE;
+	*bad |= out->ordinal < 0 || out->format > PAYLOAD_JSON;
 	if (*bad)
 		return false;
 	if (out->ok)

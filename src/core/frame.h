@@ -3,7 +3,7 @@
  * frame.h
  *	  The messages between a process that makes calls and the dispatcher.
  *
- * A channel (session/channel.h) is two shared-memory queues; every queue
+ * A channel (link/channel.h) is two shared-memory queues; every queue
  * message is one frame: a FrameHeader, then a body.  Integers are in host
  * order, bodies are unaligned: read and write them with the functions here,
  * which check every length.  No frame is larger than FRAME_MAX; a longer
@@ -18,11 +18,14 @@
  *	  INPUT_PART part of a big one	  OUTPUTS	finished inputs, any order
  *	  FINISH	 no more inputs		  OUTPUT_PART	part of a big one
  *	  CONSUMED	 outputs read		  NOTICE	a warning of the service
- *	  CANCEL	 abandon the call	  CLOSED	the end, good or bad; last frame
+ *	  CANCEL	 abandon the call	  CREDIT	room for inputs has changed
+ *									  CLOSED	the end, good or bad; last frame
  *
  * Credit: the dispatcher never has more than CallOpen.window inputs in flight
  * (when 0, DEFAULT_WINDOW), and the session never puts many more than that
- * before some have finished; the dispatcher stops fetching outputs of a call
+ * before some have finished, nor more bytes of them than its own memory for the
+ * call (output_budget) and the last CREDIT allow, if they are more than one;
+ * the dispatcher stops fetching outputs of a call
  * while CallOpen.output_budget bytes of them have been sent and not been
  * reported by CONSUMED (core/credit.h is the whole rule).  So neither side ever
  * holds back the queue itself, and calls do not block each other.
@@ -60,6 +63,7 @@ typedef enum FrameType
 	FRAME_OUTPUTS,
 	FRAME_OUTPUT_PART,
 	FRAME_NOTICE,
+	FRAME_CREDIT,
 	FRAME_CLOSED
 } FrameType;
 
@@ -96,13 +100,16 @@ typedef enum ControlOp
 	CONTROL_AUTOSCALER,	 /* FunctionUpdateSchedulingParams */
 	CONTROL_CALL_INFO,	 /* FunctionCallFromId + FunctionCallGetInfo */
 	CONTROL_CALL_GRAPH,	 /* FunctionGetCallGraph */
-	CONTROL_CALL_CANCEL	 /* FunctionCallCancel */
+	CONTROL_CALL_CANCEL, /* FunctionCallCancel */
+	CONTROL_CALL_LOGS	 /* FunctionCallFromId + AppFetchLogs */
 } ControlOp;
 
 typedef enum PayloadFormat
 {
 	PAYLOAD_CBOR = 1, /* input: [args, kwargs]; output: the value */
-	PAYLOAD_JSON = 2  /* input: args as array or object; output: the value */
+	PAYLOAD_JSON = 2, /* input: args as array or object; output: the value */
+	PAYLOAD_REQUEST = 3 /* input of an HTTP function: the length of its path (4
+						 * bytes), the path with its query, the body */
 } PayloadFormat;
 
 /* CallOpen.flags */
@@ -128,7 +135,7 @@ typedef struct CallOpen
 	uint8_t idempotency[16]; /* seed of all idempotency keys of the call; the
 							  * same for a resumed call */
 	Slice endpoint;			 /* options of server and mapping; see
-							  * endpoint_put in session/server.h */
+							  * endpoint_put in endpoint/endpoint.h */
 	Slice reference;		 /* function reference without "server:" */
 	Slice label;			 /* what to show in views: "server:reference" */
 	Slice remote_call_id;	 /* SPAWN_MAP: resume; FOLLOW, CONTROL_CALL_* */
@@ -138,7 +145,8 @@ typedef struct CallOpen
 typedef struct CallOpened
 {
 	Slice function_id;
-	Slice remote_call_id;	 /* empty for HTTP */
+	Slice remote_call_id;	 /* empty for HTTP; where inputs come first, it is
+							  * told in another OPENED */
 	uint32_t version;		 /* deployed app version, 0 when not known */
 	uint32_t window;		 /* what the service allows */
 	uint8_t accepts_cbor;	 /* else only pickle: see option allow_pickle */
@@ -153,6 +161,8 @@ typedef struct FrameOutput
 	uint16_t attempts;		 /* 1 when it went well at once */
 	double started_at;		 /* Unix seconds; 0 when not known */
 	double finished_at;
+	double usage;			 /* what the service counts; of a request with many
+							  * inputs, with one of its outputs */
 	Slice data;				 /* ok only */
 	/* not ok: */
 	uint8_t retryable;		 /* may it go well another time? */
@@ -183,7 +193,17 @@ extern void frame_put_accepted(Buf *buf, uint32_t call, int64_t first,
 /* See credit_consumed. */
 extern void frame_put_consumed(Buf *buf, uint32_t call, uint64_t bytes,
 							   int64_t awaited, uint64_t received);
-extern void frame_put_notice(Buf *buf, uint32_t call, Slice message);
+/* What a notice is about; flags of its frame. */
+typedef enum NoticeKind
+{
+	NOTICE_WARNING,		/* the service wants the user to know something */
+	NOTICE_THROTTLED,	/* the service asks to wait */
+	NOTICE_UNREACHABLE	/* it is waited for */
+} NoticeKind;
+extern void frame_put_notice(Buf *buf, uint32_t call, NoticeKind kind,
+							 Slice message);
+/* Most bytes of inputs that may be on their way. */
+extern void frame_put_credit(Buf *buf, uint32_t call, uint64_t bytes);
 extern void frame_put_closed(Buf *buf, uint32_t call, const CallClosed *closed);
 /* FINISH, CANCEL: frame_put_header alone. */
 
@@ -194,6 +214,8 @@ extern void frame_put_closed(Buf *buf, uint32_t call, const CallClosed *closed);
 extern size_t frame_input_size(size_t len);
 extern void frame_put_input(Buf *buf, int64_t ordinal, const void *p, size_t n);
 extern size_t frame_output_size(const FrameOutput *out);
+/* How long the remote side took, in seconds; negative: not known. */
+extern double frame_output_seconds(const FrameOutput *out);
 extern void frame_put_output(Buf *buf, const FrameOutput *out);
 /* The same without the bytes of out->data, which come last. */
 extern void frame_put_output_head(Buf *buf, const FrameOutput *out);
@@ -208,6 +230,12 @@ extern void frame_put_part(Buf *buf, FrameType type, uint32_t call,
 						   size_t n);
 extern void frame_put_part_head(Buf *buf, FrameType type, uint32_t call,
 								uint64_t total, uint64_t offset, size_t n);
+/*
+ * The piece of an input that begins at *offset of its record, straight from
+ * the input's bytes; moves *offset on.  False: that was the last one.
+ */
+extern bool frame_put_input_part(Buf *buf, uint32_t call, int64_t ordinal,
+								 const void *p, size_t n, uint64_t *offset);
 
 /* --- reading -------------------------------------------------------------- */
 
@@ -226,6 +254,7 @@ extern bool frame_get_accepted(FrameReader *r, int64_t *first, uint32_t *count);
 extern bool frame_get_consumed(FrameReader *r, uint64_t *bytes,
 							   int64_t *awaited, uint64_t *received);
 extern bool frame_get_notice(FrameReader *r, Slice *message);
+extern bool frame_get_credit(FrameReader *r, uint64_t *bytes);
 extern bool frame_get_closed(FrameReader *r, CallClosed *closed);
 /* Next record; false with *bad unset at the end of the frame. */
 extern bool frame_next_input(FrameReader *r, int64_t *ordinal, Slice *data,

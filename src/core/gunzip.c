@@ -4,7 +4,8 @@
  *	  Compressed bodies, piece by piece; see gunzip.h.
  *
  * However much a few bytes expand to, no more than one piece of it is held
- * here: the receiver sets the limit.
+ * here: the receiver sets the limit.  What follows the end of a member is
+ * another one (RFC 1952, 2.2), or no gzip.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +21,7 @@
 struct Gunzip
 {
 	z_stream stream;
-	bool complete;
+	bool complete; /* a member has ended, and no other one begun */
 };
 
 Gunzip *
@@ -46,7 +47,7 @@ gunzip_feed(Gunzip *gunzip, const void *p, size_t n,
 
 	if (n == 0)
 		return GUNZIP_OK;
-	if (gunzip->complete || n > UINT_MAX)
+	if (n > UINT_MAX)
 		return GUNZIP_BAD;
 	stream->next_in = (unsigned char *) p;
 	stream->avail_in = (unsigned int) n;
@@ -54,6 +55,8 @@ gunzip_feed(Gunzip *gunzip, const void *p, size_t n,
 	{
 		int rc;
 
+		if (gunzip->complete && inflateReset(stream) != Z_OK)
+			return GUNZIP_BAD;
 		stream->next_out = piece;
 		stream->avail_out = sizeof(piece);
 		rc = inflate(stream, Z_NO_FLUSH);
@@ -63,9 +66,9 @@ gunzip_feed(Gunzip *gunzip, const void *p, size_t n,
 			!put(arg, piece, sizeof(piece) - stream->avail_out))
 			return GUNZIP_STOPPED;
 		gunzip->complete = rc == Z_STREAM_END;
-	} while (!gunzip->complete &&
-			 (stream->avail_in > 0 || stream->avail_out == 0));
-	return stream->avail_in == 0 ? GUNZIP_OK : GUNZIP_BAD;
+	} while (stream->avail_in > 0 ||
+			 (!gunzip->complete && stream->avail_out == 0));
+	return GUNZIP_OK;
 }
 
 bool

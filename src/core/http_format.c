@@ -11,6 +11,7 @@
 
 #include "core/cbor.h"
 #include "core/json_split.h"
+#include "core/template.h"
 
 static const char *const format_names[] = {
 	[BODY_JSON] = "json",
@@ -18,6 +19,9 @@ static const char *const format_names[] = {
 	[BODY_BIGQUERY] = "bigquery",
 	[BODY_SNOWFLAKE] = "snowflake",
 	[BODY_REDSHIFT] = "redshift",
+	[BODY_TEMPLATE] = "template",
+	[BODY_WEBHOOK] = "webhook",
+	[BODY_BULK] = "openai-batch",
 };
 
 bool
@@ -35,7 +39,7 @@ http_format_by_name(const char *name, HttpBodyFormat *format)
 bool
 http_format_batches(HttpBodyFormat format)
 {
-	return format != BODY_JSON;
+	return format != BODY_JSON && format != BODY_WEBHOOK && format != BODY_BULK;
 }
 
 const char *
@@ -91,12 +95,14 @@ put_redshift_head(Buf *body, uint32_t rows, const HttpCaller *caller)
 
 void
 http_format_begin(HttpBodyFormat format, Buf *body, uint32_t rows,
-				  const HttpCaller *caller)
+				  Slice first_row, const HttpCaller *caller)
 {
 	switch (format)
 	{
 		case BODY_JSON:
 		case BODY_JSON_LINES:
+		case BODY_WEBHOOK:
+		case BODY_BULK:
 			break;
 		case BODY_BIGQUERY:
 			put_bigquery_head(body, caller);
@@ -107,13 +113,16 @@ http_format_begin(HttpBodyFormat format, Buf *body, uint32_t rows,
 		case BODY_REDSHIFT:
 			put_redshift_head(body, rows, caller);
 			break;
+		case BODY_TEMPLATE:
+			template_put_head(caller->context, body, rows, first_row);
+			break;
 	}
 }
 
 bool
 http_format_row(HttpBodyFormat format, Buf *body, uint32_t number, Slice row)
 {
-	bool in_list = format != BODY_JSON && format != BODY_JSON_LINES;
+	bool in_list = http_format_batches(format) && format != BODY_JSON_LINES;
 
 	if (in_list && number > 0)
 		buf_put_u8(body, ',');
@@ -133,9 +142,12 @@ http_format_row(HttpBodyFormat format, Buf *body, uint32_t number, Slice row)
 }
 
 void
-http_format_end(HttpBodyFormat format, Buf *body)
+http_format_end(HttpBodyFormat format, Buf *body, uint32_t rows,
+				Slice first_row, const HttpCaller *caller)
 {
-	if (format != BODY_JSON && format != BODY_JSON_LINES)
+	if (format == BODY_TEMPLATE)
+		template_put_tail(caller->context, body, rows, first_row);
+	else if (http_format_batches(format) && format != BODY_JSON_LINES)
 		buf_put_cstr(body, "]}");
 }
 
@@ -163,19 +175,14 @@ read_values(JsonCursor *c, uint32_t rows, HttpRow *out)
 	return c->error;
 }
 
-/* One entry of "errors": null, or an object. */
-static const char *
-read_row_error(JsonCursor *c, Slice entry, HttpRow *row)
+const char *
+http_format_row_error(JsonCursor *c, HttpRow *row)
 {
-	JsonCursor inner;
 	Slice key, value;
 
-	if (entry.n == 4 && memcmp(entry.p, "null", 4) == 0)
-		return NULL;
 	memset(row, 0, sizeof(*row));
-	inner = (JsonCursor){.p = entry.p, .end = c->end};
-	json_enter(&inner, '{');
-	while (json_next_member(&inner, &key, &value))
+	json_enter(c, '{');
+	while (json_next_member(c, &key, &value))
 	{
 		if (json_key_is(key, "code"))
 			row->code = value;
@@ -184,7 +191,18 @@ read_row_error(JsonCursor *c, Slice entry, HttpRow *row)
 		else if (json_key_is(key, "retryable"))
 			row->retryable = value.p[0] == 't';
 	}
-	return inner.error;
+	return c->error;
+}
+
+/* One entry of "errors": null, or an object. */
+static const char *
+read_row_error(JsonCursor *c, Slice entry, HttpRow *row)
+{
+	JsonCursor inner = {.p = entry.p, .end = c->end};
+
+	if (entry.n == 4 && memcmp(entry.p, "null", 4) == 0)
+		return NULL;
+	return http_format_row_error(&inner, row);
 }
 
 static const char *
@@ -376,6 +394,12 @@ http_format_reply(HttpBodyFormat format, const char *text, size_t n,
 	*failed = false;
 	memset(out, 0, rows * sizeof(*out));
 	buf_reset(scratch);
+	if (format == BODY_WEBHOOK)
+	{
+		/* it was taken: what is said to it, many write for people */
+		out[0].value = (Slice){"null", 4};
+		return NULL;
+	}
 	if (format == BODY_JSON_LINES)
 	{
 		if (!utf8_valid((const uint8_t *) text, n))
@@ -407,7 +431,7 @@ http_format_reply(HttpBodyFormat format, const char *text, size_t n,
 		case BODY_SNOWFLAKE:
 			error = read_snowflake(&c, rows, out);
 			break;
-		default:
+		default: /* templates have a reply form, see http_reply.h */
 			json_value(&c, &out[0].value);
 			error = c.error;
 			break;
@@ -415,29 +439,4 @@ http_format_reply(HttpBodyFormat format, const char *text, size_t n,
 	if (error == NULL && !json_at_end(&c))
 		error = "there is more after the end of the reply";
 	return error;
-}
-
-void
-http_format_error_text(const char *text, size_t n, Buf *out)
-{
-	static const char *const members[] = {"errorMessage", "error_msg", "error",
-										  "detail", "message"};
-	JsonCursor c;
-	Slice key, value;
-
-	if (!utf8_valid((const uint8_t *) text, n))
-	{
-		buf_put_cstr(out, "(not readable text)");
-		return;
-	}
-	json_open(&c, text, n);
-	json_enter(&c, '{');
-	while (json_next_member(&c, &key, &value))
-		for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-			if (json_key_is(key, members[i]))
-			{
-				put_text(out, value);
-				return;
-			}
-	buf_put(out, text, n);
 }

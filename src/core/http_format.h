@@ -10,6 +10,7 @@
 #define MODAL_CORE_HTTP_FORMAT_H
 
 #include "core/buf.h"
+#include "core/json_split.h"
 #include "core/reference.h"
 
 typedef enum HttpBodyFormat
@@ -18,7 +19,10 @@ typedef enum HttpBodyFormat
 	BODY_JSON_LINES,
 	BODY_BIGQUERY,
 	BODY_SNOWFLAKE,
-	BODY_REDSHIFT
+	BODY_REDSHIFT,
+	BODY_TEMPLATE,	 /* rows within an envelope; see core/template.h */
+	BODY_WEBHOOK,	 /* one row: the input itself; the reply says nothing */
+	BODY_BULK		 /* one row: the input itself; see http/bulk.h */
 } HttpBodyFormat;
 
 /* What the warehouse formats tell the function about its caller. */
@@ -28,7 +32,8 @@ typedef struct HttpCaller
 	Slice function;			/* "server:path" */
 	const char *user;
 	const char *database;
-	Slice context;			/* JSON object of common arguments; p NULL: none */
+	Slice context;			/* JSON object of common arguments; p NULL: none.
+							 * Templates: the envelope */
 } HttpCaller;
 
 extern bool http_format_by_name(const char *name, HttpBodyFormat *format);
@@ -42,19 +47,25 @@ extern const char *http_format_content_type(HttpBodyFormat format);
  * not what the format needs.
  */
 extern void http_format_begin(HttpBodyFormat format, Buf *body, uint32_t rows,
-							  const HttpCaller *caller);
+							  Slice first_row, const HttpCaller *caller);
 extern bool http_format_row(HttpBodyFormat format, Buf *body, uint32_t number,
 							Slice row);
-extern void http_format_end(HttpBodyFormat format, Buf *body);
+extern void http_format_end(HttpBodyFormat format, Buf *body, uint32_t rows,
+							Slice first_row, const HttpCaller *caller);
 
 /* The outcome of one row. */
 typedef struct HttpRow
 {
 	Slice value;	/* JSON text, in the reply; p NULL: failed */
+	bool cbor;		/* value is a CBOR item: see http_reply.h */
 	Slice code;		/* failed: JSON string or p NULL */
 	Slice message;	/* failed: JSON string or p NULL */
+	Slice what;		/* failed: "what is message" says it better; or p NULL */
 	bool retryable;
 } HttpRow;
+
+/* Make a failure of a row of {"code", "message", "retryable"}, which c is at. */
+extern const char *http_format_row_error(JsonCursor *c, HttpRow *row);
 
 /*
  * Take a good reply apart into exactly rows outcomes.  text must be followed
@@ -65,12 +76,5 @@ typedef struct HttpRow
 extern const char *http_format_reply(HttpBodyFormat format, const char *text,
 									 size_t n, uint32_t rows, HttpRow *out,
 									 Buf *scratch, bool *failed);
-
-/*
- * What a body of an error status says, for a person: its errorMessage,
- * error_msg, error, detail or message member if it is such an object, else
- * its text.  Appended to out.
- */
-extern void http_format_error_text(const char *text, size_t n, Buf *out);
 
 #endif /* MODAL_CORE_HTTP_FORMAT_H */

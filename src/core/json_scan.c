@@ -23,6 +23,7 @@ typedef struct Scan
 {
 	const char *end;
 	const char *error;
+	const char *at; /* of the error */
 	uint32_t depth;
 	uint8_t objects[JSON_MAX_DEPTH / BITS + 1]; /* bit: object, not array */
 } Scan;
@@ -30,6 +31,7 @@ typedef struct Scan
 static const char *
 fail(Scan *s, const char *p, const char *error)
 {
+	s->at = p;
 	s->error = p == s->end ? "the text ends too early" : error;
 	return NULL;
 }
@@ -224,6 +226,15 @@ scan_scalar(Scan *s, const char *p)
 const char *
 json_scan(const char *p, const char *end, const char **error)
 {
+	const char *at;
+
+	return json_scan_where(p, end, error, &at);
+}
+
+const char *
+json_scan_where(const char *p, const char *end, const char **error,
+				const char **at)
+{
 	Scan s = {.end = end};
 
 	do
@@ -239,5 +250,6 @@ json_scan(const char *p, const char *end, const char **error)
 			p = after_value(&s, p);
 	} while (p != NULL && s.depth > 0);
 	*error = s.error;
+	*at = s.at;
 	return p;
 }

@@ -22,4 +22,8 @@
 extern const char *json_scan(const char *p, const char *end,
 							 const char **error);
 
+/* The same; *at is the place of what is wrong. */
+extern const char *json_scan_where(const char *p, const char *end,
+								   const char **error, const char **at);
+
 #endif /* MODAL_CORE_JSON_SCAN_H */

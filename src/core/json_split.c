@@ -106,6 +106,19 @@ json_next_element(JsonCursor *c, Slice *value)
 }
 
 bool
+json_next_begins(JsonCursor *c)
+{
+	return next_in_container(c, ']');
+}
+
+char
+json_peek(JsonCursor *c)
+{
+	skip_space(c);
+	return c->p < c->end ? *c->p : '\0';
+}
+
+bool
 json_next_key(JsonCursor *c, Slice *key)
 {
 	if (!next_in_container(c, '}'))

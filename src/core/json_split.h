@@ -36,6 +36,10 @@ extern bool json_value(JsonCursor *c, Slice *value);
 extern bool json_enter(JsonCursor *c, char bracket);
 /* False at the closing bracket (which is passed) and on error. */
 extern bool json_next_element(JsonCursor *c, Slice *value);
+/* Same, but leaves the element unread, for json_enter or json_value. */
+extern bool json_next_begins(JsonCursor *c);
+/* The first byte of what comes next, '\0' at the end. */
+extern char json_peek(JsonCursor *c);
 /* key keeps its quotes and escapes; compare with json_key_is. */
 extern bool json_next_member(JsonCursor *c, Slice *key, Slice *value);
 /* Same, but leaves the value unread, for json_enter or json_value. */

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "core/option_value.h"
+#include "core/url.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -36,6 +37,14 @@ option_text_error(const char *value)
 			return "The value must consist of printable ASCII characters.";
 	}
 	return NULL;
+}
+
+const char *
+option_word_error(const char *value)
+{
+	return value[0] != '\0' && strspn(value, DIGITS LETTERS "-") == strlen(value)
+		? NULL
+		: "The value must consist of letters, digits and \"-\".";
 }
 
 bool
@@ -69,27 +78,18 @@ option_choice(const char *value, const char *choices)
 const char *
 option_url_error(const char *value)
 {
-	for (const char *p = value; *p != '\0'; p++)
+	for (const char *p = value;; p++)
 	{
-		if (!is_printable(*p) || *p == ' ')
-			return "A URL consists of printable ASCII characters without spaces.";
-	}
-	for (const char *p = value; p != NULL; p = strchr(p, ','))
-	{
-		size_t authority;
+		size_t n = strcspn(p, ",");
+		Url url;
+		const char *error = url_parse(p, n, &url);
 
-		p += *p == ',';
-		if (strncmp(p, "https://", 8) == 0)
-			p += 8;
-		else if (strncmp(p, "http://", 7) == 0)
-			p += 7;
-		else
-			return "A URL begins with \"https://\" (or \"http://\", with option allow_http).";
-		authority = strcspn(p, "/?#,");
-		if (authority == 0 || p[0] == ':' || strspn(p, HOST) < authority)
-			return "A URL has a host, and no user name or password.";
+		if (error != NULL)
+			return error;
+		p += n;
+		if (*p == '\0')
+			return NULL;
 	}
-	return NULL;
 }
 
 const char *

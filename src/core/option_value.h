@@ -16,6 +16,8 @@
 
 /* Printable ASCII, and more than nothing: it may become part of a header. */
 extern const char *option_text_error(const char *value);
+/* Letters, digits and "-": it becomes part of what is signed. */
+extern const char *option_word_error(const char *value);
 /* A decimal number, without units or spaces around it. */
 extern bool option_number(const char *value, bool whole, double min,
 						  double max);
@@ -23,7 +25,7 @@ extern bool option_number(const char *value, bool whole, double min,
 extern bool option_choice(const char *value, const char *choices);
 /* One or more http or https URLs, with commas between them. */
 extern const char *option_url_error(const char *value);
-/* A proxy, as curl takes it: [scheme://]host[:port][/]. */
+/* A proxy: [scheme://]host[:port][/]. */
 extern const char *option_proxy_error(const char *value);
 /*
  * Lines of "Name: value".  Refused are also the headers that decide where a

@@ -12,10 +12,14 @@
 /* Least gain in rows a second that justifies twice as much of it. */
 #define REQUESTS_GAIN 1.10
 #define ROWS_GAIN 1.10
+/* Steps until a trial has failed: a row too many is to be sent again. */
+#define REQUESTS_LEAP 4
+#define ROWS_LEAP 2
 
 #define USUAL_WEIGHT 0.125	/* of the newest request in the smoothed time */
 #define STALLED_TIMES 8		/* the usual time, */
 #define STALLED_LEAST_S 0.1 /* but at least so long */
+#define STALLED_UNKNOWN_S 1.0 /* where no good one has been seen */
 
 #define MOSTLY 0.5 /* with a larger share of failures, something is wrong */
 #define UNLIKELY 1e-6 /* this is no chance any more */
@@ -24,8 +28,9 @@ void
 pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows)
 {
 	climb_init(&pace->requests, PACE_FIRST_REQUESTS, max_requests,
-			   REQUESTS_GAIN);
-	climb_init(&pace->rows, PACE_FIRST_ROWS, max_rows, ROWS_GAIN);
+			   REQUESTS_GAIN, REQUESTS_LEAP);
+	climb_trim(&pace->requests);
+	climb_init(&pace->rows, PACE_FIRST_ROWS, max_rows, ROWS_GAIN, ROWS_LEAP);
 	pace->rows_turn = max_rows > 1;
 	pace->usual = 0;
 	pace->failing = 0;
@@ -82,6 +87,8 @@ pace_report(Pace *pace, const PaceReport *report)
 			(pace->usual > 0 ? USUAL_WEIGHT : 1);
 	if (report->full && report->rows > 1 && report->seconds > PACE_LONG_S)
 		climb_limit(&pace->rows, report->rows / 2, report->now);
+	else if (report->stalled)
+		return; /* another one had its place */
 	else if (pace->rows_turn)
 		report_rows(pace, report);
 	else
@@ -100,7 +107,7 @@ pace_stalled_after(const Pace *pace)
 	double seconds = pace->usual * STALLED_TIMES;
 
 	if (pace->usual == 0)
-		return HUGE_VAL;
+		return STALLED_UNKNOWN_S;
 	return seconds > STALLED_LEAST_S ? seconds : STALLED_LEAST_S;
 }
 

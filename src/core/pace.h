@@ -48,13 +48,14 @@ typedef struct PaceReport
 	bool rejected;	 /* by an overloaded service */
 	bool full;		 /* there was no lack of rows when it was made */
 	bool limited;	 /* as many requests as may be were under way */
+	bool stalled;	 /* it had left its place to another one */
 } PaceReport;
 
 extern void pace_init(Pace *pace, uint32_t max_requests, uint32_t max_rows);
 extern void pace_report(Pace *pace, const PaceReport *report);
 /* More requests at once than this are not possible, for now. */
 extern void pace_limit(Pace *pace, uint32_t requests, double now);
-/* Seconds after which a request counts as stalled; HUGE_VAL: never yet. */
+/* Seconds after which a request counts as stalled. */
 extern double pace_stalled_after(const Pace *pace);
 /*
  * How often the same rows may fail before there must be another reason than
@@ -66,6 +67,13 @@ static inline uint32_t
 pace_requests(const Pace *pace)
 {
 	return pace->requests.value;
+}
+
+/* Is that what pace_limit has said? */
+static inline bool
+pace_is_limited(const Pace *pace)
+{
+	return pace->requests.imposed;
 }
 
 static inline uint32_t

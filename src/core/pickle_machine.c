@@ -495,15 +495,6 @@ op_get(Machine *m, int arg)
 
 /* --- opcodes of classes and objects ----------------------------------------------- */
 
-bool
-machine_is_text(const Machine *m, NodeId id, const char *text)
-{
-	const Node *node = machine_node(m, id);
-
-	return node->kind == NODE_TEXT && node->n == strlen(text) &&
-		memcmp(node->u.p, text, node->n) == 0;
-}
-
 NodeId
 machine_item(const Machine *m, const Node *container, uint32_t i)
 {
@@ -518,49 +509,13 @@ machine_item(const Machine *m, const Node *container, uint32_t i)
 static bool
 push_global(Machine *m, NodeId module, NodeId name)
 {
-	/*
-	 * Protocol 2 uses the names of Python 2.  Without a module: any, for
-	 * cloudpickle is often vendored.
-	 */
-	static const struct
-	{
-		const char *module;
-		const char *name;
-		KnownClass class;
-	} known[] = {
-		{"builtins", "bytes", CLASS_BYTES},
-		{"__builtin__", "bytes", CLASS_BYTES},
-		{"builtins", "bytearray", CLASS_BYTEARRAY},
-		{"__builtin__", "bytearray", CLASS_BYTEARRAY},
-		{"builtins", "set", CLASS_SET},
-		{"__builtin__", "set", CLASS_SET},
-		{"builtins", "frozenset", CLASS_SET},
-		{"__builtin__", "frozenset", CLASS_SET},
-		{"collections", "OrderedDict", CLASS_DICT},
-		{"collections", "defaultdict", CLASS_DICT},
-		{"_codecs", "encode", CLASS_ENCODE},
-		{"datetime", "datetime", CLASS_DATETIME},
-		{"datetime", "date", CLASS_DATE},
-		{"datetime", "timezone", CLASS_TIMEZONE},
-		{"datetime", "timedelta", CLASS_TIMEDELTA},
-		{"decimal", "Decimal", CLASS_DECIMAL},
-		{"uuid", "UUID", CLASS_UUID},
-		{NULL, "_make_skeleton_class", CLASS_SKELETON},
-	};
 	Node *node = push_node(m, NODE_GLOBAL);
 
 	if (node == NULL)
 		return false;
 	node->u.pair.a = module;
 	node->u.pair.b = name;
-	node->n = CLASS_OTHER;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-	{
-		if (machine_is_text(m, name, known[i].name) &&
-			(known[i].module == NULL ||
-			 machine_is_text(m, module, known[i].module)))
-			node->n = known[i].class;
-	}
+	node->n = machine_known_class(m, module, name);
 	return true;
 }
 

@@ -121,5 +121,8 @@ machine_cell(const Machine *m, uint32_t cell)
 /* Item i of a container, from 0; 0 when there are not so many. */
 extern NodeId machine_item(const Machine *m, const Node *container, uint32_t i);
 extern bool machine_is_text(const Machine *m, NodeId id, const char *text);
+/* A class or function by its module's name and its own: pickle_class.c. */
+extern KnownClass machine_known_class(const Machine *m, NodeId module,
+									  NodeId name);
 
 #endif /* MODAL_CORE_PICKLE_MACHINE_H */

@@ -12,12 +12,23 @@
  */
 #include "core/redact.h"
 
+#include <stdlib.h>
 #include <strings.h>
 
+#include "core/base64.h"
+
 #define MIN_SECRET 4	 /* bytes; shorter ones would hide ordinary text */
+#define MIN_BASE64 7	 /* characters of one within base64 */
 #define MIN_TOKEN 8		 /* bytes after "ak-" */
 #define MIN_WEB_TOKEN 20 /* bytes after "eyJ" */
 #define HIDDEN "***"
+
+/* What is certain of a secret that begins at some byte of a base64 text. */
+typedef struct Base64Form
+{
+	size_t offset; /* in Scan.memory */
+	size_t n;
+} Base64Form;
 
 typedef struct Scan
 {
@@ -25,6 +36,10 @@ typedef struct Scan
 	size_t n;
 	const char *const *secrets;
 	int nsecrets;
+	Base64Form *forms;
+	int nforms;
+	Buf memory;
+	bool begins[256];	  /* may one of the secrets begin with it? */
 	size_t web_token_end; /* the run that a web token was sought in */
 	size_t url_end;		  /* the URL seen last */
 	size_t query_begin;	  /* its query, up to url_end */
@@ -78,22 +93,115 @@ run_end(const Scan *s, size_t i, const char *others)
 /* --- the kinds of secrets: each function returns the end of the one that
  * begins at i, or i --------------------------------------------------------- */
 
+/* The value of n hexadecimal digits at i; -1: there are no so many. */
+static int
+hex_at(const Scan *s, size_t i, int n)
+{
+	char digits[5] = "";
+	char *end;
+	long value;
+
+	if (s->n - i < (size_t) n)
+		return -1;
+	memcpy(digits, s->p + i, n);
+	if (!is_alnum(digits[0]))
+		return -1;
+	value = strtol(digits, &end, 16);
+	return end == digits + n ? (int) value : -1;
+}
+
+/*
+ * The character at i, as a URL, JSON or Python's repr may have written it, and
+ * the length of that.
+ */
+static size_t
+written_char(const Scan *s, size_t i, int *c)
+{
+	char next = i + 1 < s->n ? s->p[i + 1] : '\0';
+
+	if (s->p[i] == '%' && (*c = hex_at(s, i + 1, 2)) >= 0)
+		return 3;
+	if (s->p[i] == '\\' && next == 'x' && (*c = hex_at(s, i + 2, 2)) >= 0)
+		return 4;
+	if (s->p[i] == '\\' && next == 'u' && (*c = hex_at(s, i + 2, 4)) >= 0)
+		return 6;
+	if (s->p[i] == '\\' && next != '\0' && strchr("\"'/\\", next) != NULL)
+	{
+		*c = (unsigned char) next;
+		return 2;
+	}
+	*c = (unsigned char) s->p[i];
+	return 1;
+}
+
+static size_t
+escaped_end(const Scan *s, size_t i, const char *secret)
+{
+	size_t end = i;
+
+	for (; *secret != '\0'; secret++)
+	{
+		int c;
+		size_t n;
+
+		if (end == s->n)
+			return i;
+		n = written_char(s, end, &c);
+		if (c != (unsigned char) *secret)
+			return i;
+		end += n;
+	}
+	return end;
+}
+
+/* The two alphabets differ in two characters. */
+static char
+base64_char(char c)
+{
+	return c == '-' ? '+' : c == '_' ? '/' : c;
+}
+
+/* With the secret goes what follows it in the same text. */
+static size_t
+base64_end(const Scan *s, size_t i, const Base64Form *form)
+{
+	const char *p = (const char *) s->memory.data + form->offset;
+
+	if (s->n - i < form->n)
+		return i;
+	for (size_t k = 0; k < form->n; k++)
+		if (base64_char(s->p[i + k]) != p[k])
+			return i;
+	return run_end(s, i + form->n, "+/-_=");
+}
+
 static size_t
 given_secret_end(const Scan *s, size_t i)
 {
 	size_t end = i;
 
+	if (!s->begins[(unsigned char) s->p[i]])
+		return i;
 	for (int k = 0; k < s->nsecrets; k++)
 	{
 		const char *secret = s->secrets[k];
-		size_t n;
+		size_t n = secret != NULL ? strlen(secret) : 0;
+		size_t escaped;
 
-		if (secret == NULL || secret[0] != s->p[i])
+		if (n < MIN_SECRET)
 			continue;
-		n = strlen(secret);
-		if (n >= MIN_SECRET && s->n - i >= n &&
-			memcmp(s->p + i, secret, n) == 0 && i + n > end)
+		if (s->n - i >= n && memcmp(s->p + i, secret, n) == 0 && i + n > end)
 			end = i + n;
+		escaped = escaped_end(s, i, secret);
+		if (escaped > end)
+			end = escaped;
+	}
+	for (int k = 0; k < s->nforms; k++)
+	{
+		size_t encoded = base64_end(s, i, &s->forms[k]);
+
+		if (encoded > end)
+			end = encoded;
 	}
 	return end;
 }
@@ -213,6 +321,65 @@ put_within(Buf *out, const char *p, size_t n, size_t *max)
 	*max -= n;
 }
 
+/* --- what is sought ------------------------------------------------------- */
+
+/*
+ * A secret within base64, as of "user:secret", has three forms, by its distance
+ * from the last multiple of three bytes.  Characters that also depend on what
+ * stands before or after it are not part of the form.
+ */
+static void
+add_base64_forms(Scan *s, const char *secret, size_t n)
+{
+	for (size_t before = 0; before < 3; before++)
+	{
+		size_t first = (before * 8 + 5) / 6;
+		size_t end = (before + n) * 8 / 6;
+		Base64Form *form = &s->forms[s->nforms];
+		Buf bytes;
+
+		if (end < first + MIN_BASE64)
+			continue;
+		buf_init(&bytes, 0, NULL);
+		buf_put(&bytes, "\0\0", before);
+		buf_put(&bytes, secret, n);
+		form->offset = s->memory.len + first;
+		form->n = end - first;
+		base64_encode(&s->memory, bytes.data, bytes.len);
+		s->memory.failed |= bytes.failed;
+		buf_free(&bytes);
+		if (s->memory.failed)
+			return;
+		s->begins[s->memory.data[form->offset]] = true;
+		s->nforms++;
+	}
+}
+
+/* False when memory is short. */
+static bool
+prepare(Scan *s)
+{
+	buf_init(&s->memory, 0, NULL);
+	s->forms = calloc((size_t) s->nsecrets * 3 + 1, sizeof(Base64Form));
+	if (s->forms == NULL)
+		return false;
+	for (int k = 0; k < s->nsecrets; k++)
+	{
+		size_t n = s->secrets[k] != NULL ? strlen(s->secrets[k]) : 0;
+
+		if (n < MIN_SECRET)
+			continue;
+		s->begins[(unsigned char) s->secrets[k][0]] = true;
+		s->begins['%'] = s->begins['\\'] = true;
+		add_base64_forms(s, s->secrets[k], n);
+	}
+	if (s->begins['+'])
+		s->begins['-'] = true;
+	if (s->begins['/'])
+		s->begins['_'] = true;
+	return !s->memory.failed;
+}
+
 void
 redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 	   int nsecrets, size_t max)
@@ -221,6 +388,12 @@ redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 	size_t copied = 0;
 	size_t i = 0;
 
+	/* What cannot be looked through is not shown. */
+	if (!prepare(&s))
+	{
+		put_within(out, HIDDEN, strlen(HIDDEN), &max);
+		copied = i = n;
+	}
 	while (i < n && max > 0)
 	{
 		size_t end = secret_end(&s, i);
@@ -242,4 +415,8 @@ redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 		copied = end;
 	}
 	put_within(out, text + copied, n - copied, &max);
+	free(s.forms);
+	if (s.memory.data != NULL)
+		memset(s.memory.data, 0, s.memory.len);
+	buf_free(&s.memory);
 }

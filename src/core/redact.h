@@ -13,7 +13,8 @@
 /*
  * Append text to out with every secret in it replaced by "***": every
  * occurrence of one of the given secrets (those shorter than 4 bytes are
- * ignored), Modal's tokens (ak-…, as-…, wk-…, ws-…), JSON web tokens, what
+ * ignored), also written with %XX, \xXX, \uXXXX or \", or within base64 (those
+ * of 6 bytes and more), Modal's tokens (ak-…, as-…, wk-…, ws-…), JSON web tokens, what
  * follows "Bearer" or "Basic", and of URLs the user:password and query parts.
  * At most max bytes are appended, cut at a character's border.
  */

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "core/must.h"
+
 #define MAX_APP_NAME 64 /* the service's rule */
 
 /* The part of the text not yet read. */
@@ -40,6 +42,12 @@ static bool
 is_name_char(char c)
 {
 	return is_alnum(c) || c == '-' || c == '_' || (unsigned char) c >= 0x80;
+}
+
+static bool
+is_word_char(char c)
+{
+	return is_alnum(c) || c == '_';
 }
 
 static bool
@@ -195,53 +203,140 @@ is_path_char(char c)
 	return is_alnum(c) || (c != '\0' && strchr("-._~!$&'()*+,;=:@/?%", c));
 }
 
-/* Is this step of a path "." or "..", however it is written? */
-static bool
-is_dot_step(const char *p, const char *end)
+static int
+hex_value(char c)
 {
-	int dots = 0;
+	return is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
+}
 
-	while (p < end)
+static bool
+is_percent_code(const char *p, const char *end)
+{
+	return end - p >= 2 && is_hex(p[0]) && is_hex(p[1]);
+}
+
+/* The next character of a path. */
+static int
+take_decoded(const char **at, const char *end)
+{
+	const char *p = *at;
+
+	if (*p != '%')
+		return (unsigned char) *(*at)++;
+	MUST(is_percent_code(p + 1, end));
+	*at += 3;
+	return hex_value(p[1]) * 16 + hex_value(p[2]);
+}
+
+/*
+ * Steps that some server takes for "." or "..": its separators may be encoded
+ * or backslashes, and what follows ";" may be parameters of the step.  Some
+ * servers decode more than once, so there must be nothing left to decode.
+ */
+static const char *
+check_steps(const char *p, const char *end)
+{
+	int dots = 0, last = 0, before = 0;
+	bool other = false, parameters = false;
+
+	for (bool more = true; more;)
 	{
-		if (*p == '.')
-			p++;
-		else if (end - p >= 3 && p[0] == '%' && p[1] == '2' &&
-				 (p[2] == 'e' || p[2] == 'E'))
-			p += 3;
-		else
-			return false;
-		dots++;
+		int c;
+
+		more = p < end;
+		c = more ? take_decoded(&p, end) : '/';
+		if (c < ' ' || c == 0x7f)
+			return "path in function reference must not contain control characters";
+		if (before == '%' && is_hex((char) last) && is_hex((char) c))
+			return "path in function reference must not be percent-encoded twice";
+		before = last;
+		last = c;
+		if (c == '/' || c == '\\')
+		{
+			if (!other && (dots == 1 || dots == 2))
+				return "path in function reference must not contain \".\" or \"..\" steps";
+			dots = 0;
+			other = parameters = false;
+		}
+		else if (c == ';')
+			parameters = true;
+		else if (c == '.' && !parameters)
+			dots++;
+		else if (!parameters)
+			other = true;
 	}
-	return dots == 1 || dots == 2;
+	return NULL;
+}
+
+/* Does it look as if another host were meant? */
+static bool
+names_a_host(Slice path)
+{
+	size_t n = 0;
+
+	if (path.n > 0 && (path.p[0] == '@' || path.p[0] == ':'))
+		return true;
+	if (path.n >= 2 && memcmp(path.p, "//", 2) == 0)
+		return true;
+	while (n < path.n && (is_alnum(path.p[n]) || strchr("+-.", path.p[n])))
+		n++;
+	return path.n - n >= 3 && memcmp(path.p + n, "://", 3) == 0;
+}
+
+bool
+reference_is_placeholder(const char *p)
+{
+	size_t n = 1;
+
+	while (is_word_char(p[n]))
+		n++;
+	return n > 1 && p[n] == '}';
+}
+
+/* A path as it is written: with "{name}" for arguments. */
+static const char *
+take_path(Cursor *c, Reference *ref)
+{
+	ref->target = take_while(c, is_path_char);
+	while (at(c, '{'))
+	{
+		c->p++;
+		if (take_while(c, is_word_char).n == 0 || !at(c, '}'))
+			return "\"{\" in the path of a function reference begins the name or number of an argument, which ends with \"}\"";
+		c->p++;
+		(void) take_while(c, is_path_char);
+		ref->target.n = (size_t) (c->p - ref->target.p);
+		ref->placeholders = true;
+	}
+	return NULL;
 }
 
 static const char *
 parse_path(Cursor *c, Reference *ref)
 {
-	const char *step = c->p;
-	const char *p;
-	bool in_query = false;
+	const char *query, *end;
+	const char *problem = take_path(c, ref);
 
-	ref->target = take_while(c, is_path_char);
-	if (ref->target.n >= 2 && memcmp(ref->target.p, "//", 2) == 0)
-		return "function reference must name a server, not a URL";
-	if (c->p < c->end && *c->p != '#')
-		return "special characters in the path of a function reference must be percent-encoded";
-
-	for (p = ref->target.p; p <= c->p; p++)
+	if (problem != NULL)
+		return problem;
+	end = c->p;
+	if (at(c, '#'))
 	{
-		if (p == c->p || *p == '/' || *p == '?')
-		{
-			if (!in_query && is_dot_step(step, p))
-				return "path in function reference must not contain \".\" or \"..\" steps";
-			step = p + 1;
-			in_query = in_query || (p < c->p && *p == '?');
-		}
-		else if (*p == '%' &&
-				 !(c->p - p >= 3 && is_hex(p[1]) && is_hex(p[2])))
-			return "\"%\" in the path of a function reference must be followed by two hexadecimal digits";
+		if (c->end - c->p < 2 || c->p[1] != '{')
+			return "function reference of an HTTP function has no fragment (\"#\"), only options as a JSON object";
+		problem = parse_options(c, ref);
+		if (problem != NULL)
+			return problem;
 	}
-	return at(c, '#') ? parse_options(c, ref) : NULL;
+	if (c->p < c->end)
+		return "special characters in the path of a function reference must be percent-encoded";
+	if (names_a_host(ref->target))
+		return "function reference must name a server, not a URL";
+	for (const char *p = ref->target.p; p < end; p++)
+		if (*p == '%' && !is_percent_code(p + 1, end))
+			return "\"%\" in the path of a function reference must be followed by two hexadecimal digits";
+	query = memchr(ref->target.p, '?', ref->target.n);
+	return check_steps(ref->target.p, query != NULL ? query : end);
 }
 
 Slice
@@ -261,17 +356,27 @@ reference_server(const char *text, size_t n)
 }
 
 const char *
-reference_parse(const char *text, size_t n, bool http, Reference *ref)
+reference_parse_rest(const char *text, size_t n, bool http, Reference *ref)
 {
 	Cursor c = {text, text + n};
 
 	memset(ref, 0, sizeof(*ref));
-	ref->server = reference_server(text, n);
-	if (ref->server.p != NULL)
-	{
-		if (ref->server.n == 0)
-			return "function reference has an empty server name";
-		c.p += ref->server.n + 1;
-	}
 	return http ? parse_path(&c, ref) : parse_modal(&c, ref);
+}
+
+const char *
+reference_parse(const char *text, size_t n, bool http, Reference *ref)
+{
+	Slice server = reference_server(text, n);
+	size_t skip = server.p != NULL ? server.n + 1 : 0;
+	const char *error;
+
+	if (server.p != NULL && server.n == 0)
+	{
+		memset(ref, 0, sizeof(*ref));
+		return "function reference has an empty server name";
+	}
+	error = reference_parse_rest(text + skip, n - skip, http, ref);
+	ref->server = server;
+	return error;
 }

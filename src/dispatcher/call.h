@@ -13,9 +13,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_CALL_H
-#define MODAL_WORKER_CALL_H
+#ifndef MODAL_DISPATCHER_CALL_H
+#define MODAL_DISPATCHER_CALL_H
 
+#include "core/call_limit.h"
 #include "core/credit.h"
 #include "core/frame.h"
 
@@ -33,7 +34,8 @@ typedef struct CallInput
 	struct CallInput *next;
 	int64_t ordinal;
 	size_t len;
-	uint8_t *data;	/* belongs to this input */
+	uint8_t *data;	/* in memory, or in small */
+	uint8_t *memory; /* malloc'd, of this input; or NULL */
 	char *blob_id;	/* the driver's: where it was uploaded to; malloc'd */
 	uint8_t small[CALL_INPUT_INLINE];
 } CallInput;
@@ -50,6 +52,8 @@ typedef struct CallDriver
 	void (*consumed) (DispatchCall *call);
 	/* Free everything; flags are FRAME_FLAG_*. */
 	void (*cancel) (DispatchCall *call, int flags);
+	/* For views, what it waits for; NULL: the driver cannot tell. */
+	CallLimit (*limit) (const DispatchCall *call);
 } CallDriver;
 
 struct DispatchCall
@@ -66,6 +70,7 @@ struct DispatchCall
 	Credit credit;			/* how many outputs may be fetched */
 	/* for activity, statistics and CLOSED; kept by the driver */
 	uint64_t sent, done, failed, retries, bytes_out, bytes_in, requests;
+	double usage;			/* what the service says that it cost */
 	bool is_runner;			/* the caller is a job runner */
 	/* private to channels.c follows in its own struct */
 };
@@ -87,7 +92,8 @@ extern void call_output(DispatchCall *call, const FrameOutput *out);
 /* The same; if out->data is all of that buffer, its memory may be taken over. */
 extern void call_output_from(DispatchCall *call, const FrameOutput *out,
 							 Buf *owner);
-extern void call_notice(DispatchCall *call, const char *message);
+extern void call_notice(DispatchCall *call, NoticeKind kind,
+						const char *message);
 /* What views show of a call that runs on. */
 extern void call_set_remote_id(DispatchCall *call, const char *id);
 /* The last word; frees the call: do not touch it afterwards. */
@@ -99,4 +105,4 @@ extern void call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
 /* For drivers that end a call's interest in what is still pending. */
 extern void call_drop_pending(DispatchCall *call);
 
-#endif /* MODAL_WORKER_CALL_H */
+#endif /* MODAL_DISPATCHER_CALL_H */

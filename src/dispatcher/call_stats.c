@@ -3,9 +3,12 @@
  * call_stats.c
  *	  Activity entries and cumulative statistics of calls, in shared memory.
  *
- * An activity entry is found under ModalShared->lock and then written by this
- * process alone; readers take a copy and retry when its change count was odd
- * or has moved.  Function statistics are added under stat_lock, once per call.
+ * Activity entries that nobody uses are in a list under ModalShared->lock; one
+ * that was taken is written by this process alone.  Readers take a copy and
+ * retry when its change count was odd or has moved.  A call that finds no entry
+ * is counted, for the view to say so, and gets one when there is one again and
+ * the call has news.  Function statistics are added under stat_lock, once per
+ * call.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,6 +18,7 @@
 #include "utils/timestamp.h"
 
 static int my_dispatcher;
+static uint32 unlisted;
 static uint64 sum_queued;
 static uint64 sum_in_flight;
 static uint64 sum_retries;
@@ -35,6 +39,15 @@ entry_write_end(ActivityEntry *entry)
 						pg_atomic_read_u32(&entry->change_count) + 1);
 }
 
+/* Under ModalShared->lock. */
+static void
+free_entry(ActivityEntry *entry)
+{
+	entry->next_free = modal_shared->free_activity;
+	modal_shared->free_activity = (int) (entry - modal_shared->activity);
+	pg_atomic_fetch_sub_u32(&modal_shared->activity_used, 1);
+}
+
 void
 call_stats_init(int dispatcher)
 {
@@ -53,6 +66,7 @@ call_stats_init(int dispatcher)
 				entry_write_begin(entry);
 			entry->in_use = false;
 			entry_write_end(entry);
+			free_entry(entry);
 		}
 	}
 	LWLockRelease(modal_shared->lock);
@@ -64,16 +78,14 @@ take_entry(void)
 	ActivityEntry *entry = NULL;
 
 	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MODAL_ACTIVITY_ENTRIES; i++)
+	if (modal_shared->free_activity >= 0)
 	{
-		if (!modal_shared->activity[i].in_use)
-		{
-			entry = &modal_shared->activity[i];
-			entry_write_begin(entry);
-			entry->in_use = true;
-			entry->dispatcher = my_dispatcher;
-			break;
-		}
+		entry = &modal_shared->activity[modal_shared->free_activity];
+		modal_shared->free_activity = entry->next_free;
+		pg_atomic_fetch_add_u32(&modal_shared->activity_used, 1);
+		entry_write_begin(entry);
+		entry->in_use = true;
+		entry->dispatcher = my_dispatcher;
 	}
 	LWLockRelease(modal_shared->lock);
 	return entry;
@@ -94,31 +106,41 @@ copy_label(char *to, Slice label)
 	memcpy(to, label.p, n);
 }
 
-void
-call_stats_begin(CallStats *stats, const DispatchCall *call,
-				 const Attachment *att)
+/* Give the call an entry, if there is one. */
+static void
+list_call(CallStats *stats, const DispatchCall *call)
 {
-	ActivityEntry *entry;
+	ActivityEntry *entry = take_entry();
 
-	stats->started_at = GetCurrentTimestamp();
-	stats->key.dbid = att->dbid;
-	stats->key.userid = att->userid;
-	copy_label(stats->key.label, call->open.label);
-
-	stats->entry = entry = take_entry();
+	stats->entry = entry;
 	if (entry == NULL)
 		return;
 	entry->kind = call->open.kind;
-	entry->pid = att->pid;
-	entry->userid = att->userid;
-	entry->dbid = att->dbid;
+	entry->pid = stats->pid;
+	entry->userid = stats->key.userid;
+	entry->dbid = stats->key.dbid;
 	entry->started_at = stats->started_at;
 	entry->inputs_received = entry->inputs_sent = 0;
 	entry->inputs_done = entry->inputs_failed = entry->retries = 0;
 	entry->bytes_sent = entry->bytes_received = 0;
+	entry->limit = CALL_LIMIT_NONE;
 	memcpy(entry->label, stats->key.label, MODAL_LABEL_LEN);
 	entry->remote_call_id[0] = '\0';
 	entry_write_end(entry);
+}
+
+void
+call_stats_begin(CallStats *stats, const DispatchCall *call,
+				 const Attachment *att)
+{
+	stats->started_at = GetCurrentTimestamp();
+	stats->pid = att->pid;
+	stats->key.dbid = att->dbid;
+	stats->key.userid = att->userid;
+	copy_label(stats->key.label, call->open.label);
+	list_call(stats, call);
+	if (stats->entry == NULL)
+		unlisted++;
 }
 
 void
@@ -145,10 +167,29 @@ adjust_sums(CallStats *stats, uint64 queued, uint64 in_flight, uint64 retries)
 }
 
 void
+call_stats_output(CallStats *stats, const FrameOutput *out)
+{
+	double seconds = frame_output_seconds(out);
+
+	if (seconds < 0)
+		return;
+	stats->remote_time += seconds;
+	histogram_add(&stats->latency, (uint64_t) (seconds * 1e6));
+}
+
+void
 call_stats_update(CallStats *stats, const DispatchCall *call)
 {
-	ActivityEntry *entry = stats->entry;
+	ActivityEntry *entry;
 
+	if (stats->entry == NULL &&
+		pg_atomic_read_u32(&modal_shared->activity_used) < MODAL_ACTIVITY_ENTRIES)
+	{
+		list_call(stats, call);
+		if (stats->entry != NULL)
+			unlisted--;
+	}
+	entry = stats->entry;
 	adjust_sums(stats, call->npending,
 				call->sent > call->done ? call->sent - call->done : 0,
 				call->retries);
@@ -162,6 +203,9 @@ call_stats_update(CallStats *stats, const DispatchCall *call)
 	entry->retries = call->retries;
 	entry->bytes_sent = call->bytes_out;
 	entry->bytes_received = call->bytes_in;
+	entry->limit = call->driver != NULL && call->driver->limit != NULL
+		? (uint8) call->driver->limit(call)
+		: CALL_LIMIT_NONE;
 	entry_write_end(entry);
 }
 
@@ -195,8 +239,12 @@ add_to_function(const CallStats *stats, const DispatchCall *call, bool failed)
 		entry->bytes_received += call->bytes_in;
 		entry->total_time += (now - stats->started_at) / 1e6;
 		entry->remote_time += stats->remote_time;
+		histogram_merge(&entry->latency, &stats->latency);
+		entry->usage += call->usage;
 		entry->last_call = stats->started_at;
 	}
+	else
+		pg_atomic_fetch_add_u64(&modal_shared->calls_not_counted, 1);
 	LWLockRelease(modal_shared->stat_lock);
 }
 
@@ -207,16 +255,23 @@ call_stats_end(CallStats *stats, const DispatchCall *call, bool failed)
 	if (call->open.kind != CALL_CONTROL)
 		add_to_function(stats, call, failed);
 	if (stats->entry == NULL)
+	{
+		unlisted--;
 		return;
+	}
 	entry_write_begin(stats->entry);
 	stats->entry->in_use = false;
 	entry_write_end(stats->entry);
+	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
+	free_entry(stats->entry);
+	LWLockRelease(modal_shared->lock);
 	stats->entry = NULL;
 }
 
 void
 call_stats_publish(DispatcherShared *shared)
 {
+	pg_atomic_write_u32(&shared->calls_unlisted, unlisted);
 	pg_atomic_write_u32(&shared->inputs_queued, sum_queued);
 	pg_atomic_write_u32(&shared->inputs_in_flight, sum_in_flight);
 	pg_atomic_write_u64(&shared->retries_total, sum_retries);

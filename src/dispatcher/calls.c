@@ -3,43 +3,67 @@
  * calls.c
  *	  Open calls: frames to driver calls, and driver's answers to frames.
  *
- * A call is in its attachment's list until its last frame is queued
+ * A call is in its attachment's map until its last frame is queued
  * (call_close, call_fail) or its caller is gone (cancel).  Outputs are
  * collected into frames and leave at the end of the turn.  Calls that changed
- * are in a list of their own until views are up to date.
+ * are in a list of their own until views are up to date.  What keeps this
+ * right:
+ *
+ *	 - A call is freed in release_call() only: by its driver's last word, or
+ *	   after driver->cancel(), never in both ways.  A driver may say its last
+ *	   word in any of the functions of its CallDriver, open included: so
+ *	   nothing here touches a call after it has called one.
+ *	 - driver->cancel() frees the driver's state and runs no callback of any
+ *	   other call, so the calls of an attachment can be visited meanwhile.
+ *	 - Frames of a call keep their order: whatever sends one sends the outputs
+ *	   that were collected first (begin_frame).
+ *	 - Nothing here throws, and nothing waits.  A frame for which there is no
+ *	   memory breaks the attachment, for its peer could not be told otherwise;
+ *	   broken attachments are dropped by channels.c, not from in here.
+ *	 - What a driver tells the reader passes clean_text(): no secret of the
+ *	   target gets through.
  *
  *-------------------------------------------------------------------------
  */
 #include "dispatcher/calls.h"
 
 #include "core/redact.h"
-#include "errors.h"
-#include "utils/timestamp.h"
 #include "dispatcher/call_stats.h"
 #include "dispatcher/target.h"
+#include "errors.h"
+#include "guc.h"
+#include "lib/ilist.h"
+#include "port/pg_bitutils.h"
+#include "utils/timestamp.h"
 
 #define DEFAULT_OUTPUT_BUDGET ((uint64) 64 * 1024 * 1024)
 #define MAX_PENDING_BYTES ((size_t) 2 * 1024 * 1024 * 1024)
 #define MAX_MESSAGE 8192		/* bytes of an error message or detail */
 #define MAX_TRACEBACK (1024 * 1024)
 #define MAX_POOLED_INPUTS 8192
+#define PART_LIMIT (FRAME_MAX_PAYLOAD + FRAME_MAX)
 
 struct OpenCall
 {
 	DispatchCall pub; /* first */
 	Attachment *att;
-	OpenCall *prev, *next;		 /* att->calls */
-	OpenCall *next_dirty;
-	bool dirty;
+	dlist_node dirty;			 /* dirty_calls, if is_dirty */
+	bool is_dirty;
 	uint32 number;
 	uint8_t *open_frame;		 /* pub.open points into it */
+	size_t open_frame_len;
 	OutFrame *outputs;			 /* being filled, or NULL */
 	Buf part;					 /* an input that arrives in parts */
 	Timer deadline;
 	CallStats stats;
+	dlist_node sharing;			 /* sharing_calls, if credit is not 0 */
+	uint64 credit;				 /* bytes of inputs, as its caller knows */
 };
 
-static OpenCall *dirty_calls;
+static dlist_head dirty_calls = DLIST_STATIC_INIT(dirty_calls);
+static dlist_head sharing_calls = DLIST_STATIC_INIT(sharing_calls);
+static uint32 nsharing;
+static uint64 current_share;
 static uint32 ncalls;
 static CallInput *input_pool;
 static uint32 input_pool_size;
@@ -48,8 +72,12 @@ static uint32 input_pool_size;
 
 /* --- inputs --------------------------------------------------------------- */
 
+/*
+ * The data are copied, unless memory is theirs, which goes with the input then.
+ * NULL: no memory.
+ */
 static CallInput *
-input_create(int64_t ordinal, Slice data)
+input_create(int64_t ordinal, Slice data, uint8_t *memory)
 {
 	CallInput *input = input_pool;
 
@@ -64,12 +92,19 @@ input_create(int64_t ordinal, Slice data)
 	input->ordinal = ordinal;
 	input->len = data.n;
 	input->blob_id = NULL;
-	input->data = input->small;
-	if (data.n > CALL_INPUT_INLINE && (input->data = malloc(data.n)) == NULL)
+	input->memory = memory;
+	if (memory != NULL)
+	{
+		input->data = (uint8_t *) data.p;
+		return input;
+	}
+	if (data.n > CALL_INPUT_INLINE &&
+		(input->memory = malloc(data.n)) == NULL)
 	{
 		free(input);
 		return NULL;
 	}
+	input->data = input->memory != NULL ? input->memory : input->small;
 	if (data.n > 0)
 		memcpy(input->data, data.p, data.n);
 	return input;
@@ -79,8 +114,7 @@ void
 call_input_free(CallInput *input)
 {
 	free(input->blob_id);
-	if (input->data != input->small)
-		free(input->data);
+	free(input->memory);
 	if (input_pool_size >= MAX_POOLED_INPUTS)
 	{
 		free(input);
@@ -94,9 +128,8 @@ call_input_free(CallInput *input)
 void
 call_input_replace(CallInput *input, Buf *buf)
 {
-	if (input->data != input->small)
-		free(input->data);
-	input->data = buf->data;
+	free(input->memory);
+	input->memory = input->data = buf->data;
 	input->len = buf->len;
 	buf_init(buf, 0, NULL);
 }
@@ -148,58 +181,17 @@ call_touch(DispatchCall *call)
 {
 	OpenCall *oc = OPEN_CALL(call);
 
-	if (!oc->dirty)
-	{
-		oc->dirty = true;
-		oc->next_dirty = dirty_calls;
-		dirty_calls = oc;
-	}
+	if (!oc->is_dirty)
+		dlist_push_tail(&dirty_calls, &oc->dirty);
+	oc->is_dirty = true;
 }
 
 static void
 undirty(OpenCall *oc)
 {
-	OpenCall **at = &dirty_calls;
-
-	if (!oc->dirty)
-		return;
-	while (*at != oc)
-		at = &(*at)->next_dirty;
-	*at = oc->next_dirty;
-	oc->dirty = false;
-}
-
-static OpenCall *
-find_call(Attachment *att, uint32 number)
-{
-	OpenCall *oc = att->calls;
-
-	while (oc != NULL && oc->number != number)
-		oc = oc->next;
-	return oc;
-}
-
-static void
-release_call(OpenCall *oc, bool failed)
-{
-	call_stats_end(&oc->stats, &oc->pub, failed);
-	undirty(oc);
-	if (oc->prev != NULL)
-		oc->prev->next = oc->next;
-	else
-		oc->att->calls = oc->next;
-	if (oc->next != NULL)
-		oc->next->prev = oc->prev;
-	timer_cancel(&oc->deadline);
-	call_drop_pending(&oc->pub);
-	if (oc->outputs != NULL)
-		attachment_send(oc->att, oc->outputs);
-	if (oc->pub.target != NULL)
-		target_put(oc->pub.target);
-	buf_free(&oc->part);
-	free(oc->open_frame);
-	free(oc);
-	ncalls--;
+	if (oc->is_dirty)
+		dlist_delete(&oc->dirty);
+	oc->is_dirty = false;
 }
 
 /* Collected outputs go first: frames of a call keep their order. */
@@ -215,6 +207,94 @@ begin_frame(OpenCall *oc, OutFrame **frame)
 	}
 	*frame = out_frame_create();
 	return *frame != NULL ? out_frame_buf(*frame) : &no_memory;
+}
+
+/* --- memory for inputs ---------------------------------------------------- */
+
+/*
+ * Maps share the memory for inputs evenly, and their callers send no more than
+ * that.  A share is a power of two, so that they need not be told whenever some
+ * map begins or ends.
+ */
+static void
+tell_share(OpenCall *oc)
+{
+	uint64 credit = Min(current_share, oc->pub.credit.budget);
+	OutFrame *frame;
+	Buf *buf;
+
+	if (credit == oc->credit)
+		return;
+	oc->credit = credit;
+	buf = begin_frame(oc, &frame);
+	frame_put_credit(buf, oc->number, credit);
+	attachment_send(oc->att, frame);
+}
+
+static void
+update_shares(void)
+{
+	uint64 most =
+		(uint64) modal_dispatcher_memory_mb * 1024 * 1024 / Max(nsharing, 1);
+	uint64 share = pg_prevpower2_64(Max(most, 1));
+	dlist_iter iter;
+
+	if (share == current_share)
+		return;
+	current_share = share;
+	dlist_foreach(iter, &sharing_calls)
+		tell_share(dlist_container(OpenCall, sharing, iter.cur));
+}
+
+static void
+join_share(OpenCall *oc)
+{
+	if (oc->pub.open.kind != CALL_MAP)
+		return;
+	oc->credit = oc->pub.credit.budget;
+	dlist_push_tail(&sharing_calls, &oc->sharing);
+	nsharing++;
+	update_shares();
+	tell_share(oc);
+}
+
+static void
+leave_share(OpenCall *oc)
+{
+	if (oc->credit == 0)
+		return;
+	dlist_delete(&oc->sharing);
+	nsharing--;
+	update_shares();
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+/* It has the secrets of the endpoint. */
+static void
+forget_open_frame(OpenCall *oc)
+{
+	explicit_bzero(oc->open_frame, oc->open_frame_len);
+	free(oc->open_frame);
+}
+
+static void
+release_call(OpenCall *oc, bool failed)
+{
+	call_stats_end(&oc->stats, &oc->pub, failed);
+	undirty(oc);
+	leave_share(oc);
+	map_remove(&oc->att->calls, oc->number);
+	timer_cancel(&oc->deadline);
+	call_drop_pending(&oc->pub);
+	if (oc->outputs != NULL)
+		attachment_send(oc->att, oc->outputs);
+	if (oc->pub.target != NULL)
+		target_put(oc->pub.target);
+	buf_free(&oc->part);
+	forget_open_frame(oc);
+	free(oc);
+	ncalls--;
 }
 
 static void
@@ -312,15 +392,16 @@ handle_open(Attachment *att, FrameReader *reader, const void *frame, Size len)
 	{
 		/* The peer cannot be told otherwise. */
 		free(oc);
-		att->broken = true;
+		attachment_break(att);
 		return true;
 	}
 	memcpy(oc->open_frame, frame, len);
-	if (find_call(att, reader->header.call) != NULL ||
+	oc->open_frame_len = len;
+	if (map_get(&att->calls, reader->header.call) != NULL ||
 		!frame_read(&copy, oc->open_frame, len) ||
 		!frame_get_open(&copy, &oc->pub.open))
 	{
-		free(oc->open_frame);
+		forget_open_frame(oc);
 		free(oc);
 		return false;
 	}
@@ -334,15 +415,19 @@ handle_open(Attachment *att, FrameReader *reader, const void *frame, Size len)
 	oc->number = reader->header.call;
 	oc->pub.pending_tail = &oc->pub.pending;
 	oc->pub.is_runner = att->is_runner;
-	buf_init(&oc->part, FRAME_MAX_PAYLOAD + FRAME_MAX, NULL);
+	buf_init(&oc->part, PART_LIMIT, NULL);
 	timer_init(&oc->deadline, on_deadline, oc);
-	oc->next = att->calls;
-	if (att->calls != NULL)
-		att->calls->prev = oc;
-	att->calls = oc;
+	if (!map_put(&att->calls, oc->number, oc))
+	{
+		forget_open_frame(oc);
+		free(oc);
+		attachment_break(att);
+		return true;
+	}
 	ncalls++;
 	call_stats_begin(&oc->stats, &oc->pub, att);
 	call_touch(&oc->pub);
+	join_share(oc);
 
 	oc->pub.target = target_get(oc->pub.open.endpoint, &error);
 	if (oc->pub.target == NULL)
@@ -363,13 +448,13 @@ handle_open(Attachment *att, FrameReader *reader, const void *frame, Size len)
 
 /* False when there is no memory, or too much is waiting: the call has ended. */
 static bool
-add_input(OpenCall *oc, int64_t ordinal, Slice data)
+add_input(OpenCall *oc, int64_t ordinal, Slice data, uint8_t *memory)
 {
 	DispatchCall *call = &oc->pub;
 	CallInput *input;
 
 	if (data.n > MAX_PENDING_BYTES - call->pending_bytes ||
-		(input = input_create(ordinal, data)) == NULL)
+		(input = input_create(ordinal, data, memory)) == NULL)
 	{
 		call->driver->cancel(call, 0);
 		call_fail(call, MODAL_SQLSTATE_TOO_LARGE, false, NULL,
@@ -394,7 +479,7 @@ add_inputs(OpenCall *oc, FrameReader *reader)
 
 	while (frame_next_input(reader, &ordinal, &data, &bad))
 	{
-		if (!add_input(oc, ordinal, data))
+		if (!add_input(oc, ordinal, data, NULL))
 			return true;
 	}
 	if (bad)
@@ -404,10 +489,37 @@ add_inputs(OpenCall *oc, FrameReader *reader)
 	return true;
 }
 
+/*
+ * The last part of an input is here.  It stays in the buffer that it was put
+ * together in: to copy what is large would hold up others.
+ */
+static bool
+take_whole(OpenCall *oc)
+{
+	FrameReader record;
+	int64_t ordinal;
+	Slice data;
+	Buf part = oc->part;
+	bool bad;
+
+	frame_read_records(&record, part.data, part.len);
+	if (!frame_next_input(&record, &ordinal, &data, &bad) ||
+		record.p != record.end)
+		return false;
+	buf_init(&oc->part, PART_LIMIT, NULL);
+	if (!add_input(oc, ordinal, data, part.data))
+	{
+		buf_free(&part);
+		return true;
+	}
+	call_touch(&oc->pub);
+	oc->pub.driver->inputs(&oc->pub);
+	return true;
+}
+
 static bool
 add_part(OpenCall *oc, FrameReader *reader)
 {
-	FrameReader record;
 	Slice data;
 	uint64_t total;
 	uint64_t offset;
@@ -415,6 +527,8 @@ add_part(OpenCall *oc, FrameReader *reader)
 	if (!frame_get_part(reader, &total, &offset, &data) ||
 		offset != oc->part.len)
 		return false;
+	if (offset == 0)
+		(void) buf_reserve(&oc->part, total);
 	buf_put(&oc->part, data.p, data.n);
 	if (oc->part.failed)
 	{
@@ -424,14 +538,7 @@ add_part(OpenCall *oc, FrameReader *reader)
 				  total);
 		return true;
 	}
-	if (oc->part.len < total)
-		return true;
-
-	frame_read_records(&record, oc->part.data, oc->part.len);
-	oc->part.len = 0;
-	if (!add_inputs(oc, &record))
-		return false;
-	return true;
+	return oc->part.len < total || take_whole(oc);
 }
 
 bool
@@ -447,7 +554,7 @@ calls_handle_frame(Attachment *att, FrameReader *reader, const void *frame,
 		return handle_open(att, reader, frame, len);
 
 	/* A call that we have closed: the caller may not know yet. */
-	oc = find_call(att, reader->header.call);
+	oc = map_get(&att->calls, reader->header.call);
 	if (oc == NULL)
 		return true;
 	call = &oc->pub;
@@ -482,17 +589,18 @@ calls_handle_frame(Attachment *att, FrameReader *reader, const void *frame,
 void
 calls_cancel_all(Attachment *att)
 {
-	OpenCall *next;
+	OpenCall *oc;
+	MapVisit visit = {0};
 
-	for (OpenCall *oc = att->calls; oc != NULL; oc = next)
+	while ((oc = map_next(&att->calls, &visit)) != NULL)
 	{
 		/* Asynchronous calls are there to survive their caller. */
 		bool survives = oc->pub.open.kind == CALL_SPAWN_MAP;
 
-		next = oc->next;
 		oc->pub.driver->cancel(&oc->pub, survives ? FRAME_FLAG_DETACH : 0);
 		release_call(oc, true);
 	}
+	map_free(&att->calls);
 }
 
 /* --- what drivers tell ---------------------------------------------------- */
@@ -524,14 +632,14 @@ call_accepted(DispatchCall *call, int64_t first, uint32_t count)
 }
 
 void
-call_notice(DispatchCall *call, const char *message)
+call_notice(DispatchCall *call, NoticeKind kind, const char *message)
 {
 	OutFrame *frame;
 	Buf *buf = begin_frame(OPEN_CALL(call), &frame);
 	Buf clean;
 
 	clean_text(call, &clean, message, strlen(message), MAX_MESSAGE);
-	frame_put_notice(buf, OPEN_CALL(call)->number,
+	frame_put_notice(buf, OPEN_CALL(call)->number, kind,
 					 (Slice){(char *) clean.data, clean.len});
 	attachment_send(OPEN_CALL(call)->att, frame);
 	buf_free(&clean);
@@ -591,7 +699,7 @@ add_output(OpenCall *oc, const FrameOutput *out, Buf *owner)
 		oc->outputs = out_frame_create();
 		if (oc->outputs == NULL)
 		{
-			oc->att->broken = true;
+			attachment_break(oc->att);
 			return;
 		}
 		frame_put_header(out_frame_buf(oc->outputs), FRAME_OUTPUTS, 0,
@@ -613,8 +721,8 @@ call_output_from(DispatchCall *call, const FrameOutput *out, Buf *owner)
 
 	call_touch(call);
 	call->done++;
-	if (out->started_at > 0 && out->finished_at > out->started_at)
-		oc->stats.remote_time += out->finished_at - out->started_at;
+	call->usage += out->usage;
+	call_stats_output(&oc->stats, out);
 	if (out->ok)
 		add_output(oc, out, owner);
 	else
@@ -646,8 +754,12 @@ calls_init(int dispatcher)
 void
 calls_flush(void)
 {
-	for (OpenCall *oc = dirty_calls; oc != NULL; oc = oc->next_dirty)
+	dlist_iter iter;
+
+	dlist_foreach(iter, &dirty_calls)
 	{
+		OpenCall *oc = dlist_container(OpenCall, dirty, iter.cur);
+
 		if (oc->outputs != NULL)
 		{
 			attachment_send(oc->att, oc->outputs);
@@ -659,12 +771,12 @@ calls_flush(void)
 void
 calls_publish(DispatcherShared *shared)
 {
-	OpenCall *oc;
-
-	while ((oc = dirty_calls) != NULL)
+	while (!dlist_is_empty(&dirty_calls))
 	{
-		dirty_calls = oc->next_dirty;
-		oc->dirty = false;
+		OpenCall *oc =
+			dlist_head_element(OpenCall, dirty, &dirty_calls);
+
+		undirty(oc);
 		call_stats_update(&oc->stats, &oc->pub);
 	}
 	pg_atomic_write_u32(&shared->calls, ncalls);

@@ -6,14 +6,16 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_CALLS_H
-#define MODAL_WORKER_CALLS_H
+#ifndef MODAL_DISPATCHER_CALLS_H
+#define MODAL_DISPATCHER_CALLS_H
 
 #include "compat.h"
 
+#include "core/map.h"
+#include "dispatcher/call.h"
+#include "lib/ilist.h"
 #include "link/shmem.h"
 #include "storage/dsm.h"
-#include "dispatcher/call.h"
 
 typedef struct OutFrame OutFrame;
 typedef struct OpenCall OpenCall;
@@ -21,7 +23,6 @@ typedef struct OpenCall OpenCall;
 /* An attached process. */
 typedef struct Attachment
 {
-	struct Attachment *next;
 	int dispatcher;
 	int procno;
 	uint32 generation; /* of the slot */
@@ -29,12 +30,15 @@ typedef struct Attachment
 	Oid userid;
 	Oid dbid;
 	bool is_runner;
-	bool broken;	   /* to be dropped at the next turn */
-	dsm_segment *segment;
+	dlist_node node;	   /* all of them */
+	dlist_node ready_node; /* is_ready: there may be something to receive */
+	dlist_node urgent_node; /* urgent: there is something to be sent now */
+	dlist_node broken_node; /* broken: to be dropped in this turn */
+	bool is_ready, urgent, broken;
+	ChannelMemory memory;
 	shm_mq_handle *from_session, *to_session;
 	OutFrame *out_head, **out_tail; /* waiting to be sent */
-	bool urgent;	   /* one of them is to be sent now */
-	OpenCall *calls;
+	Map calls;		   /* open ones, by number */
 } Attachment;
 
 /* channels.c: NULL means out of memory, and is fine for attachment_send. */
@@ -49,6 +53,9 @@ extern void attachment_send(Attachment *att, OutFrame *frame);
 /* The same, with the next frame that is sent: the peer need not wake up. */
 extern void attachment_send_later(Attachment *att, OutFrame *frame);
 
+/* Its peer could not be told what has become of something: it is let go. */
+extern void attachment_break(Attachment *att);
+
 /* calls.c */
 extern void calls_init(int dispatcher);
 /* False: not a frame that may come now. */
@@ -59,4 +66,4 @@ extern void calls_cancel_all(Attachment *att);
 extern void calls_flush(void);
 extern void calls_publish(DispatcherShared *shared);
 
-#endif /* MODAL_WORKER_CALLS_H */
+#endif /* MODAL_DISPATCHER_CALLS_H */

@@ -5,21 +5,30 @@
  *
  * A channel is known by its slot and the generation it was offered with; a
  * new offer in the same slot means that the process before it is gone.  Each
- * turn takes a bounded number of frames from every channel.  Frames to send
- * wait in a list per channel; how much output may wait there is limited per
- * call by its budget (see frame.h).
+ * turn takes a bounded number of frames from every channel that may have some.
+ * Frames to send wait in a list per channel; how much output may wait there is
+ * limited per call by its budget (see frame.h).
+ *
+ * No turn walks over all channels: processes tell which slots have news
+ * (modal_slot_news), what is ready, urgent or broken is in a list of its own.
+ * Drivers may break an attachment in any of their callbacks; it is freed at the
+ * end of channels_receive() or channels_send(), and nowhere else but at exit
+ * and when its slot has a new offer.
  *
  * A peer that sends what is not a frame is detached: its memory is not to be
- * trusted.
+ * trusted.  An attachment that fails, for want of a descriptor or memory, is
+ * its peer's trouble only.
  *
  *-------------------------------------------------------------------------
  */
 #include "dispatcher/channels.h"
 
-#include "storage/dsm.h"
+#include "debug_point.h"
+#include "dispatcher/calls.h"
+#include "dispatcher/limits.h"
+#include "dispatcher/target.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "dispatcher/calls.h"
 
 #define FRAMES_PER_TURN 32 /* of one channel */
 #define POOLED_FRAMES 16
@@ -36,8 +45,11 @@ struct OutFrame
 };
 
 static int my_dispatcher;
-static uint32 seen_offers;
-static Attachment *attachments;
+static Attachment **by_procno;
+static dlist_head attachments = DLIST_STATIC_INIT(attachments);
+static dlist_head ready = DLIST_STATIC_INIT(ready);
+static dlist_head urgent = DLIST_STATIC_INIT(urgent);
+static dlist_head broken = DLIST_STATIC_INIT(broken);
 static uint32 nattachments;
 static OutFrame *frame_pool;
 static int frame_pool_size;
@@ -99,6 +111,22 @@ out_frame_buf(OutFrame *frame)
 	return &frame->buf;
 }
 
+void
+attachment_break(Attachment *att)
+{
+	if (!att->broken)
+		dlist_push_tail(&broken, &att->broken_node);
+	att->broken = true;
+}
+
+static void
+set_ready(Attachment *att)
+{
+	if (!att->is_ready)
+		dlist_push_tail(&ready, &att->ready_node);
+	att->is_ready = true;
+}
+
 /*
  * A frame that could not be made would leave the peer waiting for ever:
  * better to lose the channel, which it notices.
@@ -108,7 +136,7 @@ attachment_send_later(Attachment *att, OutFrame *frame)
 {
 	if (frame == NULL || frame->buf.failed)
 	{
-		att->broken = true;
+		attachment_break(att);
 		if (frame != NULL)
 			out_frame_free(frame);
 		return;
@@ -120,6 +148,8 @@ attachment_send_later(Attachment *att, OutFrame *frame)
 void
 attachment_send(Attachment *att, OutFrame *frame)
 {
+	if (!att->urgent)
+		dlist_push_tail(&urgent, &att->urgent_node);
 	att->urgent = true;
 	attachment_send_later(att, frame);
 }
@@ -170,6 +200,8 @@ send_frame(Attachment *att, OutFrame *frame)
 	return rc;
 }
 
+static void drop_broken(void);
+
 static void
 attachment_push(Attachment *att)
 {
@@ -183,7 +215,7 @@ attachment_push(Attachment *att)
 			return;
 		if (rc == SHM_MQ_DETACHED)
 		{
-			att->broken = true;
+			attachment_break(att);
 			return;
 		}
 		att->out_head = frame->next;
@@ -191,18 +223,25 @@ attachment_push(Attachment *att)
 			att->out_tail = &att->out_head;
 		out_frame_free(frame);
 	}
+	dlist_delete(&att->urgent_node);
 	att->urgent = false;
 }
 
 void
 channels_send(void)
 {
+	dlist_mutable_iter iter;
+
 	calls_flush();
-	for (Attachment *att = attachments; att != NULL; att = att->next)
+	dlist_foreach_modify(iter, &urgent)
 	{
-		if (att->urgent && !att->broken)
+		Attachment *att =
+			dlist_container(Attachment, urgent_node, iter.cur);
+
+		if (!att->broken)
 			attachment_push(att);
 	}
+	drop_broken();
 }
 
 /* --- attaching and detaching ---------------------------------------------- */
@@ -221,97 +260,102 @@ attachment_free(Attachment *att)
 	}
 	shm_mq_detach(att->from_session);
 	shm_mq_detach(att->to_session);
-	dsm_detach(att->segment);
+	channel_memory_release(&att->memory);
 
 	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
 	if (slot->generation == att->generation && slot->state == SLOT_ATTACHED)
 		slot->state = SLOT_FREE;
 	LWLockRelease(modal_shared->lock);
+	dlist_delete(&att->node);
+	if (att->is_ready)
+		dlist_delete(&att->ready_node);
+	if (att->urgent)
+		dlist_delete(&att->urgent_node);
+	if (att->broken)
+		dlist_delete(&att->broken_node);
+	by_procno[att->procno] = NULL;
 	free(att);
 	nattachments--;
 }
 
 static void
-drop_attachments(bool (*which)(const Attachment *att, int procno), int procno)
+drop_broken(void)
 {
-	Attachment **at = &attachments;
-
-	while (*at != NULL)
-	{
-		Attachment *att = *at;
-
-		if (which(att, procno))
-		{
-			*at = att->next;
-			attachment_free(att);
-		}
-		else
-			at = &att->next;
-	}
+	/* The end of its calls may break others. */
+	while (!dlist_is_empty(&broken))
+		attachment_free(dlist_head_element(Attachment, broken_node, &broken));
 }
 
+/* Set up our side of the queues; false when the process is gone already. */
 static bool
-is_any(const Attachment *att, int procno)
+attach_queues(Attachment *att)
 {
-	(void) att;
-	(void) procno;
-	return true;
-}
-
-static bool
-is_broken(const Attachment *att, int procno)
-{
-	(void) procno;
-	return att->broken;
-}
-
-static bool
-is_of_process(const Attachment *att, int procno)
-{
-	return att->procno == procno;
-}
-
-/* Set up our side of the segment; false when the process is gone already. */
-static bool
-attach_queues(Attachment *att, dsm_handle handle)
-{
-	char *base;
 	shm_mq *in;
 	shm_mq *out;
-	MemoryContext old;
 
-	att->segment = dsm_attach(handle);
-	if (att->segment == NULL)
+	if (!channel_memory_attach(&att->memory))
 		return false;
-	dsm_pin_mapping(att->segment);
-	if (dsm_segment_map_length(att->segment) < MODAL_CHANNEL_SIZE)
-	{
-		dsm_detach(att->segment);
-		return false;
-	}
-	base = dsm_segment_address(att->segment);
-	in = (shm_mq *) base;
-	out = (shm_mq *) (base + MODAL_QUEUE_TO_DISPATCHER);
+	in = (shm_mq *) att->memory.base;
+	out = (shm_mq *) (att->memory.base + MODAL_QUEUE_TO_DISPATCHER);
 	shm_mq_set_receiver(in, MyProc);
 	shm_mq_set_sender(out, MyProc);
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	att->from_session = shm_mq_attach(in, att->segment, NULL);
-	att->to_session = shm_mq_attach(out, att->segment, NULL);
-	MemoryContextSwitchTo(old);
+	att->from_session = shm_mq_attach(in, att->memory.segment, NULL);
+	att->to_session = shm_mq_attach(out, att->memory.segment, NULL);
 	return true;
 }
 
-static void
-attach(int procno, const ChannelSlot *offer)
+/*
+ * The same, where PostgreSQL's own functions throw: when there is no
+ * descriptor, or no memory, for one more segment.
+ */
+static bool
+try_attach_queues(Attachment *att)
 {
-	ChannelSlot *slot = modal_slot(my_dispatcher, procno);
-	Attachment *att;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	volatile bool attached = false;
 
-	drop_attachments(is_of_process, procno);
-	att = calloc(1, sizeof(*att));
+	PG_TRY();
+	{
+		DEBUG_POINT("dispatcher-attach");
+		attached = attach_queues(att);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(TopMemoryContext);
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	if (!attached)
+		channel_memory_release(&att->memory);
+	return attached;
+}
+
+/* False: the offer does not stand any more. */
+static bool
+hold_offer(Attachment *att, const ChannelSlot *offer)
+{
+	const ChannelSlot *slot = modal_slot(my_dispatcher, att->procno);
+	bool stands;
+
+	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
+	stands =
+		slot->generation == offer->generation && slot->state == SLOT_OFFERED;
+	if (stands)
+		channel_memory_hold(&att->memory, offer->memory);
+	LWLockRelease(modal_shared->lock);
+	return stands;
+}
+
+static Attachment *
+create_attachment(int procno, const ChannelSlot *offer)
+{
+	Attachment *att = calloc(1, sizeof(*att));
+
 	if (att == NULL)
-		return;
+		return NULL;
+	map_init(&att->calls, NULL);
 	att->out_tail = &att->out_head;
 	att->dispatcher = my_dispatcher;
 	att->procno = procno;
@@ -320,10 +364,27 @@ attach(int procno, const ChannelSlot *offer)
 	att->userid = offer->userid;
 	att->dbid = offer->dbid;
 	att->is_runner = offer->is_runner;
-	if (!attach_queues(att, offer->handle))
+	if (hold_offer(att, offer) && try_attach_queues(att))
+		return att;
+	free(att);
+	return NULL;
+}
+
+static void
+attach(int procno, const ChannelSlot *offer)
+{
+	ChannelSlot *slot = modal_slot(my_dispatcher, procno);
+	Attachment *att;
+
+	if (by_procno[procno] != NULL)
+		attachment_free(by_procno[procno]);
+	att = create_attachment(procno, offer);
+	if (att == NULL && targets_drop_unused())
 	{
-		free(att);
-		att = NULL;
+		/* That may be all that is missing: look at it again. */
+		modal_slot_news(my_dispatcher, procno);
+		SetLatch(MyLatch);
+		return;
 	}
 
 	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
@@ -331,34 +392,36 @@ attach(int procno, const ChannelSlot *offer)
 		slot->state = att != NULL ? SLOT_ATTACHED : SLOT_FREE;
 	LWLockRelease(modal_shared->lock);
 
-	if (att != NULL)
-	{
-		att->next = attachments;
-		attachments = att;
-		nattachments++;
-	}
+	if (att == NULL)
+		return;
+	by_procno[procno] = att;
+	dlist_push_tail(&attachments, &att->node);
+	nattachments++;
+	set_ready(att);
 }
 
 static void
-look_for_offers(void)
+look_at_slot(int procno)
 {
-	DispatcherShared *shared = &modal_shared->dispatchers[my_dispatcher];
-	uint32 offers = pg_atomic_read_u32(&shared->offers);
+	ChannelSlot offer;
 
-	if (offers == seen_offers)
-		return;
-	seen_offers = offers;
-	pg_read_barrier();
-	for (int procno = 0; procno < modal_shared->nslots; procno++)
-	{
-		ChannelSlot offer;
+	LWLockAcquire(modal_shared->lock, LW_SHARED);
+	offer = *modal_slot(my_dispatcher, procno);
+	LWLockRelease(modal_shared->lock);
+	if (offer.state == SLOT_OFFERED)
+		attach(procno, &offer);
+	else if (by_procno[procno] != NULL)
+		set_ready(by_procno[procno]);
+}
 
-		LWLockAcquire(modal_shared->lock, LW_SHARED);
-		offer = *modal_slot(my_dispatcher, procno);
-		LWLockRelease(modal_shared->lock);
-		if (offer.state == SLOT_OFFERED)
-			attach(procno, &offer);
-	}
+static void
+look_at_news(void)
+{
+	uint32 news = modal_take_news(my_dispatcher);
+	int procno;
+
+	while ((procno = modal_next_news(my_dispatcher, &news)) >= 0)
+		look_at_slot(procno);
 }
 
 /* --- receiving ------------------------------------------------------------ */
@@ -378,7 +441,7 @@ attachment_receive(Attachment *att)
 			return false;
 		if (rc == SHM_MQ_DETACHED)
 		{
-			att->broken = true;
+			attachment_break(att);
 			return false;
 		}
 		if (!frame_read(&reader, data, len) ||
@@ -388,7 +451,7 @@ attachment_receive(Attachment *att)
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("modal_batch dispatcher received a malformed frame from process %d",
 							att->pid)));
-			att->broken = true;
+			attachment_break(att);
 		}
 	}
 	return !att->broken;
@@ -397,19 +460,24 @@ attachment_receive(Attachment *att)
 bool
 channels_receive(void)
 {
-	bool more = false;
-	bool broken = false;
+	static dlist_node last; /* compilers mistrust one on the stack */
 
-	look_for_offers();
-	for (Attachment *att = attachments; att != NULL; att = att->next)
+	look_at_news();
+	/* Those that have more wait for the next turn, behind the mark. */
+	dlist_push_tail(&ready, &last);
+	while (dlist_head_node(&ready) != &last)
 	{
-		if (!att->broken)
-			more |= attachment_receive(att);
-		broken |= att->broken;
+		Attachment *att =
+			dlist_head_element(Attachment, ready_node, &ready);
+
+		dlist_delete(&att->ready_node);
+		att->is_ready = false;
+		if (!att->broken && attachment_receive(att))
+			set_ready(att);
 	}
-	if (broken)
-		drop_attachments(is_broken, 0);
-	return more;
+	dlist_delete(&last);
+	drop_broken();
+	return !dlist_is_empty(&ready);
 }
 
 /* --- the rest ------------------------------------------------------------- */
@@ -418,22 +486,26 @@ void
 channels_init(int dispatcher)
 {
 	my_dispatcher = dispatcher;
+	by_procno = MemoryContextAllocZero(
+		TopMemoryContext, modal_shared->nslots * sizeof(Attachment *));
+	limits_init(dispatcher);
+	targets_init();
+	calls_init(dispatcher);
 
-	/* What a predecessor had attached is lost; what it had not seen, is not. */
-	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
+	/*
+	 * What a predecessor had attached is lost; what it had not seen, is not,
+	 * but it may have taken the news of it.
+	 */
 	for (int procno = 0; procno < modal_shared->nslots; procno++)
 	{
 		ChannelSlot *slot = modal_slot(dispatcher, procno);
 
+		LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
 		if (slot->state == SLOT_ATTACHED)
 			slot->state = SLOT_FREE;
+		LWLockRelease(modal_shared->lock);
+		look_at_slot(procno);
 	}
-	LWLockRelease(modal_shared->lock);
-	calls_init(dispatcher);
-
-	/* Look at all slots once, whatever the counter says. */
-	seen_offers =
-		pg_atomic_read_u32(&modal_shared->dispatchers[dispatcher].offers) - 1;
 }
 
 void
@@ -446,5 +518,6 @@ channels_publish(DispatcherShared *shared)
 void
 channels_detach_all(void)
 {
-	drop_attachments(is_any, 0);
+	while (!dlist_is_empty(&attachments))
+		attachment_free(dlist_head_element(Attachment, node, &attachments));
 }

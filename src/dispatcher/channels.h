@@ -10,8 +10,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_CHANNELS_H
-#define MODAL_WORKER_CHANNELS_H
+#ifndef MODAL_DISPATCHER_CHANNELS_H
+#define MODAL_DISPATCHER_CHANNELS_H
 
 #include "compat.h"
 
@@ -30,4 +30,4 @@ extern void channels_publish(DispatcherShared *shared);
 /* Before exit: every peer learns at once. */
 extern void channels_detach_all(void);
 
-#endif /* MODAL_WORKER_CHANNELS_H */
+#endif /* MODAL_DISPATCHER_CHANNELS_H */

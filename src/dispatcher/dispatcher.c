@@ -10,8 +10,8 @@
  *
  * It is connected to no database: it touches no table and blocks no DROP
  * DATABASE, but takes part in interrupts (barriers, reload) at every turn.
- * All signals are blocked but while it waits: libcurl's resolver threads
- * inherit that, and no handler runs in them.
+ * All signals are blocked but while it waits: resolver threads inherit that,
+ * and no handler runs in them.
  *
  * An error that reaches the top ends the process; it is restarted after a
  * second, and sessions learn of it through their detached queues.
@@ -25,20 +25,23 @@
 #endif
 #include <signal.h>
 
+#include "core/allowed_hosts.h"
 #include "debug_point.h"
+#include "dispatcher/channels.h"
+#include "dispatcher/flow.h"
+#include "dispatcher/limits.h"
+#include "dispatcher/target.h"
+#include "guc.h"
+#include "link/shmem.h"
+#include "net/net.h"
+#include "net/timer.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "link/shmem.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "dispatcher/channels.h"
-#include "dispatcher/flow.h"
-#include "dispatcher/target.h"
-#include "net/timer.h"
-#include "net/net.h"
 
 /* Buffers from this size on go back to the system when they are freed. */
 #define LARGE_BUFFER (4 * 1024 * 1024)
@@ -48,6 +51,7 @@ PGDLLEXPORT void modal_dispatcher_main(Datum arg);
 
 static DispatcherShared *my_shared;
 
+/* Of which there are a third of the process's, as fd.c says. */
 static bool
 reserve_fd(void)
 {
@@ -96,14 +100,33 @@ announce(int number)
 	channels_init(number);
 }
 
+/* The setting has been checked: what is wrong can only be the memory. */
+static bool
+allow_hosts(void)
+{
+	const char *error, *where;
+	size_t len;
+	AllowedHosts *allowed =
+		allowed_hosts_parse(modal_allowed_hosts, &error, &where, &len);
+
+	if (allowed != NULL)
+		net_allow_hosts(allowed);
+	return allowed != NULL;
+}
+
 static void
 service_interrupts(void)
 {
+	bool reload = ConfigReloadPending;
+
 	/* Not exit code 0, which would mean "never start me again". */
 	if (ShutdownRequestPending)
 		proc_exit(1);
 	ProcessMainLoopInterrupts();
 	CHECK_FOR_INTERRUPTS();
+	/* Rather none than the old ones. */
+	if (reload && !allow_hosts())
+		proc_exit(1);
 }
 
 static DispatcherState
@@ -113,7 +136,7 @@ current_state(void)
 		return DISPATCHER_IDLE;
 	if (flow_waiting(FLOW_THROTTLED) > 0)
 		return DISPATCHER_THROTTLED;
-	if (transport_active() == 0 && flow_waiting(FLOW_BACKING_OFF) > 0)
+	if (net_requests() == 0 && flow_waiting(FLOW_BACKING_OFF) > 0)
 		return DISPATCHER_BACKING_OFF;
 	return DISPATCHER_NETWORK;
 }
@@ -133,13 +156,13 @@ report_state(DispatcherState state)
 static void
 publish(void)
 {
-	TransportStats stats;
+	NetStats stats;
 	DispatcherState state = current_state();
 
 	channels_publish(my_shared);
-	transport_stats(&stats);
-	pg_atomic_write_u32(&my_shared->connections, transport_connections());
-	pg_atomic_write_u32(&my_shared->requests_active, transport_active());
+	net_stats(&stats);
+	pg_atomic_write_u32(&my_shared->connections, net_connections());
+	pg_atomic_write_u32(&my_shared->requests_active, net_requests());
 	pg_atomic_write_u64(&my_shared->requests_total, stats.requests);
 	pg_atomic_write_u64(&my_shared->bytes_sent, stats.bytes_sent);
 	pg_atomic_write_u64(&my_shared->bytes_received, stats.bytes_received);
@@ -155,7 +178,7 @@ create_wait_set(void)
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(set, WL_SOCKET_READABLE, transport_fd(), NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, net_fd(), NULL, NULL);
 	return set;
 }
 
@@ -194,15 +217,20 @@ block_signals(sigset_t *unblocked)
 static bool
 take_turn(void)
 {
-	bool more = channels_receive();
+	bool more;
+
+	if (pg_atomic_exchange_u32(&my_shared->outdated, 0) != 0)
+		targets_outdated();
+	limits_look_at_news();
+	more = channels_receive();
 
 	timers_run(monotonic_seconds());
-	transport_process();
+	net_process();
 	timers_run(monotonic_seconds());
-	transport_run();
+	net_run();
 	channels_send();
 	publish();
-	return more || transport_busy();
+	return more || net_busy();
 }
 
 void
@@ -215,15 +243,15 @@ modal_dispatcher_main(Datum arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	pqsignal(SIGPIPE, SIG_IGN);
+	pqsignal(SIGPIPE, PG_SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	limit_unused_memory();
-	if (!transport_init(reserve_fd, release_fd))
+	if (!allow_hosts() || !net_init(reserve_fd, release_fd, max_safe_fds / 3))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
-				 errmsg("could not initialize the HTTP client library")));
+				 errmsg("could not initialize the network")));
 	set = create_wait_set();
 	wait_event = modal_wait_event("ModalBatchDispatcher");
 	announce(DatumGetInt32(arg));

@@ -6,8 +6,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_FLOW_H
-#define MODAL_WORKER_FLOW_H
+#ifndef MODAL_DISPATCHER_FLOW_H
+#define MODAL_DISPATCHER_FLOW_H
 
 typedef enum FlowReason
 {
@@ -26,4 +26,4 @@ extern void flow_wait_begin(FlowWait *wait, FlowReason reason);
 extern void flow_wait_end(FlowWait *wait); /* fine when it does not wait */
 extern int flow_waiting(FlowReason reason);
 
-#endif /* MODAL_WORKER_FLOW_H */
+#endif /* MODAL_DISPATCHER_FLOW_H */

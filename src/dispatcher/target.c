@@ -14,7 +14,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/map.h"
+
 #define TARGET_UNUSED_S 600.0 /* kept that long for the next call */
+#define MAX_UNUSED_TARGETS 1000
 #define TARGET_MAX_OPTIONS 100
 #define KEEPALIVE_S 30
 #define MAX_STREAMS 250 /* per connection; the server may allow less */
@@ -32,12 +35,16 @@ static const Protocol *const protocols[] = {
 };
 
 static const char *const secret_options[] = {
-	"token_id",	  "token_secret", "basic_credentials",
-	"bearer_token", "modal_key",	"modal_secret",
-	"proxy_credentials",
+	"token_id",			 "token_secret",		  "basic_credentials",
+	"bearer_token",		 "modal_key",			  "modal_secret",
+	"proxy_credentials", "aws_access_key_id",	  "aws_secret_access_key",
+	"aws_session_token", "client_secret",		  "refresh_token",
+	"google_key",		 "webhook_secret",		  "webhook_secret_old",
 };
 
-static Target *targets;
+/* By the bytes of their options. */
+static Map targets;
+static Heap unused_targets; /* the one that is so for longest is first */
 
 /* --- options -------------------------------------------------------------- */
 
@@ -156,6 +163,11 @@ target_secrets(const Target *target, const char **secrets, int max)
 		if (value != NULL && n < max)
 			secrets[n++] = value;
 	}
+	for (int i = 0; i < TARGET_FETCHED_SECRETS; i++)
+	{
+		if (target->fetched_secrets[i] != NULL && n < max)
+			secrets[n++] = target->fetched_secrets[i];
+	}
 	return n;
 }
 
@@ -173,6 +185,7 @@ target_create_origin(const Target *target, const char *url, bool grpc)
 	if (plain && !target_option_bool(target, "allow_http", false))
 		return NULL;
 	config.url = url;
+	config.ca = target_option(target, "ssl_ca");
 	config.ca_file = target_option(target, "ssl_ca_file");
 	config.client_cert = target_option(target, "ssl_cert_file");
 	config.client_key = target_option(target, "ssl_key_file");
@@ -180,7 +193,6 @@ target_create_origin(const Target *target, const char *url, bool grpc)
 	config.proxy = target_option(target, "proxy");
 	config.proxy_credentials = target_option(target, "proxy_credentials");
 	config.max_connections = target_option_int(target, "max_connections", 0);
-	config.max_requests = grpc ? 0 : target_option_int(target, "max_concurrency", 0);
 	config.http2 = grpc || (version != NULL ? strcmp(version, "2") == 0 : !plain);
 	config.http2_required = grpc;
 	config.max_streams = MAX_STREAMS;
@@ -243,6 +255,7 @@ static void
 target_free(Target *target)
 {
 	timer_cancel(&target->expiry);
+	heap_remove(&unused_targets, &target->unused);
 	if (target->state != NULL)
 		target->protocol->target_free(target);
 	origin_free(target->origin);
@@ -261,14 +274,7 @@ on_expiry(void *arg)
 {
 	Target *target = arg;
 
-	for (Target **at = &targets; *at != NULL; at = &(*at)->next)
-	{
-		if (*at == target)
-		{
-			*at = target->next;
-			break;
-		}
-	}
+	map_remove_bytes(&targets, target->options, target->options_len);
 	target_free(target);
 }
 
@@ -308,46 +314,107 @@ failed:
 	return NULL;
 }
 
+static const void *
+key_of(const void *value, size_t *n)
+{
+	const Target *target = value;
+
+	*n = target->options_len;
+	return target->options;
+}
+
+void
+targets_init(void)
+{
+	map_init_bytes(&targets, key_of, NULL);
+	heap_init(&unused_targets);
+}
+
 Target *
 target_get(Slice options, const char **error)
 {
-	Target *target;
+	Target *target = map_get_bytes(&targets, options.p, options.n);
 
-	for (target = targets; target != NULL; target = target->next)
-	{
-		if (target->options_len == options.n &&
-			memcmp(target->options, options.p, options.n) == 0)
-			break;
-	}
 	if (target == NULL)
 	{
 		target = target_create(options, error);
 		if (target == NULL)
 			return NULL;
-		target->next = targets;
-		targets = target;
+		if (!map_put_bytes(&targets, target))
+		{
+			target_free(target);
+			*error = "out of memory";
+			return NULL;
+		}
 	}
+	heap_remove(&unused_targets, &target->unused);
 	timer_cancel(&target->expiry);
+	/* Somebody has these options still. */
+	target->outdated = false;
 	target->calls++;
 	return target;
+}
+
+/* In the next turn of the event loop. */
+static void
+expire_now(Target *target)
+{
+	(void) timer_set(&target->expiry, monotonic_seconds());
 }
 
 void
 target_put(Target *target)
 {
+	double now = monotonic_seconds();
+
+	if (--target->calls > 0)
+		return;
 	/* Without a timer it stays until the next call is over: harmless. */
-	if (--target->calls == 0)
-		timer_set(&target->expiry, monotonic_seconds() + TARGET_UNUSED_S);
+	if (target->outdated ||
+		!heap_put(&unused_targets, &target->unused, now))
+		expire_now(target);
+	else
+		(void) timer_set(&target->expiry, now + TARGET_UNUSED_S);
+	if (unused_targets.count > MAX_UNUSED_TARGETS)
+		expire_now(HEAP_OWNER(Target, unused, heap_first(&unused_targets)));
+}
+
+bool
+targets_drop_unused(void)
+{
+	Target *target;
+	MapVisit visit = {0};
+	bool any = false;
+
+	while ((target = map_next(&targets, &visit)) != NULL)
+	{
+		if (target->calls > 0)
+			continue;
+		expire_now(target);
+		any = true;
+	}
+	return any;
+}
+
+void
+targets_outdated(void)
+{
+	Target *target;
+	MapVisit visit = {0};
+
+	while ((target = map_next(&targets, &visit)) != NULL)
+		target->outdated = true;
+	(void) targets_drop_unused();
 }
 
 void
 targets_free(void)
 {
 	Target *target;
+	MapVisit visit = {0};
 
-	while ((target = targets) != NULL)
-	{
-		targets = target->next;
+	while ((target = map_next(&targets, &visit)) != NULL)
 		target_free(target);
-	}
+	map_free(&targets);
+	heap_free(&unused_targets);
 }

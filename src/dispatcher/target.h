@@ -5,7 +5,11 @@
  *	  credentials), shared by all calls of all sessions that bring the same
  *	  options: connections, auth token, function handles, pacing.
  *
- * Found by the bytes of CallOpen.endpoint; freed when unused for a while.
+ * Found by the bytes of CallOpen.endpoint.  One that no call uses is kept for
+ * the next one: for a while, as long as there are not too many, and until any
+ * user mapping changes, for then it may be that nobody has its
+ * secrets any more.  It is freed by its timer only, never by the call that
+ * leaves it: that may be in a callback of a request to it.
  *
  * Options that are read for every protocol: protocol (modal, http), url (for
  * Modal a comma-separated list, tried in turn), ssl_ca_file, ssl_cert_file,
@@ -14,13 +18,16 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_TARGET_H
-#define MODAL_WORKER_TARGET_H
+#ifndef MODAL_DISPATCHER_TARGET_H
+#define MODAL_DISPATCHER_TARGET_H
 
 #include "core/frame.h"
+#include "core/heap.h"
 #include "dispatcher/call.h"
-#include "net/timer.h"
 #include "net/net.h"
+#include "net/timer.h"
+
+#define TARGET_FETCHED_SECRETS 3
 
 struct Target
 {
@@ -31,19 +38,27 @@ struct Target
 	const CallDriver *driver;
 	void *state;		 /* the driver's per-target state */
 	uint32_t calls;		 /* open ones */
+	HeapNode unused;	 /* among those that no call uses */
 	Timer expiry;		 /* set while unused */
+	bool outdated;		 /* user mappings have changed meanwhile */
 	struct TargetOption *values; /* parsed from options */
 	int nvalues;
 	char *url;			 /* the first of option url */
-	struct Target *next;
+	/* Secrets that the driver has got meanwhile, its own; NULL: none. */
+	const char *fetched_secrets[TARGET_FETCHED_SECRETS];
 };
 
+extern void targets_init(void);
 /*
  * One more call uses the target of these options, or (put) one less.  NULL
  * when memory or the options are bad (then *error says why).
  */
 extern Target *target_get(Slice options, const char **error);
 extern void target_put(Target *target);
+/* User mappings have changed: keep none that is unused. */
+extern void targets_outdated(void);
+/* Descriptors are short: the same.  False: none is unused. */
+extern bool targets_drop_unused(void);
 /* At exit: all of them, with their connections and secrets. */
 extern void targets_free(void);
 /* An option's value, or NULL. */
@@ -53,7 +68,7 @@ extern long target_option_int(const Target *target, const char *name, long dflt)
 extern double target_option_seconds(const Target *target, const char *name,
 									double dflt);
 /* Secrets of this target, for redact(). */
-#define TARGET_MAX_SECRETS 8
+#define TARGET_MAX_SECRETS 24
 extern int target_secrets(const Target *target, const char **secrets, int max);
 /*
  * Another origin with the target's TLS and proxy settings.  The caller frees
@@ -62,7 +77,10 @@ extern int target_secrets(const Target *target, const char **secrets, int max);
 extern Origin *target_create_origin(const Target *target, const char *url,
 									bool grpc);
 
-/* What a protocol brings; modal.c and http.c each have one. */
+/*
+ * What a protocol brings.  modal/ and http/ each define one of those that are
+ * declared below, which is all that the dispatcher knows of them.
+ */
 typedef struct Protocol
 {
 	const char *name; /* option protocol */
@@ -75,4 +93,4 @@ typedef struct Protocol
 extern const Protocol modal_protocol;
 extern const Protocol http_protocol;
 
-#endif /* MODAL_WORKER_TARGET_H */
+#endif /* MODAL_DISPATCHER_TARGET_H */

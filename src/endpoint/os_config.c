@@ -10,12 +10,10 @@
 
 #include "commands/defrem.h"
 #include "core/modal_config.h"
-#include "nodes/makefuncs.h"
 #include "endpoint/options.h"
 #include "endpoint/os_config.h"
-#include "storage/fd.h"
-
-#define MAX_FILE (64 * 1024)
+#include "endpoint/small_file.h"
+#include "nodes/makefuncs.h"
 
 /* The options that can come from there. */
 static const struct
@@ -67,31 +65,6 @@ config_path(void)
 	return psprintf("%s/.modal.toml", home);
 }
 
-/* Its text; NULL when there is no such file. */
-static char *
-read_file(const char *path, Size *len)
-{
-	FILE *file = AllocateFile(path, PG_BINARY_R);
-	char *text;
-
-	if (file == NULL && errno == ENOENT)
-		return NULL;
-	if (file == NULL)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not open file \"%s\": %m", path)));
-	text = palloc(MAX_FILE + 1);
-	*len = fread(text, 1, MAX_FILE + 1, file);
-	if (ferror(file))
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not read file \"%s\": %m", path)));
-	FreeFile(file);
-	if (*len > MAX_FILE)
-		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-						errmsg("file \"%s\" is larger than %d bytes", path,
-							   MAX_FILE)));
-	return text;
-}
-
 /* Errors must not pass through the reader: values are checked afterwards. */
 static void
 take_setting(void *arg, Slice key, Slice value)
@@ -111,7 +84,7 @@ add_from_file(List *options)
 	char *values[lengthof(sources)] = {NULL};
 	const char *error;
 	Size len;
-	char *text = read_file(path, &len);
+	char *text = small_file_read(path, true, &len);
 	int line;
 
 	if (text == NULL)

@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_OS_CONFIG_H
-#define MODAL_SESSION_OS_CONFIG_H
+#ifndef MODAL_ENDPOINT_OS_CONFIG_H
+#define MODAL_ENDPOINT_OS_CONFIG_H
 
 #include "compat.h"
 
@@ -25,4 +25,4 @@
  */
 extern List *os_config_add(List *options);
 
-#endif /* MODAL_SESSION_OS_CONFIG_H */
+#endif /* MODAL_ENDPOINT_OS_CONFIG_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * functions.c
+ * call.c
  *	  SQL functions that make one remote call each.
  *
  *-------------------------------------------------------------------------
@@ -9,15 +9,16 @@
 
 #include "catalog/pg_type.h"
 #include "core/json_split.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/http_options.h"
 #include "errors.h"
 #include "funcapi.h"
-#include "guc.h"
-#include "session/codec.h"
 #include "functions/control.h"
+#include "guc.h"
 #include "link/remote_call.h"
-#include "session/server.h"
 #include "link/shmem.h"
 #include "utils/builtins.h"
+#include "values/values.h"
 
 PG_FUNCTION_INFO_V1(modal_remote);
 PG_FUNCTION_INFO_V1(modal_call);
@@ -54,16 +55,19 @@ encode_variadic(FunctionCallInfo fcinfo, const Endpoint *endpoint, Buf *payload)
 	if (nargs < 0)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("VARIADIC argument must not be null")));
-	enc = arg_encoder_create(CurrentMemoryContext, endpoint, nargs, types, NULL,
+	enc = arg_encoder_create(CurrentMemoryContext,
+							 endpoint_arg_format(endpoint), nargs, types, NULL,
 							 NULL);
 	arg_encode(enc, payload, values, nulls);
 }
 
 static Jsonb *
-call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload)
+call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload,
+			  Jsonb *kwargs)
 {
 	RemoteCallSpec spec = {.kind = CALL_REMOTE,
 						   .reference = rest,
+						   .request = endpoint_common_kwargs(endpoint, kwargs),
 						   .last_ordinal = -1,
 						   .total_inputs = 1};
 	FrameOutput out;
@@ -85,7 +89,7 @@ modal_remote(PG_FUNCTION_ARGS)
 
 	buf_init(&payload, (Size) modal_max_payload_kb * 1024, buf_palloc);
 	encode_variadic(fcinfo, endpoint, &payload);
-	PG_RETURN_JSONB_P(call_and_wait(endpoint, rest, &payload));
+	PG_RETURN_JSONB_P(call_and_wait(endpoint, rest, &payload, NULL));
 }
 
 Datum
@@ -94,12 +98,20 @@ modal_call(PG_FUNCTION_ARGS)
 	const char *rest;
 	Endpoint *endpoint =
 		endpoint_get(reference_argument(fcinfo), GetUserId(), &rest);
+	ArgFormat format = endpoint_arg_format(endpoint);
+	Jsonb *args = PG_GETARG_JSONB_P(1);
+	Jsonb *kwargs = PG_GETARG_JSONB_P(2);
 	Buf payload;
 
+	if (format.as_object && format.request == NULL && JB_ROOT_COUNT(args) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("server \"%s\" takes keyword arguments only",
+						endpoint->server_name),
+				 errhint("Its option args is \"object\"; give the arguments in kwargs.")));
 	buf_init(&payload, (Size) modal_max_payload_kb * 1024, buf_palloc);
-	arg_encode_jsonb(endpoint, &payload, PG_GETARG_JSONB_P(1),
-					 PG_GETARG_JSONB_P(2));
-	PG_RETURN_JSONB_P(call_and_wait(endpoint, rest, &payload));
+	arg_encode_jsonb(format, &payload, args, kwargs);
+	PG_RETURN_JSONB_P(call_and_wait(endpoint, rest, &payload, kwargs));
 }
 
 /*
@@ -156,7 +168,7 @@ modal_ping(PG_FUNCTION_ARGS)
 	char *server = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const char *rest;
 	Endpoint *endpoint =
-		endpoint_get(psprintf("%s:", server), GetUserId(), &rest);
+		endpoint_get_by_prefix(psprintf("%s:", server), GetUserId(), &rest);
 
 	PG_RETURN_DATUM(
 		control_row(fcinfo, control_ask(endpoint, rest, CONTROL_PING, NULL)));
@@ -218,8 +230,8 @@ modal_web_url(PG_FUNCTION_ARGS)
 
 /*
  * Options given later win, one by one, over those that the reference already
- * has, so this merges objects and does not look into them: what they mean is
- * checked where they are sent.
+ * has.  What they mean depends on the server, and is checked where they are
+ * used; this function does not look at catalogs.
  */
 Datum
 modal_with_options(PG_FUNCTION_ARGS)
@@ -230,14 +242,23 @@ modal_with_options(PG_FUNCTION_ARGS)
 	const char *wrong;
 	Reference parsed;
 
-	wrong = reference_parse(reference, strlen(reference), false, &parsed);
-	if (wrong != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid function reference \"%s\"", reference),
-						errdetail("%s", wrong)));
 	if (!JB_ROOT_IS_OBJECT(options))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("options must be a JSON object")));
+	wrong = reference_parse(reference, strlen(reference), false, &parsed);
+	if (wrong != NULL &&
+		reference_parse(reference, strlen(reference), true, &parsed) == NULL &&
+		parsed.server.p != NULL)
+	{
+		/* It can only be an HTTP function: the options are known. */
+		http_options_check_names(options);
+		wrong = NULL;
+	}
+	if (wrong != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid function reference \"%s\"",
+							   reference_label(reference)),
+						errdetail("%s", wrong)));
 	if (before != NULL && parsed.options.p != NULL)
 	{
 		Datum old = DirectFunctionCall1(

@@ -8,15 +8,16 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
-#include "session/codec.h"
 #include "functions/control.h"
 #include "link/remote_call.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
+#include "values/values.h"
 
-Jsonb *
-control_ask(const Endpoint *endpoint, const char *rest, ControlOp op,
-			const char *request)
+/* Its only output, which is there until the call is closed. */
+static RemoteCall *
+ask(const Endpoint *endpoint, const char *rest, ControlOp op,
+	const char *request, FrameOutput *out)
 {
 	RemoteCallSpec spec = {.kind = CALL_CONTROL,
 						   .op = op,
@@ -26,16 +27,37 @@ control_ask(const Endpoint *endpoint, const char *rest, ControlOp op,
 						   .request = request};
 	RemoteCall *call =
 		remote_call_open(CurrentMemoryContext, endpoint, &spec);
-	FrameOutput out;
-	Jsonb *answer;
 
 	remote_call_finish(call);
-	if (remote_call_next(call, &out) != REMOTE_CALL_OUTPUT)
+	if (remote_call_next(call, out) != REMOTE_CALL_OUTPUT)
 		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
 						errmsg("the service did not answer")));
-	if (!out.ok)
-		error_raise(&out, remote_call_label(call));
-	answer = result_to_jsonb(out.format, out.data.p, out.data.n);
+	if (!out->ok)
+		error_raise(out, remote_call_label(call));
+	return call;
+}
+
+Jsonb *
+control_ask(const Endpoint *endpoint, const char *rest, ControlOp op,
+			const char *request)
+{
+	FrameOutput out;
+	RemoteCall *call = ask(endpoint, rest, op, request, &out);
+	Jsonb *answer = result_to_jsonb(out.format, out.data.p, out.data.n);
+
+	remote_call_close(call, 0);
+	return answer;
+}
+
+char *
+control_ask_text(const Endpoint *endpoint, const char *rest, ControlOp op,
+				 const char *request, Size *len)
+{
+	FrameOutput out;
+	RemoteCall *call = ask(endpoint, rest, op, request, &out);
+	char *answer = pnstrdup(out.data.p, out.data.n);
+
+	*len = out.data.n;
 	remote_call_close(call, 0);
 	return answer;
 }

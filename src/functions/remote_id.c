@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * function_call.c
+ * remote_id.c
  *	  Remote calls that were started elsewhere, by another program or another
  *	  session, under the ids that the service gave them: "[server:]fc-…".
  *
@@ -14,16 +14,17 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "clock.h"
+#include "endpoint/endpoint.h"
 #include "errors.h"
 #include "funcapi.h"
-#include "guc.h"
-#include "session/codec.h"
 #include "functions/control.h"
+#include "functions/remote_id.h"
+#include "guc.h"
 #include "link/remote_call.h"
-#include "session/server.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
+#include "values/values.h"
 
 #define ID_PREFIX "fc-"
 #define MAX_ID 128
@@ -36,12 +37,11 @@ PG_FUNCTION_INFO_V1(modal_function_call_gather);
 PG_FUNCTION_INFO_V1(modal_function_call_cancel);
 PG_FUNCTION_INFO_V1(modal_function_call_graph);
 
-/* The server of "[server:]fc-…", and the id. */
-static Endpoint *
-call_endpoint(text *call, const char **id)
+Endpoint *
+remote_id_endpoint(text *call, const char **id)
 {
 	char *name = text_to_cstring(call);
-	Endpoint *endpoint = endpoint_get(name, GetUserId(), id);
+	Endpoint *endpoint = endpoint_get_by_prefix(name, GetUserId(), id);
 	Size n = strlen(*id);
 
 	if (endpoint->protocol == ENDPOINT_HTTP)
@@ -55,7 +55,7 @@ call_endpoint(text *call, const char **id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid id of a remote call: \"%s\"", name),
-				 errhint("An id is \"[server:]fc-…\", as Modal's dashboard, the SDKs' function_call_id and modal_batch.jobs.remote_call_id have it.")));
+				 errhint("An id is \"[server:]fc-...\", as Modal's dashboard, the SDKs' function_call_id and modal_batch.jobs.remote_call_id have it.")));
 	return endpoint;
 }
 
@@ -74,7 +74,7 @@ static RemoteCall *
 follow(MemoryContext cxt, text *call, const Wanted *wanted)
 {
 	const char *id;
-	Endpoint *endpoint = call_endpoint(call, &id);
+	Endpoint *endpoint = remote_id_endpoint(call, &id);
 	RemoteCallSpec spec = {.kind = CALL_FOLLOW,
 						   .reference = id,
 						   .remote_call_id = id,
@@ -95,15 +95,16 @@ static void
 fill_result(RemoteCall *call, const FrameOutput *out, bool raise,
 			Datum *values, bool *nulls)
 {
+	bool ok = true;
+	Jsonb *value;
+
 	if (!out->ok && raise)
 		error_raise(out, remote_call_label(call));
-	nulls[0] = !out->ok;
-	nulls[1] = out->ok;
-	if (out->ok)
-		values[0] = JsonbPGetDatum(
-			result_to_jsonb(out->format, out->data.p, out->data.n));
-	else
-		values[1] = JsonbPGetDatum(error_to_jsonb(out));
+	value = raise ? result_to_jsonb(out->format, out->data.p, out->data.n)
+				  : output_to_jsonb(out, &ok);
+	nulls[0] = !ok;
+	nulls[1] = ok;
+	values[ok ? 0 : 1] = JsonbPGetDatum(value);
 }
 
 static Datum
@@ -173,37 +174,33 @@ modal_function_call_results(PG_FUNCTION_ARGS)
 	SRF_RETURN_NEXT(funcctx, result_row(funcctx, values, nulls));
 }
 
-/* Milliseconds of an interval; -1 for NULL, which is for ever. */
-static int64
+/* Seconds; infinity for NULL, which is for ever. */
+static double
 timeout_argument(FunctionCallInfo fcinfo, int argno)
 {
-	Interval *interval;
-	int64 days;
+	double seconds;
 
 	if (PG_ARGISNULL(argno))
-		return -1;
-	interval = PG_GETARG_INTERVAL_P(argno);
-	days = interval->month * (int64) DAYS_PER_MONTH + interval->day;
-	if (interval->month < 0 || interval->day < 0 || interval->time < 0)
+		return HUGE_VAL;
+	seconds = interval_seconds(PG_GETARG_INTERVAL_P(argno));
+	if (seconds < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("timeout must not be negative")));
-	return days * SECS_PER_DAY * 1000 + interval->time / 1000;
+	return seconds;
 }
 
 /* Until there is an output, the end, or no time left (PENDING). */
 static RemoteCallResult
-next_within(RemoteCall *call, FrameOutput *out, int64 timeout_ms)
+next_within(RemoteCall *call, FrameOutput *out, double seconds)
 {
-	TimestampTz until =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	double until = monotonic_seconds() + seconds;
 	RemoteCallResult result;
 
 	while ((result = remote_call_poll(call, out)) == REMOTE_CALL_PENDING)
 	{
-		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													until);
+		long left = monotonic_ms_until(until);
 
-		if (left <= 0)
+		if (left == 0)
 			break;
 		remote_call_wait(call, left);
 	}
@@ -223,7 +220,7 @@ modal_function_call_get(PG_FUNCTION_ARGS)
 	RemoteCall *call = NULL;
 	FrameOutput out;
 	Jsonb *answer;
-	int64 timeout;
+	double timeout;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -233,11 +230,10 @@ modal_function_call_get(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("index must not be negative")));
 	timeout = timeout_argument(fcinfo, 2);
-	if (timeout != 0)
+	if (timeout > 0)
 	{
 		call = follow(CurrentMemoryContext, PG_GETARG_TEXT_PP(0), &wanted);
-		result = timeout < 0 ? remote_call_next(call, &out)
-							 : next_within(call, &out, timeout);
+		result = next_within(call, &out, timeout);
 	}
 	if (result == REMOTE_CALL_PENDING)
 	{
@@ -358,7 +354,7 @@ Datum
 modal_function_call(PG_FUNCTION_ARGS)
 {
 	const char *id;
-	Endpoint *endpoint = call_endpoint(PG_GETARG_TEXT_PP(0), &id);
+	Endpoint *endpoint = remote_id_endpoint(PG_GETARG_TEXT_PP(0), &id);
 
 	PG_RETURN_DATUM(control_row(
 		fcinfo, control_ask(endpoint, id, CONTROL_CALL_INFO, NULL)));
@@ -368,7 +364,7 @@ Datum
 modal_function_call_cancel(PG_FUNCTION_ARGS)
 {
 	const char *id;
-	Endpoint *endpoint = call_endpoint(PG_GETARG_TEXT_PP(0), &id);
+	Endpoint *endpoint = remote_id_endpoint(PG_GETARG_TEXT_PP(0), &id);
 
 	(void) control_ask(endpoint, id, CONTROL_CALL_CANCEL,
 					   PG_GETARG_BOOL(1) ? "{\"terminate_containers\": true}"
@@ -381,7 +377,7 @@ Datum
 modal_function_call_graph(PG_FUNCTION_ARGS)
 {
 	const char *id;
-	Endpoint *endpoint = call_endpoint(PG_GETARG_TEXT_PP(0), &id);
+	Endpoint *endpoint = remote_id_endpoint(PG_GETARG_TEXT_PP(0), &id);
 
 	PG_RETURN_JSONB_P(control_ask(endpoint, id, CONTROL_CALL_GRAPH, NULL));
 }

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
- * http_batch.c
+ * batch.c
  *	  The life of one batch of rows: request, reply, retry, halving.
  *
- * What a request's end means is for http_judge.c to say; on_done() and
+ * What a request's end means is for judge.c to say; on_done() and
  * after_failure() are the whole policy of what is done about it.  A batch
  * whose failure may be a row's fault is cut in two, so that a bad row ends up
  * alone and its neighbours succeed; each half starts with a retry budget of
@@ -14,21 +14,29 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/http.h"
+#include "http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zlib.h>
 
+#include "core/http_text.h"
+#include "core/random.h"
 #include "errors.h"
 
 #define GZIP_WORTHWHILE 1024	/* smaller bodies are sent as they are */
-#define RETRY_BASE 0.1			/* seconds; doubles, full jitter */
-#define RETRY_MAX 30.0
-#define POLL_BASE 0.1			/* Snowflake's 202 */
-#define POLL_MAX 5.0
-#define POLL_BUDGET 600.0		/* the format's own limit */
+#define NOTICE_S 30.0			/* a job is told no more often that it has to wait */
+
+/* Snowflake's 202; the budget is the format's own limit. */
+static const RetryPolicy poll_policy = {
+	.first = 0.1,
+	.growth = 2,
+	.most = 5,
+	.budget = 600,
+	.tries = RETRY_OFTEN,
+};
 
 /* --- creation and end ----------------------------------------------------- */
 
@@ -79,16 +87,10 @@ batch_create(HttpCall *owner, CallInput *inputs, uint32_t rows)
 	batch->owner = owner;
 	batch->inputs = inputs;
 	batch->rows = rows;
-	batch->retry_after = -1;
 	batch->full = true;
-	backoff_init(&batch->backoff, RETRY_BASE, 2, RETRY_MAX, true);
-	backoff_init(&batch->polling, POLL_BASE, 2, POLL_MAX, false);
 	buf_init(&batch->body, 0, NULL);
 	timer_init(&batch->timer, timer_ready, batch);
-	batch->next_all = owner->batches;
-	if (owner->batches != NULL)
-		owner->batches->prev_all = batch;
-	owner->batches = batch;
+	list_append(&owner->batches, &batch->of_call);
 	owner->rows += rows;
 	make_key(batch);
 	return batch;
@@ -106,12 +108,8 @@ batch_free(HttpBatch *batch)
 	}
 	flow_wait_end(&batch->waiting);
 	timer_cancel(&batch->timer);
-	if (batch->prev_all != NULL)
-		batch->prev_all->next_all = batch->next_all;
-	else
-		owner->batches = batch->next_all;
-	if (batch->next_all != NULL)
-		batch->next_all->prev_all = batch->prev_all;
+	list_remove(&batch->ready);
+	list_remove(&batch->of_call);
 	owner->rows -= batch->rows;
 	free_inputs(batch->inputs);
 	buf_free(&batch->body);
@@ -156,6 +154,18 @@ gzip_body(Buf *body)
 	return ok;
 }
 
+/* A row's part of the body. */
+static Slice
+row_of(const HttpBatch *batch, const CallInput *in)
+{
+	Slice path, body = {(const char *) in->data, in->len};
+
+	if (batch->owner->call->open.input_format == PAYLOAD_REQUEST &&
+		!form_split_input(in, &path, &body))
+		return (Slice){NULL, 0};
+	return body;
+}
+
 static bool
 make_body(HttpBatch *batch)
 {
@@ -169,13 +179,17 @@ make_body(HttpBatch *batch)
 		.database = http->database != NULL ? http->database : "",
 		.context = open->request.n > 0 ? open->request : (Slice){NULL, 0}};
 
+	Slice first = row_of(batch, batch->inputs);
+
+	if (first.p == NULL)
+		return false;
 	buf_reset(&batch->body);
-	http_format_begin(http->format, &batch->body, batch->rows, &caller);
+	http_format_begin(http->format, &batch->body, batch->rows, first, &caller);
 	for (const CallInput *in = batch->inputs; in != NULL; in = in->next)
 		if (!http_format_row(http->format, &batch->body, number++,
-							 (Slice){(const char *) in->data, in->len}))
+							 row_of(batch, in)))
 			return false;
-	http_format_end(http->format, &batch->body);
+	http_format_end(http->format, &batch->body, batch->rows, first, &caller);
 	return !batch->body.failed;
 }
 
@@ -184,9 +198,22 @@ on_header(void *arg, const char *name, size_t name_len, const char *value,
 		  size_t value_len)
 {
 	HttpBatch *batch = arg;
+	double seconds;
 
-	if (name_len == 11 && memcmp(name, "retry-after", 11) == 0)
-		batch->retry_after = judge_retry_after(value, value_len);
+	if (name_len == 12 && memcmp(name, "content-type", 12) == 0)
+		http_text_of_type(value, value_len, batch->type, sizeof(batch->type));
+	batch->says_error |=
+		form_is_error_header(batch->owner->http, name, name_len);
+	if (name_len == 4 && memcmp(name, "date", 4) == 0 &&
+		!http_date(value, value_len, &batch->date))
+		batch->date = 0;
+	if (name_len != 11 || memcmp(name, "retry-after", 11) != 0)
+		return;
+	seconds = judge_retry_after(value, value_len);
+	if (seconds > batch->retry_after)
+		batch->retry_after = seconds;
+	if (batch->retry_after > batch->owner->http->retrying.budget)
+		batch->retry_after = batch->owner->http->retrying.budget;
 }
 
 static void on_done(void *arg, Response *response);
@@ -195,17 +222,19 @@ static bool
 start_request(HttpBatch *batch)
 {
 	HttpTarget *http = batch->owner->http;
-	const CallOpen *open = &batch->owner->call->open;
-	const char *headers[HTTP_MAX_HEADERS + 4];
+	Slice path = batch->owner->path, body;
+	const char *headers[HTTP_MAX_HEADERS + CREDENTIALS_HEADERS + 4];
 	char batch_id[HTTP_KEY_LEN + 64];
 	RequestSpec spec = {0};
 	int n = 0;
 
+	if (batch->owner->call->open.input_format == PAYLOAD_REQUEST)
+		(void) form_split_input(batch->inputs, &path, &body);
 	buf_reset(&http->text);
 	/* What joins the path to the server's URL may be in the reference. */
-	if (open->reference.n == 0 || open->reference.p[0] != '/')
+	if (path.n == 0 || path.p[0] != '/')
 		buf_put_u8(&http->text, '/');
-	buf_put(&http->text, open->reference.p, open->reference.n);
+	buf_put(&http->text, path.p, path.n);
 	spec.path = buf_cstr(&http->text);
 	if (spec.path == NULL)
 		return false;
@@ -219,15 +248,15 @@ start_request(HttpBatch *batch)
 				 "sf-external-function-query-batch-id: %s", batch->key);
 		headers[n++] = batch_id;
 	}
-	if (http->gzip && batch->polling_since == 0 &&
+	if (http->gzip && !batch_is_polling(batch) &&
 		batch->body.len >= GZIP_WORTHWHILE && gzip_body(&batch->body))
 		headers[n++] = "Content-Encoding: gzip";
 	headers[n] = NULL;
 
 	spec.origin = http->target->origin;
-	spec.method = batch->polling_since > 0 ? "GET" : http->method;
+	spec.method = batch_is_polling(batch) ? "GET" : http->method;
 	spec.headers = headers;
-	if (batch->polling_since == 0)
+	if (!batch_is_polling(batch))
 	{
 		spec.body = batch->body.data;
 		spec.body_len = batch->body.len;
@@ -237,10 +266,13 @@ start_request(HttpBatch *batch)
 	spec.connect_timeout_s = http->connect_timeout;
 	spec.first_byte_timeout_s = http->first_byte_timeout;
 	spec.accept_gzip = http->gzip;
-	spec.once = !http->idempotent && batch->polling_since == 0;
+	spec.once = !http->idempotent && !batch_is_polling(batch);
 	spec.on_header = on_header;
 	spec.on_done = on_done;
 	spec.arg = batch;
+	if (!credentials_sign(http->credentials, &spec, batch->key, headers, &n))
+		return false;
+	batch->credentials = credentials_serial(http->credentials);
 	batch->request = request_start(&spec);
 	return batch->request != NULL;
 }
@@ -251,8 +283,11 @@ batch_send(HttpBatch *batch)
 	HttpCall *owner = batch->owner;
 
 	flow_wait_end(&batch->waiting);
-	batch->retry_after = -1;
-	if ((batch->polling_since == 0 && !make_body(batch)) ||
+	batch->retry_after = 0;
+	batch->date = 0;
+	batch->type[0] = '\0';
+	batch->says_error = false;
+	if ((!batch_is_polling(batch) && !make_body(batch)) ||
 		!start_request(batch))
 	{
 		http_no_memory(owner);
@@ -261,7 +296,7 @@ batch_send(HttpBatch *batch)
 	batch->sent_at = monotonic_seconds();
 	http_sent(batch);
 	owner->call->requests++;
-	if (batch->attempts == 0 && batch->polling_since == 0)
+	if (batch->attempts == 0 && !batch_is_polling(batch))
 		owner->call->sent += batch->rows;
 	call_touch(owner->call);
 }
@@ -278,21 +313,28 @@ wait_for(HttpBatch *batch, double seconds, FlowReason reason)
 }
 
 /*
- * Until the service wants it again, if it said when, but at most so long.
  * Pauses grow only after more failures than chance explains: while most
  * requests go well, waiting longer would help nobody.
  */
 static void
-wait_to_retry(HttpBatch *batch, double most, FlowReason reason)
+wait_to_retry(HttpBatch *batch, const RetryPolicy *policy, FlowReason reason)
 {
-	double seconds;
+	if (batch->retry.failures <= pace_excused(&batch->owner->http->pace))
+		retry_excuse(&batch->retry);
+	wait_for(batch,
+			 retry_pause(&batch->retry, policy, monotonic_seconds(),
+						 random_unit(), batch->retry_after),
+			 reason);
+}
 
-	if (++batch->failures <= pace_excused(&batch->owner->http->pace))
-		backoff_reset(&batch->backoff);
-	seconds = batch->retry_after >= 0
-		? batch->retry_after
-		: backoff_next(&batch->backoff, drand48());
-	wait_for(batch, seconds < most ? seconds : most, reason);
+/* After what is nobody's failure: free of charge. */
+static void
+wait_patiently(HttpBatch *batch)
+{
+	const RetryPolicy *patient = &batch->owner->http->patient;
+
+	(void) retry_failed(&batch->retry, patient, monotonic_seconds());
+	wait_to_retry(batch, patient, FLOW_THROTTLED);
 }
 
 /* Cut a batch in two; both go at once.  False when there is no memory. */
@@ -315,6 +357,7 @@ halve(HttpBatch *batch)
 	if (first == NULL || second == NULL)
 		return false;
 	first->attempts = second->attempts = batch->attempts;
+	first->usage = batch->usage;
 	http_ready(first);
 	http_ready(second);
 	return true;
@@ -344,7 +387,26 @@ wait_for_connection(HttpBatch *batch)
 		http_ready(batch);
 	}
 	else
-		wait_to_retry(batch, LONGEST_PAUSE, FLOW_THROTTLED);
+		wait_patiently(batch);
+}
+
+void
+http_tell_of_waiting(DispatchCall *call, double *next_notice,
+					 const Failure *failure, const char *message)
+{
+	double now = monotonic_seconds();
+	char text[256];
+
+	if (call->open.kind != CALL_SPAWN_MAP || now < *next_notice ||
+		!(failure->rejected || failure->unreachable))
+		return;
+	*next_notice = now + NOTICE_S;
+	snprintf(text, sizeof(text), "%s: %s",
+			 failure->rejected ? "the service asks to wait"
+							   : "the service cannot be reached",
+			 message);
+	call_notice(call,
+				failure->rejected ? NOTICE_THROTTLED : NOTICE_UNREACHABLE, text);
 }
 
 /*
@@ -357,13 +419,20 @@ after_failure(HttpBatch *batch, const Failure *failure, const char *message)
 	HttpCall *owner = batch->owner;
 	HttpTarget *http = owner->http;
 	bool may_resend = http->idempotent || !failure->executed;
+	/* Asking again starts no work anew; a batch under another key would. */
+	bool may_ask = may_resend || batch_is_polling(batch);
 	bool may_halve = may_resend && batch->rows > 1;
-	double now = monotonic_seconds();
-	double budget;
+	bool in_budget;
+	/* A job waits for its service. */
+	const RetryPolicy *policy =
+		!failure->executed && owner->call->open.kind == CALL_SPAWN_MAP
+		? &http->patient
+		: &http->retrying;
 
+	http_tell_of_waiting(owner->call, &owner->next_notice, failure, message);
 	if (failure->verdict == VERDICT_DEFER)
 	{
-		wait_to_retry(batch, LONGEST_PAUSE, FLOW_THROTTLED);
+		wait_patiently(batch);
 		return true;
 	}
 	if (failure->unreachable && http_give_up(owner, failure, message))
@@ -374,29 +443,20 @@ after_failure(HttpBatch *batch, const Failure *failure, const char *message)
 		return false;
 	}
 
-	if (batch->first_failed == 0)
-		batch->first_failed = now;
-	budget = batch->first_failed + http->retry_budget - now;
-	if (!failure->executed && owner->call->open.kind == CALL_SPAWN_MAP)
-		budget = LONGEST_PAUSE; /* the job waits for the service */
-
+	in_budget = retry_failed(&batch->retry, policy, monotonic_seconds());
 	if (failure->verdict == VERDICT_RETRY)
 	{
+		may_halve = may_halve && !failure->blameless && !batch_is_polling(batch);
 		/* A first retry is of the whole: it may not have been a row's fault. */
-		bool halve_first = may_halve && !failure->blameless &&
-			batch->attempts > 1;
-
-		if (!halve_first && budget > 0 &&
-			(may_resend || batch->polling_since > 0))
+		if (in_budget && may_ask && !(may_halve && batch->attempts > 1))
 		{
 			owner->call->retries += batch->rows;
 			if (failure->unreachable && http->unreachable_since > 0)
 				wait_for_service(batch);
 			else
-				wait_to_retry(batch, budget, FLOW_BACKING_OFF);
+				wait_to_retry(batch, policy, FLOW_BACKING_OFF);
 			return true;
 		}
-		may_halve = may_halve && !failure->blameless;
 	}
 	if (failure->verdict != VERDICT_FAIL_ROWS && may_halve)
 	{
@@ -419,11 +479,13 @@ keep_polling(HttpBatch *batch)
 {
 	double now = monotonic_seconds();
 
-	if (batch->polling_since == 0)
-		batch->polling_since = now;
-	if (now - batch->polling_since > POLL_BUDGET)
+	if (!retry_failed(&batch->polling, &poll_policy, now))
 		return false;
-	wait_for(batch, backoff_next(&batch->polling, 0), FLOW_NONE);
+	retry_progress(&batch->retry);
+	wait_for(batch,
+			 retry_pause(&batch->polling, &poll_policy, now, random_unit(),
+						 batch->retry_after),
+			 FLOW_NONE);
 	return true;
 }
 
@@ -446,17 +508,17 @@ room_for_rows(HttpTarget *http, uint32_t rows)
 static bool
 send_again(HttpBatch *batch, CallInput *inputs, uint32_t rows)
 {
+	const RetryPolicy *policy = &batch->owner->http->retrying;
 	HttpBatch *later = batch_create(batch->owner, inputs, rows);
 
 	if (later == NULL)
 		return false;
 	batch->owner->call->retries += rows;
 	later->attempts = batch->attempts;
-	later->backoff = batch->backoff;
-	later->failures = batch->failures;
-	later->first_failed = batch->first_failed > 0 ? batch->first_failed
-												  : monotonic_seconds();
-	wait_to_retry(later, LONGEST_PAUSE, FLOW_BACKING_OFF);
+	later->retry = batch->retry;
+	later->usage = batch->usage;
+	(void) retry_failed(&later->retry, policy, monotonic_seconds());
+	wait_to_retry(later, policy, FLOW_BACKING_OFF);
 	return true;
 }
 
@@ -472,16 +534,15 @@ after_reply(HttpBatch *batch, Response *response)
 	uint32_t nagain;
 
 	/* A service that has nothing to say: NULL. */
-	if (http->format == BODY_JSON && response->body.len == 0)
+	if (http->format == BODY_JSON && response->body.len == 0 &&
+		(http->form == NULL || http->form->type < REPLY_TEXT))
 		buf_put_cstr(&response->body, "null");
 	if (response->body.failed || !room_for_rows(http, batch->rows))
 	{
 		http_no_memory(owner);
 		return false;
 	}
-	error = http_format_reply(http->format, buf_cstr(&response->body),
-							  response->body.len, batch->rows, http->out,
-							  &http->text, &failed);
+	error = form_read(batch, response, &failed);
 	if (error != NULL)
 	{
 		Failure failure = {.verdict = VERDICT_BAD_ROWS,
@@ -492,9 +553,11 @@ after_reply(HttpBatch *batch, Response *response)
 		bool alive;
 
 		buf_init(&message, 0, NULL);
-		if (!failed)
-			buf_put_cstr(&message, "invalid reply of the HTTP function: ");
-		judge_quote(http->target, error, strlen(error), &message);
+		if (failed)
+			judge_quote(http->target, error, strlen(error), &message);
+		else
+			judge_describe_reply(http->target, response, batch->type, error,
+								 &message);
 		alive = after_failure(batch, &failure, buf_cstr(&message));
 		buf_free(&message);
 		return alive;
@@ -513,17 +576,23 @@ after_reply(HttpBatch *batch, Response *response)
 /* An answer without results.  False when the call is gone. */
 static bool
 after_bad_response(HttpBatch *batch, const Failure *failure,
-				   const Response *response)
+				   Response *response)
 {
 	HttpTarget *http = batch->owner->http;
+	Failure told = *failure;
 	Buf message;
 	bool alive;
 
-	if (failure->rejected && batch->retry_after >= 0)
-		http_pause(http, batch->retry_after);
+	if (failure->rejected)
+		http_pause(batch->owner->function, batch->retry_after);
 	buf_init(&message, 0, NULL);
-	judge_describe(http->target, response, &message);
-	alive = after_failure(batch, failure, buf_cstr(&message));
+	judge_describe(http->target, http->form, response, batch->type, &message);
+	if ((response->status == 400 || response->status == 401 ||
+		 response->status == 403) &&
+		credentials_need_clock(http->credentials) &&
+		credentials_blame_clock(batch->date, &message))
+		told.hint = CREDENTIALS_CLOCK_HINT;
+	alive = after_failure(batch, &told, buf_cstr(&message));
 	buf_free(&message);
 	return alive;
 }
@@ -541,10 +610,28 @@ report(HttpBatch *batch, const Failure *failure, double now)
 							failure->verdict == VERDICT_DEFER,
 						.rejected = failure->rejected,
 						.full = batch->full,
+						.stalled = batch->stalled,
 						.limited = http->active - http->stalled >=
 							pace_requests(&http->pace)};
 
 	pace_report(&http->pace, &ended);
+}
+
+/* Was it sent with a token that is over?  Then it goes again with another one. */
+static bool
+renew(HttpBatch *batch, const Response *response)
+{
+	HttpTarget *http = batch->owner->http;
+
+	if (response->error != TRANSPORT_OK || response->status != 401 ||
+		batch->renewed ||
+		!credentials_refused(http->credentials, batch->credentials))
+		return false;
+	batch->renewed = true;
+	http_request_over(batch);
+	http_ready(batch);
+	http_pump(http);
+	return true;
 }
 
 static void
@@ -564,11 +651,14 @@ on_done(void *arg, Response *response)
 		http_pump(http);
 		return;
 	}
+	if (renew(batch, response))
+		return;
 	failure = judge_response(http->format, response);
 	report(batch, &failure, response->finished_at);
 	http_request_over(batch);
 	owner->call->bytes_out += response->bytes_sent;
 	owner->call->bytes_in += response->bytes_received;
+	call_touch(owner->call);
 	if (response->error == TRANSPORT_OK)
 		owner->answered = true;
 	if (failure.unreachable)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * http_control.c
+ * control.c
  *	  modal_ping() for HTTP functions: is the service there, and how far?
  *
  * A GET of the server's URL.  Any HTTP status means that it is reachable;
@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/http.h"
+#include "http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +29,34 @@ put_ping(Buf *json, const Response *response)
 			   response->status);
 }
 
+/* A question under way, or one that waits for credentials. */
+typedef struct Ping
+{
+	DispatchCall *call;
+	Request *request;
+	CredentialsWait wait;
+} Ping;
+
+static void
+ping_free(Ping *ping)
+{
+	ping->call->state = NULL;
+	credentials_cancel(&ping->wait);
+	if (ping->request != NULL)
+		request_cancel(ping->request);
+	free(ping);
+}
+
 static void
 ping_done(void *arg, Response *response)
 {
-	DispatchCall *call = arg;
+	Ping *ping = arg;
+	DispatchCall *call = ping->call;
 	FrameOutput out = {0};
 	Buf json;
 
-	call->state = NULL;
+	ping->request = NULL;
+	ping_free(ping);
 	call->requests++;
 	if (response->error != TRANSPORT_OK)
 	{
@@ -58,22 +78,27 @@ ping_done(void *arg, Response *response)
 	call_close(call);
 }
 
-void
-http_control(DispatchCall *call)
+static void
+ping_no_memory(Ping *ping)
 {
-	HttpTarget *http = call->target->state;
-	RequestSpec spec = {0};
-	const char *headers[HTTP_MAX_HEADERS + 1] = {NULL};
+	DispatchCall *call = ping->call;
 
-	if (call->open.op != CONTROL_PING)
-	{
-		call_fail(call, MODAL_SQLSTATE_UNSUPPORTED, false, NULL, NULL,
-				  "this operation is not possible with an HTTP function");
-		return;
-	}
-	for (int i = 0; i < http->nheaders; i++)
+	ping_free(ping);
+	call_fail(call, MODAL_SQLSTATE_MEMORY, true, NULL, NULL,
+			  "out of memory in the modal_batch dispatcher");
+}
+
+static void
+ping_start(Ping *ping)
+{
+	HttpTarget *http = ping->call->target->state;
+	RequestSpec spec = {0};
+	const char *headers[HTTP_MAX_HEADERS + CREDENTIALS_HEADERS + 1] = {NULL};
+	int n = http->nheaders;
+
+	for (int i = 0; i < n; i++)
 		headers[i] = http->headers[i];
-	spec.origin = call->target->origin;
+	spec.origin = ping->call->target->origin;
 	spec.method = "GET";
 	spec.path = "/";
 	spec.headers = headers;
@@ -81,17 +106,58 @@ http_control(DispatchCall *call)
 	spec.connect_timeout_s = http->connect_timeout;
 	spec.timeout_s = http->timeout;
 	spec.on_done = ping_done;
-	spec.arg = call;
-	call->state = request_start(&spec);
-	if (call->state == NULL)
+	spec.arg = ping;
+	if (credentials_sign(http->credentials, &spec, "", headers, &n))
+		ping->request = request_start(&spec);
+	if (ping->request == NULL)
+		ping_no_memory(ping);
+}
+
+static void
+ping_settled(void *arg, const Failure *failure, const char *message)
+{
+	Ping *ping = arg;
+	DispatchCall *call = ping->call;
+
+	if (failure == NULL)
+	{
+		ping_start(ping);
+		return;
+	}
+	ping_free(ping);
+	call_fail(call, failure->sqlstate, failure->verdict == VERDICT_RETRY, NULL,
+			  failure->hint, "%s", message);
+}
+
+void
+http_control(DispatchCall *call)
+{
+	HttpTarget *http = call->target->state;
+	Ping *ping;
+
+	if (call->open.op != CONTROL_PING)
+	{
+		call_fail(call, MODAL_SQLSTATE_UNSUPPORTED, false, NULL, NULL,
+				  "this operation is not possible with an HTTP function");
+		return;
+	}
+	ping = calloc(1, sizeof(*ping));
+	if (ping == NULL)
+	{
 		call_fail(call, MODAL_SQLSTATE_MEMORY, true, NULL, NULL,
 				  "out of memory in the modal_batch dispatcher");
+		return;
+	}
+	ping->call = call;
+	ping->wait = (CredentialsWait){.on_settled = ping_settled, .arg = ping};
+	call->state = ping;
+	if (credentials_ready(http->credentials, &ping->wait))
+		ping_start(ping);
 }
 
 void
 http_control_cancel(DispatchCall *call)
 {
 	if (call->state != NULL)
-		request_cancel(call->state);
-	call->state = NULL;
+		ping_free(call->state);
 }

@@ -1,21 +1,22 @@
 /*-------------------------------------------------------------------------
  *
- * http_judge.c
- *	  What the end of a request means; see http_judge.h.
+ * judge.c
+ *	  What the end of a request means; see judge.h.
  *
  *-------------------------------------------------------------------------
  */
 #include "http/judge.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "core/http_text.h"
 #include "core/redact.h"
+#include "core/retry.h"
 #include "errors.h"
 
 #define MAX_ERROR_TEXT 8192 /* bytes of a body shown to the user */
+#define MAX_BEGINNING 256 /* the same, of one that should be results */
 
 static Failure
 judge_transport(TransportError error)
@@ -27,10 +28,18 @@ judge_transport(TransportError error)
 							 .sqlstate = MODAL_SQLSTATE_CONNECT,
 							 .blameless = true,
 							 .unreachable = true};
+		case TRANSPORT_REFUSED:
+			return (Failure){.verdict = VERDICT_RETRY,
+							 .sqlstate = MODAL_SQLSTATE_CONNECTION,
+							 .blameless = true};
 		case TRANSPORT_TLS:
 			return (Failure){.verdict = VERDICT_FAIL_CALL,
 							 .sqlstate = MODAL_SQLSTATE_CONNECT,
-							 .hint = "Check option ssl_ca_file of the server."};
+							 .hint = "Check the server options ssl_ca and ssl_ca_file, which say whose certificates are trusted."};
+		case TRANSPORT_NOT_ALLOWED:
+			return (Failure){.verdict = VERDICT_FAIL_CALL,
+							 .sqlstate = MODAL_SQLSTATE_PERMISSION,
+							 .hint = "A superuser may add it to setting modal_batch.allowed_hosts."};
 		case TRANSPORT_TIMEOUT:
 			return (Failure){.verdict = VERDICT_RETRY,
 							 .sqlstate = MODAL_SQLSTATE_TIMEOUT,
@@ -69,7 +78,7 @@ judge_status(HttpBodyFormat format, int status)
 			return (Failure){.verdict = format == BODY_SNOWFLAKE ? VERDICT_POLL
 																 : VERDICT_GOOD};
 		case 204:
-			if (format == BODY_JSON)
+			if (format == BODY_JSON || format == BODY_WEBHOOK)
 				return (Failure){.verdict = VERDICT_GOOD};
 			break;
 		case 401:
@@ -121,22 +130,47 @@ judge_status(HttpBodyFormat format, int status)
 Failure
 judge_response(HttpBodyFormat format, const Response *response)
 {
-	return response->error != TRANSPORT_OK
+	Failure failure = response->error != TRANSPORT_OK
 		? judge_transport(response->error)
 		: judge_status(format, response->status);
+
+	/*
+	 * What a receiver says of a message, it says of that one: others may be
+	 * for other paths of its, or come when it is there again.
+	 */
+	if (format == BODY_WEBHOOK && response->error == TRANSPORT_OK &&
+		failure.verdict == VERDICT_FAIL_CALL)
+		failure.verdict = VERDICT_FAIL_ROWS;
+	return failure;
+}
+
+double
+judge_retry_after(const char *value, size_t n)
+{
+	double seconds = retry_after_seconds(value, n, time(NULL));
+
+	return seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
+}
+
+static void
+quote(const Target *target, const char *text, size_t n, size_t most,
+	  Buf *message)
+{
+	const char *secrets[TARGET_MAX_SECRETS];
+	int count = target_secrets(target, secrets, TARGET_MAX_SECRETS);
+
+	redact(message, text, n, secrets, count, most);
 }
 
 void
 judge_quote(const Target *target, const char *text, size_t n, Buf *message)
 {
-	const char *secrets[TARGET_MAX_SECRETS];
-	int count = target_secrets(target, secrets, TARGET_MAX_SECRETS);
-
-	redact(message, text, n, secrets, count, MAX_ERROR_TEXT);
+	quote(target, text, n, MAX_ERROR_TEXT, message);
 }
 
 void
-judge_describe(const Target *target, const Response *response, Buf *message)
+judge_describe(const Target *target, const ReplyForm *form,
+			   Response *response, const char *type, Buf *message)
 {
 	Buf text;
 
@@ -149,10 +183,14 @@ judge_describe(const Target *target, const Response *response, Buf *message)
 	}
 	buf_printf(message, "HTTP function answered with status %d",
 			   response->status);
+	if (type[0] != '\0')
+		buf_printf(message, " (%s)", type);
 	if (response->body.len == 0)
 		return;
 	buf_init(&text, 0, NULL);
-	http_format_error_text((const char *) response->body.data,
+	if (form == NULL || !reply_form_error(form, buf_cstr(&response->body),
+										  response->body.len, &text))
+		http_text_of_error((const char *) response->body.data,
 						   response->body.len, &text);
 	if (text.len > 0)
 	{
@@ -162,24 +200,25 @@ judge_describe(const Target *target, const Response *response, Buf *message)
 	buf_free(&text);
 }
 
-/* Seconds, or an HTTP date (RFC 9110, 10.2.3). */
-double
-judge_retry_after(const char *value, size_t n)
+void
+judge_describe_reply(const Target *target, const Response *response,
+					 const char *type, const char *problem, Buf *message)
 {
-	char text[64];
-	char *end;
-	double seconds;
-	struct tm tm = {0};
+	Buf text;
 
-	if (n >= sizeof(text))
-		return -1;
-	memcpy(text, value, n);
-	text[n] = '\0';
-	seconds = strtod(text, &end);
-	if (end != text && *end == '\0')
-		return seconds >= 0 && isfinite(seconds) ? seconds : -1;
-	if (strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm) == NULL)
-		return -1;
-	seconds = difftime(timegm(&tm), time(NULL));
-	return seconds > 0 ? seconds : 0;
+	buf_put_cstr(message, "invalid reply of the HTTP function: ");
+	judge_quote(target, problem, strlen(problem), message);
+	buf_init(&text, 0, NULL);
+	http_text_of_body((const char *) response->body.data, response->body.len,
+					  &text);
+	if (type[0] != '\0')
+		buf_printf(message, "; it has type %s", type);
+	if (text.len > 0)
+	{
+		buf_printf(message, "%s begins with: ",
+				   type[0] != '\0' ? " and" : "; it");
+		quote(target, (const char *) text.data, text.len, MAX_BEGINNING,
+			  message);
+	}
+	buf_free(&text);
 }

@@ -1,16 +1,19 @@
 /*-------------------------------------------------------------------------
  *
- * http_judge.h
+ * judge.h
  *	  What the end of a request means for its rows, and how to say it.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_HTTP_JUDGE_H
-#define MODAL_WORKER_HTTP_JUDGE_H
+#ifndef MODAL_HTTP_JUDGE_H
+#define MODAL_HTTP_JUDGE_H
 
 #include "core/http_format.h"
+#include "core/http_reply.h"
 #include "dispatcher/target.h"
 #include "net/net.h"
+
+#define LONGEST_PAUSE 600.0 /* a peer cannot stop us for longer */
 
 typedef enum Verdict
 {
@@ -35,13 +38,21 @@ typedef struct Failure
 } Failure;
 
 extern Failure judge_response(HttpBodyFormat format, const Response *response);
-/* For a person: what happened, without secrets.  Appended to message. */
-extern void judge_describe(const Target *target, const Response *response,
-						   Buf *message);
+/*
+ * For a person: what happened, without secrets, appended to message.  form,
+ * which may be NULL, knows where a body has its message; type is the media type
+ * of the answer, "" if that says nothing.
+ */
+extern void judge_describe(const Target *target, const ReplyForm *form,
+						   Response *response, const char *type, Buf *message);
+/* The same for a good status, where problem is what is wrong with the body. */
+extern void judge_describe_reply(const Target *target, const Response *response,
+								 const char *type, const char *problem,
+								 Buf *message);
+/* Header Retry-After in seconds, as far as a peer can stop us; 0: none. */
+extern double judge_retry_after(const char *value, size_t n);
 /* Append text of the peer, without secrets, cut at a limit. */
 extern void judge_quote(const Target *target, const char *text, size_t n,
 						Buf *message);
-/* Retry-After in seconds; -1: not understood. */
-extern double judge_retry_after(const char *value, size_t n);
 
-#endif /* MODAL_WORKER_HTTP_JUDGE_H */
+#endif /* MODAL_HTTP_JUDGE_H */

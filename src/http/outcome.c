@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
- * http_outcome.c
+ * outcome.c
  *	  From the reply to a batch to the outcomes of its rows.
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/http.h"
+#include "http/http.h"
 
 #include <string.h>
 #include <time.h>
@@ -34,6 +34,7 @@ outcome_fail_rows(const HttpBatch *batch, const Failure *failure,
 	FrameOutput out;
 
 	init_output(batch, &out);
+	out.usage = batch->usage;
 	out.retryable = failure->verdict == VERDICT_RETRY;
 	memcpy(out.sqlstate, failure->sqlstate, sizeof(out.sqlstate));
 	out.message = (Slice){message, strlen(message)};
@@ -41,6 +42,7 @@ outcome_fail_rows(const HttpBatch *batch, const Failure *failure,
 	{
 		out.ordinal = in->ordinal;
 		call_output(batch->owner->call, &out);
+		out.usage = 0;
 	}
 }
 
@@ -57,7 +59,7 @@ put_field(Buf *buf, Slice value)
 
 /* A row that its function reported as failed, in a reply that is good. */
 static void
-output_failed_row(const HttpBatch *batch, const HttpRow *row, FrameOutput out)
+output_failed_row(DispatchCall *call, const HttpRow *row, FrameOutput *out)
 {
 	static const char no_message[] = "the function reported an error";
 	Buf text;
@@ -65,15 +67,31 @@ output_failed_row(const HttpBatch *batch, const HttpRow *row, FrameOutput out)
 
 	buf_init(&text, 0, NULL);
 	code_len = put_field(&text, row->code);
+	if (row->what.p != NULL)
+	{
+		buf_put(&text, row->what.p, row->what.n);
+		buf_put_cstr(&text, " is ");
+	}
 	if (put_field(&text, row->message) == 0)
 		buf_put_cstr(&text, no_message);
-	out.type = (Slice){(const char *) text.data, code_len};
-	out.message =
+	out->type = (Slice){(const char *) text.data, code_len};
+	out->message =
 		(Slice){(const char *) text.data + code_len, text.len - code_len};
-	out.retryable = row->retryable;
-	memcpy(out.sqlstate, MODAL_SQLSTATE_REMOTE, sizeof(out.sqlstate));
-	call_output(batch->owner->call, &out);
+	out->retryable = row->retryable;
+	call_output(call, out);
 	buf_free(&text);
+}
+
+void
+outcome_row(DispatchCall *call, const HttpRow *row, FrameOutput *out)
+{
+	out->ok = row->value.p != NULL;
+	out->data = row->value;
+	out->format = row->cbor ? PAYLOAD_CBOR : PAYLOAD_JSON;
+	if (out->ok)
+		call_output(call, out);
+	else
+		output_failed_row(call, row, out);
 }
 
 CallInput *
@@ -82,8 +100,7 @@ outcome_deliver(HttpBatch *batch, const HttpRow *rows, uint32_t *again)
 	HttpTarget *http = batch->owner->http;
 	DispatchCall *call = batch->owner->call;
 	bool may_retry = http->idempotent &&
-		(batch->first_failed == 0 ||
-		 monotonic_seconds() - batch->first_failed < http->retry_budget);
+		retry_left(&batch->retry, &http->retrying, monotonic_seconds()) > 0;
 	CallInput *list = NULL;
 	CallInput **end = &list;
 	CallInput *in = batch->inputs;
@@ -91,6 +108,8 @@ outcome_deliver(HttpBatch *batch, const HttpRow *rows, uint32_t *again)
 
 	*again = 0;
 	init_output(batch, &out);
+	out.usage = batch->usage;
+	memcpy(out.sqlstate, MODAL_SQLSTATE_REMOTE, sizeof(out.sqlstate));
 	for (const HttpRow *row = rows; in != NULL; row++)
 	{
 		CallInput *next = in->next;
@@ -105,12 +124,8 @@ outcome_deliver(HttpBatch *batch, const HttpRow *rows, uint32_t *again)
 			continue;
 		}
 		out.ordinal = in->ordinal;
-		out.ok = row->value.p != NULL;
-		out.data = row->value;
-		if (out.ok)
-			call_output(call, &out);
-		else
-			output_failed_row(batch, row, out);
+		outcome_row(call, row, &out);
+		out.usage = batch->usage = 0;
 		call_input_free(in);
 		in = next;
 	}

@@ -1,27 +1,27 @@
 /*-------------------------------------------------------------------------
  *
- * http_target.c
+ * target.c
  *	  What is known of one HTTP service: its options, and the headers that
  *	  all its requests have.
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/http.h"
+#include "http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define DEFAULT_BATCH_ROWS 1000
-#define DEFAULT_BATCH_BYTES (1024 * 1024)
-#define DEFAULT_CONCURRENCY 64
+#include "core/service_limits.h"
+
+#define MOST_CONCURRENCY 1024 /* where no option says it: as many connections */
 #define DEFAULT_MAX_REPLY (64 * 1024 * 1024)
 #define DEFAULT_TIMEOUT 300.0
 #define DEFAULT_CONNECT_TIMEOUT 10.0
 #define DEFAULT_RETRY_BUDGET 60.0
-#define PROBE_BASE 0.1 /* seconds; doubles, full jitter */
-#define PROBE_MAX 1.0
+#define RETRY_FIRST 0.1 /* seconds */
+#define RETRY_MOST 30.0
 
 static bool
 add_header(HttpTarget *http, const char *name, const char *value)
@@ -110,10 +110,13 @@ static bool
 add_headers(HttpTarget *http)
 {
 	const char *user_agent = target_option(http->target, "user_agent");
+	const char *type = target_option(http->target, "content_type");
 
 	return add_user_headers(http, target_option(http->target, "headers")) &&
-		add_default(http, "Content-Type",
-					http_format_content_type(http->format)) &&
+		(!http->has_body ||
+		 add_default(http, "Content-Type",
+					 type != NULL ? type
+								  : http_format_content_type(http->format))) &&
 		add_default(http, "User-Agent",
 					user_agent != NULL ? user_agent
 									   : "modal_batch/" MODAL_BATCH_VERSION) &&
@@ -137,16 +140,31 @@ http_target_free(Target *target)
 	if (http == NULL)
 		return;
 	timer_cancel(&http->timer);
+	if (http->limits_waiter != NULL)
+		limits_waiter_free(http->limits_waiter);
+	if (http->limits != NULL)
+		limits_put(http->limits);
+	credentials_cancel(&http->credentials_wait);
+	credentials_free(http->credentials);
 	for (int i = 0; i < http->nheaders; i++)
 		if (http->headers[i] != NULL)
 		{
 			explicit_bzero(http->headers[i], strlen(http->headers[i]));
 			free(http->headers[i]);
 		}
+	map_free(&http->functions);
+	form_free(http);
 	buf_free(&http->text);
 	free(http->out);
 	free(http);
 	target->state = NULL;
+}
+
+/* Requests that may be under way, whatever is found. */
+static uint32_t
+most_at_once(const HttpTarget *http)
+{
+	return http->max_concurrency > 0 ? http->max_concurrency : MOST_CONCURRENCY;
 }
 
 static void
@@ -158,7 +176,10 @@ read_options(HttpTarget *http)
 	http->session_user = target_option(t, "session_user");
 	http->database = target_option(t, "database");
 	http->method = method != NULL ? method : "POST";
-	http->max_batch_rows = http_format_batches(http->format)
+	http->has_body = strcmp(http->method, "GET") != 0 &&
+		strcmp(http->method, "DELETE") != 0;
+	http->max_batch_rows =
+		http_format_batches(http->format) || http->format == BODY_BULK
 		? (uint32_t) target_option_int(t, "max_batch_rows", DEFAULT_BATCH_ROWS)
 		: 1;
 	http->max_batch_bytes =
@@ -167,19 +188,36 @@ read_options(HttpTarget *http)
 		target_option_int(t, "max_reply_bytes", DEFAULT_MAX_REPLY);
 	http->idempotent = target_option_bool(t, "idempotent", true);
 	http->gzip = target_option_bool(t, "gzip", false);
-	http->retry_budget = target_option_seconds(t, "retry_budget",
-											   DEFAULT_RETRY_BUDGET);
+	http->patient = (RetryPolicy){.first = RETRY_FIRST,
+								  .growth = 2,
+								  .most = RETRY_MOST,
+								  .budget = RETRY_FOREVER,
+								  .tries = RETRY_OFTEN};
+	http->retrying = http->patient;
+	http->retrying.budget = target_option_seconds(t, "retry_budget",
+												  DEFAULT_RETRY_BUDGET);
 	http->connect_timeout = target_option_seconds(t, "connect_timeout",
 												  DEFAULT_CONNECT_TIMEOUT);
 	http->first_byte_timeout =
 		target_option_seconds(t, "first_byte_timeout", 0);
 	http->timeout = target_option_seconds(t, "timeout", DEFAULT_TIMEOUT);
-	http->requests_per_second =
-		target_option_seconds(t, "requests_per_second", 0);
-	http->max_concurrency = (uint32_t) target_option_int(t, "max_concurrency",
-														 DEFAULT_CONCURRENCY);
-	backoff_init(&http->probing, PROBE_BASE, 2, PROBE_MAX, true);
-	pace_init(&http->pace, http->max_concurrency, http->max_batch_rows);
+	http->max_concurrency = (uint32_t) target_option_int(t, "max_concurrency", 0);
+	pace_init(&http->pace, most_at_once(http), http->max_batch_rows);
+}
+
+static bool
+share_limits(HttpTarget *http)
+{
+	const Target *t = http->target;
+	const char *server = target_option(t, "server_id");
+	bool shared = target_option_int(t, "dispatchers", 1) > 1;
+
+	http->limits = limits_get(server != NULL ? server : t->url, shared,
+							  most_at_once(http),
+							  target_option_seconds(t, "requests_per_second", 0));
+	if (http->limits != NULL)
+		http->limits_waiter = limits_waiter(http->limits, target_timer, http);
+	return http->limits_waiter != NULL;
 }
 
 bool
@@ -194,16 +232,25 @@ http_target_init(Target *target, const char **error)
 	target->state = http;
 	http->target = target;
 	buf_init(&http->text, 0, NULL);
+	list_init(&http->sent);
+	list_init(&http->calls);
+	map_init_bytes(&http->functions, http_function_key, NULL);
 	timer_init(&http->timer, target_timer, http);
+	http->credentials_wait = (CredentialsWait){
+		.on_settled = http_credentials_settled, .arg = http};
 	if (!http_format_by_name(format != NULL ? format : "json", &http->format))
 		*error = "unknown format of an HTTP function";
 	else
 	{
 		read_options(http);
-		if (add_headers(http))
-			return true;
-		if (http->nheaders == HTTP_MAX_HEADERS)
+		if (!share_limits(http))
+			*error = "out of memory";
+		else if (form_init(http, error) && add_headers(http))
+			http->credentials = credentials_create(target, error);
+		else if (http->nheaders == HTTP_MAX_HEADERS)
 			*error = "too many headers";
+		if (http->credentials != NULL)
+			return true;
 	}
 	http_target_free(target);
 	return false;

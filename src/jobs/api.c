@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * job_api.c
+ * api.c
  *	  SQL functions on existing jobs: wait, cancel, pause, resume, retry,
  *	  forget.
  *
@@ -13,14 +13,18 @@
 
 #include "clock.h"
 #include "executor/spi.h"
-#include "runner_state.h"
-#include "session/enqueue.h"
-#include "session/job_store.h"
+#include "jobs/home.h"
+#include "jobs/limits.h"
+#include "jobs/new_owner.h"
+#include "jobs/runner_state.h"
+#include "jobs/store.h"
+#include "jobs/watch.h"
+#include "jobs/wake.h"
 #include "link/shmem.h"
 #include "storage/condition_variable.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "values/values.h"
 
 PG_FUNCTION_INFO_V1(modal_wait);
 PG_FUNCTION_INFO_V1(modal_check_job);
@@ -41,35 +45,22 @@ job_argument(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT64(0);
 }
 
-static bool
-has_ended(const Job *job)
-{
-	return job->state == JOB_COMPLETED || job->state == JOB_FAILED ||
-		job->state == JOB_CANCELLED;
-}
-
 Datum
 modal_check_job(PG_FUNCTION_ARGS)
 {
-	int64 id = job_argument(fcinfo);
-
-	(void) job_store_get(id, false, NULL);
-	PG_RETURN_INT64(id);
+	/* another number, if it was joined to that one */
+	PG_RETURN_INT64(job_store_get(job_argument(fcinfo), false, NULL)->id);
 }
 
 /* --- waiting -------------------------------------------------------------- */
 
-/* The job as it is now, whatever snapshot the statement has. */
 static Job *
 look_at_job(int64 id)
 {
-	Job *job;
 	bool own_change;
+	Job *job = job_store_look(id, &own_change);
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	job = job_store_get(id, false, &own_change);
-	PopActiveSnapshot();
-	if (own_change && !has_ended(job))
+	if (own_change && !job_has_ended(job))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot wait for job " INT64_FORMAT " in the transaction that made or changed it",
@@ -83,26 +74,43 @@ look_at_job(int64 id)
 static double
 deadline_argument(FunctionCallInfo fcinfo)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz then;
-
 	if (PG_ARGISNULL(1))
 		return HUGE_VAL;
-	then = DatumGetTimestampTz(
-		DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
-							PG_GETARG_DATUM(1)));
-	return monotonic_seconds() + (double) (then - now) / USECS_PER_SEC;
+	return monotonic_seconds() + interval_seconds(PG_GETARG_INTERVAL_P(1));
+}
+
+/* Once, for a port that was mistyped would else be waited for in silence. */
+static void
+tell_what_job_waits_for(const Job *job, bool *told)
+{
+	bool starts_later = job->state == JOB_PENDING &&
+		job->start_at > GetCurrentTimestamp();
+
+	if (*told || job_has_ended(job) || (job->waits_for == NULL && !starts_later))
+		return;
+	*told = true;
+	if (starts_later)
+		ereport(NOTICE, (errmsg("job " INT64_FORMAT " starts at %s", job->id,
+								timestamptz_to_str(job->start_at)),
+						 errhint("modal_cancel() ends it.")));
+	else
+		ereport(NOTICE,
+				(errmsg("job " INT64_FORMAT " waits, and will be tried again: %s",
+						job->id, job->waits_for),
+				 errhint("modal_cancel() ends it.")));
 }
 
 /*
- * Sleeps on a condition variable that is broadcast whenever any job ends;
- * returns at once for a paused job, which would not end by itself.
+ * Sleeps on a condition variable that is broadcast whenever any job ends, or
+ * begins to wait for its next try; returns at once for a paused job, which
+ * would not end by itself.
  */
 Datum
 modal_wait(PG_FUNCTION_ARGS)
 {
 	int64 id = job_argument(fcinfo);
 	double deadline = deadline_argument(fcinfo);
+	bool told = false;
 	Job *job;
 
 	ConditionVariablePrepareToSleep(&modal_shared->job_changed);
@@ -111,13 +119,15 @@ modal_wait(PG_FUNCTION_ARGS)
 		long left;
 
 		job = look_at_job(id);
+		tell_what_job_waits_for(job, &told);
 		left = monotonic_ms_until(deadline);
-		if (has_ended(job) || job->state == JOB_PAUSED || left == 0)
+		if (job_has_ended(job) || job->state == JOB_PAUSED || left == 0)
 			break;
 		(void) ConditionVariableTimedSleep(&modal_shared->job_changed, left,
 										   PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
+	job_warn_of_failures(job);
 	PG_RETURN_TEXT_P(cstring_to_text(job_state_name(job->state)));
 }
 
@@ -127,8 +137,27 @@ static void
 set_state(Job *job, JobState state)
 {
 	job_store_set_state(job->id, state);
-	wake_runner_at_commit();
+	wake_runner_at_commit(job->owner);
 	wake_waiters_at_commit();
+}
+
+/*
+ * The job goes on where it stopped; in a copy of its database, with a new
+ * remote call.  Returns how many inputs are left.
+ */
+static int64
+go_on(Job *job)
+{
+	owner_change_job(job);
+	limits_reclaim_key(job);
+	if (home_is_here(job->id) && !job->stopped)
+	{
+		set_state(job, JOB_PENDING);
+		return job->inputs - job_settled(job);
+	}
+	wake_runner_at_commit(job->owner);
+	wake_waiters_at_commit();
+	return job_store_requeue(job, false, NULL);
 }
 
 Datum
@@ -140,8 +169,9 @@ modal_cancel(PG_FUNCTION_ARGS)
 	/* a failed job may still have a remote call that goes on */
 	if (job->state == JOB_COMPLETED || job->state == JOB_CANCELLED)
 		PG_RETURN_BOOL(false);
+	home_disown(job->id);
 	job_store_cancel(job->id, terminate);
-	wake_runner_at_commit();
+	wake_runner_at_commit(job->owner);
 	PG_RETURN_BOOL(true);
 }
 
@@ -163,36 +193,65 @@ modal_resume(PG_FUNCTION_ARGS)
 
 	if (job->state != JOB_PAUSED)
 		PG_RETURN_BOOL(false);
-	set_state(job, JOB_PENDING);
+	(void) go_on(job);
 	PG_RETURN_BOOL(true);
+}
+
+/* Argument "code": NULL is all codes. */
+static char *
+code_argument(FunctionCallInfo fcinfo)
+{
+	char *code = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (code != NULL &&
+		(strlen(code) != 5 ||
+		 strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"code\": \"%s\"", code),
+				 errdetail("It is a SQLSTATE: five digits and capital letters."),
+				 errhint("modal_batch.failures shows those of failed inputs.")));
+	return code;
+}
+
+/* Failed inputs become part of a new run. */
+static int64
+run_failed_again(Job *job, const char *code)
+{
+	owner_change_job(job);
+	limits_reclaim_key(job);
+	wake_runner_at_commit(job->owner);
+	wake_waiters_at_commit();
+	return job_store_requeue(job, true, code);
 }
 
 /*
  * A failed job goes on where it stopped: the remote call may still hold
- * results.  In a completed one, what failed becomes a new run.
+ * results.  In a completed one, what failed becomes a new run; in a failed one,
+ * too, when that is asked for, or nothing else is left.
  */
 Datum
 modal_retry(PG_FUNCTION_ARGS)
 {
 	Job *job = job_store_get(job_argument(fcinfo), true, NULL);
+	char *code = code_argument(fcinfo);
+	bool with_failed = job->failed > 0 &&
+		(job->state == JOB_COMPLETED || code != NULL ||
+		 job_settled(job) == job->inputs);
+	int64 inputs;
 
-	switch (job->state)
-	{
-		case JOB_FAILED:
-			set_state(job, JOB_PENDING);
-			PG_RETURN_INT64(job->inputs - job_settled(job));
-		case JOB_COMPLETED:
-			if (job->failed == 0)
-				PG_RETURN_INT64(0);
-			wake_runner_at_commit();
-			PG_RETURN_INT64(job_store_requeue(job, true));
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("job " INT64_FORMAT " cannot be retried in state \"%s\"",
-							job->id, job_state_name(job->state)),
-					 errdetail("Jobs that are completed or failed can.")));
-	}
+	if (job->state != JOB_FAILED && job->state != JOB_COMPLETED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " cannot be retried in state \"%s\"",
+						job->id, job_state_name(job->state)),
+				 errdetail("Jobs that are completed or failed can.")));
+	if (job->state == JOB_COMPLETED &&
+		(!with_failed || !job_store_has_failure(job->id, code)))
+		PG_RETURN_INT64(0);
+	inputs = with_failed ? run_failed_again(job, code) : go_on(job);
+	job_store_retry(job->id);
+	PG_RETURN_INT64(inputs);
 }
 
 Datum
@@ -200,7 +259,7 @@ modal_forget(PG_FUNCTION_ARGS)
 {
 	Job *job = job_store_get(job_argument(fcinfo), true, NULL);
 
-	if (!has_ended(job))
+	if (!job_has_ended(job))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " has not ended", job->id),
@@ -213,6 +272,8 @@ Datum
 modal_start_runner(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	wake_runner_at_commit();
+	modal_check_preloaded();
+	home_move_in();
+	wake_runner_at_commit(InvalidOid);
 	PG_RETURN_VOID();
 }

@@ -1,18 +1,59 @@
 /*-------------------------------------------------------------------------
  *
- * job_chunks.c
- *	  A job's chunks in memory; see job_chunks.h.
+ * chunks.c
+ *	  A job's chunks in memory; see chunks.h.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
 
-#include "utils/memutils.h"
+#include "guc.h"
 #include "jobs/chunks.h"
+#include "utils/memutils.h"
 
-#define MAX_MEMORY ((Size) 64 * 1024 * 1024) /* of one job's chunks */
+#define MIN_SHARE ((Size) 256 * 1024)
+#define SMALL ((Size) 128 * 1024)
 #define READ_AHEAD 4
 #define LARGE_CHUNK ((Size) 1024 * 1024) /* no read-ahead beyond such ones */
+
+/*
+ * All that have chunks in memory, and how much that is.  The budget is shared
+ * by those that have more than a chunk or two: the others, of which there may
+ * be a thousand, do not take what they do not need.
+ */
+static dlist_head holders = DLIST_STATIC_INIT(holders);
+static int nlarge = 0;
+static Size all_bytes = 0;
+
+static void
+set_bytes(JobChunks *jc, Size bytes)
+{
+	if (jc->bytes == 0 && bytes > 0)
+		dlist_push_tail(&holders, &jc->node);
+	else if (jc->bytes > 0 && bytes == 0)
+		dlist_delete(&jc->node);
+	nlarge += (bytes > SMALL) - (jc->bytes > SMALL);
+	all_bytes += bytes - jc->bytes;
+	jc->bytes = bytes;
+}
+
+static Size
+budget(void)
+{
+	return (Size) modal_runner_memory_kb * 1024;
+}
+
+Size
+job_chunks_share(void)
+{
+	return Max(budget() / Max(nlarge, 1), MIN_SHARE);
+}
+
+int
+job_chunks_window(int window)
+{
+	return Max(window / Max(nlarge, 1), 1);
+}
 
 void
 job_chunks_init(JobChunks *jc, MemoryContext parent, int64 job)
@@ -26,10 +67,10 @@ job_chunks_init(JobChunks *jc, MemoryContext parent, int64 job)
 void
 job_chunks_clear(JobChunks *jc)
 {
-	MemoryContextReset(jc->cxt);
-	jc->chunks = NULL;
-	jc->nchunks = jc->max_chunks = 0;
-	jc->bytes = 0;
+	set_bytes(jc, 0);
+	if (jc->cxt != NULL)
+		MemoryContextDelete(jc->cxt);
+	memset(jc, 0, sizeof(*jc));
 }
 
 /* Position of the first chunk that does not end before index. */
@@ -115,7 +156,7 @@ insert_chunk(JobChunks *jc, RunChunk *chunk)
 			sizeof(RunChunk *) * (jc->nchunks - pos));
 	jc->chunks[pos] = chunk;
 	jc->nchunks++;
-	jc->bytes += chunk->bytes;
+	set_bytes(jc, jc->bytes + chunk->bytes);
 	chunk->last_used = ++jc->clock;
 }
 
@@ -160,7 +201,7 @@ job_chunks_drop(JobChunks *jc, RunChunk *chunk)
 	jc->nchunks--;
 	memmove(&jc->chunks[pos], &jc->chunks[pos + 1],
 			sizeof(RunChunk *) * (jc->nchunks - pos));
-	jc->bytes -= chunk->bytes;
+	set_bytes(jc, jc->bytes - chunk->bytes);
 	pfree(chunk->stored.inputs);
 	if (chunk->stored.done != NULL)
 		pfree(chunk->stored.done);
@@ -174,13 +215,14 @@ job_chunks_drop(JobChunks *jc, RunChunk *chunk)
 bool
 job_chunks_full(const JobChunks *jc)
 {
-	return jc->bytes >= MAX_MEMORY;
+	return jc->bytes >= job_chunks_share();
 }
 
-void
-job_chunks_evict(JobChunks *jc, int64 sent_upto)
+/* Drop what has been sent, longest unused first, down to that size. */
+static void
+shrink(JobChunks *jc, Size size)
 {
-	while (jc->bytes > MAX_MEMORY)
+	while (jc->bytes > size)
 	{
 		RunChunk *oldest = NULL;
 
@@ -189,7 +231,7 @@ job_chunks_evict(JobChunks *jc, int64 sent_upto)
 			RunChunk *chunk = jc->chunks[i];
 
 			if (chunk->unwritten == 0 &&
-				chunk->stored.first + chunk->stored.count <= sent_upto &&
+				chunk->stored.first + chunk->stored.count <= jc->sent_upto &&
 				(oldest == NULL || chunk->last_used < oldest->last_used))
 				oldest = chunk;
 		}
@@ -197,6 +239,20 @@ job_chunks_evict(JobChunks *jc, int64 sent_upto)
 			break;
 		job_chunks_drop(jc, oldest);
 	}
+}
+
+void
+job_chunks_evict(JobChunks *jc, int64 sent_upto)
+{
+	dlist_mutable_iter iter;
+
+	jc->sent_upto = sent_upto;
+	shrink(jc, job_chunks_share());
+	if (all_bytes <= budget())
+		return;
+	/* others have more than their share since this one has come */
+	dlist_foreach_modify(iter, &holders)
+		shrink(dlist_container(JobChunks, node, iter.cur), job_chunks_share());
 }
 
 void

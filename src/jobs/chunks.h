@@ -1,21 +1,22 @@
 /*-------------------------------------------------------------------------
  *
- * job_chunks.h
+ * chunks.h
  *	  The chunks of one job that its runner has in memory.
  *
  * Chunks are read from the table when their inputs are sent, or when a result
  * arrives for one that is not here (after a restart).  Only a bounded amount
- * is held: chunks whose inputs have all been sent are dropped and read again
- * when a result needs them.
+ * is held, which all jobs of the runner share: chunks whose inputs have all
+ * been sent are dropped and read again when a result needs them.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_JOB_CHUNKS_H
-#define MODAL_WORKER_JOB_CHUNKS_H
+#ifndef MODAL_JOBS_CHUNKS_H
+#define MODAL_JOBS_CHUNKS_H
 
 #include "compat.h"
 
-#include "session/job_store.h"
+#include "jobs/store.h"
+#include "lib/ilist.h"
 
 typedef struct RunChunk
 {
@@ -36,10 +37,18 @@ typedef struct JobChunks
 	int nchunks, max_chunks;
 	Size bytes;
 	uint64 clock;
+	int64 sent_upto;   /* inputs from here on have not been sent */
+	dlist_node node;   /* among those that have chunks in memory */
 } JobChunks;
 
 extern void job_chunks_init(JobChunks *jc, MemoryContext parent, int64 job);
+/* Frees all; harmless when it was never set up. */
 extern void job_chunks_clear(JobChunks *jc);
+/*
+ * What each job may have of modal_batch.runner_memory, now, and of a window.
+ */
+extern Size job_chunks_share(void);
+extern int job_chunks_window(int window);
 /* The chunk with that input, if it is in memory. */
 extern RunChunk *job_chunks_find(JobChunks *jc, int64 index);
 /*
@@ -62,4 +71,4 @@ run_chunk_ordinal(const RunChunk *chunk, int i)
 										  : chunk->stored.ordinals[i];
 }
 
-#endif /* MODAL_WORKER_JOB_CHUNKS_H */
+#endif /* MODAL_JOBS_CHUNKS_H */

@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_EXTENSION_VERSION_H
-#define MODAL_SESSION_EXTENSION_VERSION_H
+#ifndef MODAL_JOBS_EXTENSION_VERSION_H
+#define MODAL_JOBS_EXTENSION_VERSION_H
 
 #include "postgres.h"
 
@@ -19,4 +19,4 @@ extern bool extension_version_fits(void);
 /* SQLSTATE 55000 unless it is. */
 extern void extension_check_version(void);
 
-#endif /* MODAL_SESSION_EXTENSION_VERSION_H */
+#endif /* MODAL_JOBS_EXTENSION_VERSION_H */

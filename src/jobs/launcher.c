@@ -1,12 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *	  Starts a runner for each database that wants one.
+ *	  Starts a runner for each role and database that wants one.
  *
  * At server start and at promotion it does not know which databases have
- * unfinished jobs, so each gets a runner, a few at a time, that leaves at
- * once when it finds nothing.  Afterwards the launcher sleeps until a commit
+ * unfinished jobs, so each gets a scout, a few at a time, which looks whose
+ * jobs there are and leaves.  Afterwards the launcher sleeps until a commit
  * wants a runner where there is none, or one has ended.
+ *
+ * When there is no place for another runner, one that is idle, or has had its
+ * turn, is asked for its own.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,11 +21,13 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "jobs/owner.h"
+#include "jobs/runner.h"
+#include "jobs/runner_state.h"
+#include "jobs/suspect.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "runner_state.h"
-#include "link/shmem.h"
 #include "storage/ipc.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
@@ -38,7 +43,7 @@ pg_noreturn extern PGDLLEXPORT void modal_launcher_main(Datum main_arg);
 /* A runner that has been asked for. */
 typedef struct Start
 {
-	Oid dbid;
+	RunnerKey key;
 	BackgroundWorkerHandle *handle;
 } Start;
 
@@ -66,7 +71,8 @@ look_everywhere(void)
 		Form_pg_database db = (Form_pg_database) GETSTRUCT(tup);
 		MemoryContext xact_cxt;
 
-		if (!db->datallowconn)
+		/* an interrupted DROP DATABASE has left it invalid: nobody can enter */
+		if (!db->datallowconn || db->datconnlimit == DATCONNLIMIT_INVALID_DB)
 			continue;
 		xact_cxt = MemoryContextSwitchTo(old);
 		all = lappend_oid(all, db->oid);
@@ -85,40 +91,75 @@ static void
 place_waiting_databases(void)
 {
 	while (waiting_databases != NIL &&
-		   launcher_want(linitial_oid(waiting_databases)))
+		   launcher_want((RunnerKey) {linitial_oid(waiting_databases), InvalidOid}))
 		waiting_databases = list_delete_first(waiting_databases);
 }
 
 static bool
-database_exists(Oid dbid)
+database_is_usable(Oid dbid)
 {
+	HeapTuple tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dbid));
+	bool usable;
+
+	if (!HeapTupleIsValid(tup))
+		return false;
+	usable = ((Form_pg_database) GETSTRUCT(tup))->datconnlimit !=
+		DATCONNLIMIT_INVALID_DB;
+	ReleaseSysCache(tup);
+	return usable;
+}
+
+/*
+ * May it be started, and how?  When nobody may act as that role here, the
+ * database's scout says so to its jobs.
+ */
+static bool
+may_start(RunnerKey key, OwnerAccess *access)
+{
+	RunnerKey scout = {key.dbid, InvalidOid};
 	MemoryContext old = CurrentMemoryContext;
-	bool exists;
+	bool usable;
 
 	StartTransactionCommand();
-	exists = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(dbid));
+	usable = database_is_usable(key.dbid);
+	*access = !OidIsValid(key.owner) ? OWNER_SESSION
+		: !usable					 ? OWNER_GONE
+									 : owner_access(key.dbid, key.owner);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);
-	return exists;
+
+	if (!usable || *access == OWNER_GONE)
+	{
+		launcher_forget(key);
+		suspect_forget(key);
+		if (usable)
+			(void) launcher_want(scout);
+	}
+	else if (*access == OWNER_REFUSED && launcher_start_failed(key))
+		(void) launcher_want(scout);
+	return usable && *access != OWNER_GONE && *access != OWNER_REFUSED;
 }
 
 static bool
-start_runner(Oid dbid, BackgroundWorkerHandle **handle)
+start_runner(RunnerKey key, OwnerAccess access, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
+	RunnerStart start = {key, access == OWNER_SESSION};
+	const char *type =
+		OidIsValid(key.owner) ? "modal_batch runner" : "modal_batch scout";
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags =
 		BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART; /* that is up to us */
-	worker.bgw_main_arg = ObjectIdGetDatum(dbid);
 	worker.bgw_notify_pid = MyProcPid;
+	StaticAssertStmt(sizeof(start) <= BGW_EXTRALEN, "no room");
+	memcpy(worker.bgw_extra, &start, sizeof(start));
 	strlcpy(worker.bgw_library_name, "modal_batch", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "modal_runner_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN,
-			 "modal_batch runner for database %u", dbid);
-	strlcpy(worker.bgw_type, "modal_batch runner", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", type, key.dbid);
+	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
@@ -140,7 +181,7 @@ check_starts(void)
 		if (status == BGWH_NOT_YET_STARTED)
 			continue;
 		if (status != BGWH_STARTED)
-			launcher_start_failed(starts[i].dbid);
+			(void) launcher_start_failed(starts[i].key);
 		pfree(starts[i].handle);
 		starts[i].handle = NULL;
 	}
@@ -155,39 +196,43 @@ free_start(void)
 	return NULL;
 }
 
+/* max_worker_processes is used up. */
+static long
+no_worker(RunnerKey key)
+{
+	static bool complained = false;
+
+	launcher_start_later(key);
+	launcher_ask_for_place();
+	if (!complained)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start a job runner for database %u", key.dbid),
+				 errhint("You might need to increase max_worker_processes.")));
+	complained = true;
+	return NO_WORKER_RETRY_MS;
+}
+
 /* Start what can be started; returns how long to sleep (-1: for ever). */
 static long
 start_runners(void)
 {
-	static bool complained = false;
 	Start *start;
 	long wait_ms = -1;
 
 	while ((start = free_start()) != NULL)
 	{
-		Oid dbid = launcher_next(MAX_STARTING, &wait_ms);
+		OwnerAccess access;
 
-		if (!OidIsValid(dbid))
+		if (!launcher_next(MAX_STARTING, &start->key, &wait_ms))
 			break;
-		if (!database_exists(dbid))
-		{
-			launcher_forget(dbid);
+		if (!may_start(start->key, &access))
 			continue;
-		}
-		start->dbid = dbid;
-		if (!start_runner(dbid, &start->handle))
+		if (!start_runner(start->key, access, &start->handle))
 		{
 			start->handle = NULL;
-			launcher_start_failed(dbid);
-			if (!complained)
-				ereport(WARNING,
-						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						 errmsg("could not start a job runner for database %u", dbid),
-						 errhint("You might need to increase max_worker_processes.")));
-			complained = true;
-			return NO_WORKER_RETRY_MS;
+			return no_worker(start->key);
 		}
-		complained = false;
 	}
 	return wait_ms;
 }

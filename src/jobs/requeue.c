@@ -1,15 +1,17 @@
 /*-------------------------------------------------------------------------
  *
- * job_requeue.c
+ * requeue.c
  *	  A new run of a job: what has no outcome, or has failed, in new chunks.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
 
-#include "session/codec.h"
+#include "jobs/distinct.h"
 #include "jobs/sql.h"
-#include "session/job_store.h"
+#include "jobs/store.h"
+#include "jobs/wake.h"
+#include "values/values.h"
 
 /* Collects inputs for the chunks of a new run. */
 typedef struct Requeue
@@ -19,6 +21,8 @@ typedef struct Requeue
 	int count;
 	Buf inputs;
 	int64 ordinals[CHUNK_MAX_INPUTS];
+	Distinct *distinct; /* NULL: each row is an input */
+	int64 rows;
 } Requeue;
 
 static void
@@ -27,7 +31,7 @@ requeue_flush(Requeue *rq)
 	if (rq->count == 0)
 		return;
 	job_store_insert_chunk(rq->job, rq->first, rq->count, &rq->inputs,
-						   rq->ordinals);
+						   rq->distinct == NULL ? rq->ordinals : NULL);
 	rq->first += rq->count;
 	rq->count = 0;
 	buf_reset(&rq->inputs);
@@ -41,6 +45,35 @@ requeue_add(Requeue *rq, int64 ordinal, const ChunkRecord *rec)
 	rq->ordinals[rq->count++] = ordinal;
 	if (rq->inputs.len >= CHUNK_TARGET_BYTES || rq->count == CHUNK_MAX_INPUTS)
 		requeue_flush(rq);
+}
+
+/* A row, or all rows of an input that stands for several. */
+static void
+requeue_row(Requeue *rq, int64 ordinal, const ChunkRecord *rec)
+{
+	rq->rows++;
+	if (rq->distinct != NULL)
+		distinct_put(rq->distinct, ordinal, rec);
+	else
+		requeue_add(rq, ordinal, rec);
+}
+
+static void
+requeue_rows(Requeue *rq, const ChunkRecord *rec)
+{
+	const uint8_t *p = rec->meta;
+	ChunkRecord row = *rec;
+	int64 ordinal;
+
+	while (distinct_next_row(&p, rec->meta + rec->meta_len, &ordinal, &row))
+		requeue_row(rq, ordinal, &row);
+}
+
+/* An input whose rows have their ordinals with them. */
+static void
+requeue_distinct(void *rq, const ChunkRecord *rec)
+{
+	requeue_add(rq, 0, rec);
 }
 
 /*
@@ -60,22 +93,28 @@ requeue_chunk(Requeue *rq, const JobChunk *chunk)
 
 	job_store_chunk_delete(rq->job, chunk->first);
 	for (int i = 0; i < chunk->count && chunk_next(&p, end, &rec); i++)
-		if (done == NULL || !chunk_bit(done, i))
-			requeue_add(rq, chunk->ordinals == NULL ? chunk->first + i
+		if (done != NULL && chunk_bit(done, i))
+			continue;
+		else if (rq->distinct != NULL)
+			requeue_rows(rq, &rec);
+		else
+			requeue_row(rq, chunk->ordinals == NULL ? chunk->first + i
 													: chunk->ordinals[i],
 						&rec);
 }
 
 /* The failed inputs from after that ordinal on; returns how many were read. */
 static int
-requeue_failed(Requeue *rq, int64 *after)
+requeue_failed(Requeue *rq, const char *code, int64 *after)
 {
 	StoreScope scope;
-	Datum args[2] = {Int64GetDatum(rq->job), Int64GetDatum(*after)};
+	char nulls[3] = {' ', ' ', ' '};
+	Datum args[] = {Int64GetDatum(rq->job), Int64GetDatum(*after),
+					text_or_null(code, &nulls[2])};
 	int n;
 
 	store_enter(&scope);
-	n = (int) store_run(FAILED_RESULTS, args, NULL);
+	n = (int) store_run(FAILED_RESULTS, args, nulls);
 	for (int i = 0; i < n; i++)
 	{
 		RowReader row = {SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 0};
@@ -86,7 +125,7 @@ requeue_failed(Requeue *rq, int64 *after)
 		ChunkRecord rec;
 
 		if (chunk_next(&p, p + VARSIZE_ANY_EXHDR(payload), &rec))
-			requeue_add(rq, ordinal, &rec);
+			requeue_row(rq, ordinal, &rec);
 		MemoryContextSwitchTo(spi_cxt);
 		*after = ordinal;
 	}
@@ -95,19 +134,20 @@ requeue_failed(Requeue *rq, int64 *after)
 }
 
 int64
-job_store_requeue(Job *job, bool failed_too)
+job_store_requeue(Job *job, bool failed_too, const char *code)
 {
-	Requeue *rq = palloc(sizeof(Requeue));
+	Requeue *rq = palloc0(sizeof(Requeue));
 	List *chunks;
 	int64 next = 0;
 	int64 unfinished;
-	int64 total;
+	int64 rows;
 	StoreScope scope;
-	Datum args[2];
+	Datum args[3];
+	Datum failures[2];
+	char nulls[2] = {' ', ' '};
 
 	rq->job = job->id;
-	rq->first = 0;
-	rq->count = 0;
+	rq->distinct = job->distinct ? distinct_begin() : NULL;
 	buf_init(&rq->inputs, 0, buf_palloc);
 
 	while ((chunks = job_store_chunks(job->id, next, 1)) != NIL)
@@ -119,25 +159,30 @@ job_store_requeue(Job *job, bool failed_too)
 		requeue_chunk(rq, chunk);
 		pfree(chunk->inputs);
 	}
-	unfinished = rq->first + rq->count;
+	unfinished = rq->rows;
 	if (failed_too)
 	{
 		int64 after = -1;
 
-		while (requeue_failed(rq, &after) > 0)
+		while (requeue_failed(rq, code, &after) > 0)
 			CHECK_FOR_INTERRUPTS();
 	}
+	if (rq->distinct != NULL)
+		distinct_end(rq->distinct, requeue_distinct, rq);
 	requeue_flush(rq);
-	total = rq->first;
+	rows = rq->rows;
 
 	store_enter(&scope);
-	args[0] = Int64GetDatum(job->id);
-	args[1] = Int64GetDatum(total - unfinished);
+	args[0] = failures[0] = Int64GetDatum(job->id);
+	failures[1] = text_or_null(code, &nulls[1]);
 	if (failed_too)
-		store_run(DELETE_FAILED, args, NULL);
+		store_run(DELETE_FAILED, failures, nulls);
+	args[1] = Int64GetDatum(rows - unfinished);
+	args[2] = Int64GetDatum(rq->first);
 	store_run(NEW_RUN, args, NULL);
+	wake_note_job(job->id);
 	store_leave(&scope);
 	buf_free(&rq->inputs);
 	pfree(rq);
-	return total;
+	return rows;
 }

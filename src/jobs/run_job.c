@@ -12,6 +12,15 @@
  *	3. Results are written together with the bits that say so and with the
  *	   number of inputs that the service has acknowledged (submitted).
  *
+ * Each of these is a transaction of its own, and none is open between steps:
+ * what comes from the service is kept as it came until one is, and an error
+ * there aborts nothing but the step.  Servers are looked up and results are
+ * written as the job's owner (owner.h), all else as the owner of the tables.
+ *
+ * A job that a limit ends (limits.h) is first "cancelling", with the reason in
+ * its row: so whatever crashes then, its call is cancelled before the job ends
+ * as failed.
+ *
  * After a crash the call is continued by its id.  Results that were written
  * arrive again and are dropped by their bits; inputs from "submitted" on are
  * sent again, under the same keys.  When the service no longer knows the
@@ -24,16 +33,20 @@
 #include "clock.h"
 #include "debug_point.h"
 #include "errors.h"
-#include "session/job_owner.h"
+#include "guc.h"
+#include "jobs/error.h"
+#include "jobs/limits.h"
+#include "jobs/owner.h"
+#include "jobs/run_job_internal.h"
+#include "jobs/runner_xact.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "worker/job_error.h"
-#include "jobs/run_job_internal.h"
-#include "jobs/runner_xact.h"
 
 #define JOB_WINDOW 25000 /* what a Modal function takes */
+#define BACKGROUND_WINDOW 2000
 #define QUANTUM 1000 /* inputs and outputs in a step, at priority 0 */
+#define BACKGROUND_QUANTUM 250
 #define MAX_WEIGHT 8
 #define MAX_EMPTY_RUNS 3 /* runs without any result, before it fails */
 
@@ -46,7 +59,10 @@ run_job_create(MemoryContext cxt, Job *job)
 
 	rj->cxt = cxt;
 	rj->job = job;
-	backoff_init(&rj->backoff, 1.0, 2.0, 60.0, false);
+	rj->deadline = job->deadline == 0
+		? HUGE_VAL
+		: monotonic_seconds() +
+			(double) (job->deadline - GetCurrentTimestamp()) / USECS_PER_SEC;
 	return rj;
 }
 
@@ -63,9 +79,27 @@ run_job_priority(const RunJob *rj)
 }
 
 bool
+run_job_is_background(const RunJob *rj)
+{
+	return rj->job->priority < 0;
+}
+
+bool
 run_job_done(const RunJob *rj)
 {
 	return rj->done;
+}
+
+bool
+run_job_has_ended(const RunJob *rj)
+{
+	return rj->ended;
+}
+
+bool
+run_job_is_ordered(const RunJob *rj)
+{
+	return rj->job->order_stripes != 0;
 }
 
 void
@@ -77,9 +111,11 @@ run_job_close_call(RunJob *rj, int flags)
 	if (rj->sink != NULL)
 		sink_free(rj->sink);
 	rj->sink = NULL;
+	job_chunks_clear(&rj->chunks);
 	if (rj->call_cxt != NULL)
 		MemoryContextDelete(rj->call_cxt);
 	rj->call_cxt = NULL;
+	rj->order = NULL;
 	rj->nitems = 0;
 	rj->cancelling = false;
 }
@@ -95,16 +131,24 @@ void
 run_job_stand_still(RunJob *rj)
 {
 	run_job_close_call(rj, FRAME_FLAG_DETACH);
-	rj->retry_at = HUGE_VAL;
+	rj->done = true;
 }
 
-void
-run_job_back_off(RunJob *rj)
+bool
+run_job_is_quiet(const RunJob *rj, double seconds)
 {
-	double s = backoff_next(&rj->backoff, 0.0);
+	return rj->call != NULL && rj->started && rj->finished && !rj->call_done &&
+		!rj->cancelling && rj->job->remote_call_id != NULL && rj->nitems == 0 &&
+		run_job_submitted(rj) == rj->stored_submitted &&
+		monotonic_seconds() - rj->last_news >= seconds;
+}
 
-	run_job_close_call(rj, FRAME_FLAG_DETACH);
-	rj->retry_at = monotonic_seconds() + s;
+bool
+run_job_would_lose(RunJob *rj)
+{
+	return rj->call != NULL && rj->started && rj->job->remote_call_id == NULL &&
+		(rj->nitems > 0 ||
+		 remote_call_room(rj->call) < remote_call_window(rj->call));
 }
 
 /* --- opening -------------------------------------------------------------- */
@@ -116,7 +160,7 @@ pinned_reference(const Job *job, const char *rest)
 	Reference ref;
 
 	if (job->version == 0 ||
-		reference_parse(rest, strlen(rest), false, &ref) != NULL ||
+		reference_parse_rest(rest, strlen(rest), false, &ref) != NULL ||
 		ref.version != 0)
 		return pstrdup(rest);
 	return psprintf("%.*s@%d%.*s", (int) ref.target.n, ref.target.p,
@@ -140,11 +184,23 @@ get_endpoint(RunJob *rj, const char **rest)
 	Endpoint *endpoint;
 	OwnerScope scope;
 
-	owner_enter(&scope, rj->job->owner, NULL);
+	owner_enter_rights(&scope, rj->job->owner);
 	endpoint = endpoint_get(rj->job->function, rj->job->owner, rest);
 	owner_leave(&scope);
 	MemoryContextSwitchTo(old);
 	return endpoint;
+}
+
+static int
+job_window(const RunJob *rj, const Endpoint *endpoint)
+{
+	const Job *job = rj->job;
+	int window = (int) endpoint_window(endpoint);
+
+	if (endpoint->protocol == ENDPOINT_MODAL && endpoint->window == 0)
+		window = run_job_is_background(rj) ? BACKGROUND_WINDOW : JOB_WINDOW;
+
+	return job->max_in_flight > 0 ? Min(job->max_in_flight, window) : window;
 }
 
 static void
@@ -157,28 +213,29 @@ open_call(RunJob *rj)
 	MemoryContext old;
 
 	make_call_context(rj);
-	rj->batch_cxt = AllocSetContextCreate(rj->call_cxt, "modal_batch job batch",
-										  ALLOCSET_DEFAULT_SIZES);
 	runner_begin();
 	rj->sink = sink_create(rj->call_cxt, job);
 	endpoint = get_endpoint(rj, &rest);
+	rj->bulk = endpoint->protocol == ENDPOINT_HTTP &&
+		endpoint->format == HTTP_BULK;
 	old = MemoryContextSwitchTo(rj->call_cxt);
 	rest = pinned_reference(job, rest);
 	rj->first_unsettled = job_store_first_chunk(job->id);
 	MemoryContextSwitchTo(old);
 	runner_commit();
 
-	rj->run_inputs = job_run_inputs(job);
+	rj->run_inputs = job->run_inputs;
 	job_chunks_init(&rj->chunks, rj->call_cxt, job->id);
 	old = MemoryContextSwitchTo(rj->call_cxt);
 	buf_init(&rj->data, 0, buf_palloc);
-	(void) buf_reserve(&rj->data, 1024);
-	/* an input has one result */
-	rj->items = palloc(sizeof(BatchItem) * Min(BATCH_ROWS, rj->run_inputs));
+	rj->max_items = 1;
+	rj->items = palloc(sizeof(BatchItem));
 	MemoryContextSwitchTo(old);
 	rj->nitems = 0;
 	rj->sent = NIL;
 	rj->unacknowledged = 0;
+	if (run_job_is_ordered(rj))
+		run_job_order_begin(rj);
 	rj->started = rj->finished = rj->call_done = false;
 	rj->settled_at_open = job_settled(job);
 	/* without an id the remote side remembers nothing: send all again */
@@ -186,11 +243,10 @@ open_call(RunJob *rj)
 		? rj->first_unsettled
 		: Max(job->submitted, rj->first_unsettled);
 	rj->stored_submitted = rj->next_index;
-	rj->submitted_since = monotonic_seconds();
+	rj->submitted_since = rj->last_news = monotonic_seconds();
 
 	spec.kind = CALL_SPAWN_MAP;
-	if (endpoint->protocol == ENDPOINT_MODAL && endpoint->window == 0)
-		spec.window = JOB_WINDOW;
+	spec.window = job_window(rj, endpoint);
 	spec.reference = rest;
 	spec.input_format = job->format;
 	spec.return_exceptions = true;
@@ -198,12 +254,42 @@ open_call(RunJob *rj)
 	spec.first_ordinal = rj->first_unsettled;
 	spec.last_ordinal = -1;
 	spec.total_inputs = rj->run_inputs;
+	spec.window_bytes = Min(job_chunks_share(), (Size) modal_window_bytes_kb * 1024);
 	spec.remote_call_id = job->remote_call_id;
-	spec.request = job->kwargs == NULL ? NULL
-		: JsonbToCString(NULL, &job->kwargs->root, VARSIZE(job->kwargs));
 	spec.idempotency = job->seed;
 	DEBUG_POINT("runner-before-open");
+	runner_begin();
+	spec.request = endpoint_common_kwargs(endpoint, job->kwargs);
 	rj->call = remote_call_open(rj->call_cxt, endpoint, &spec);
+	runner_commit();
+}
+
+/* False: the job is no longer to run. */
+static bool
+store_id(RunJob *rj, const CallOpened *opened)
+{
+	Job *job = rj->job;
+	MemoryContext old = MemoryContextSwitchTo(rj->cxt);
+	bool running;
+
+	if (opened->remote_call_id.n > 0)
+		job->remote_call_id = pnstrdup(opened->remote_call_id.p,
+									   opened->remote_call_id.n);
+	MemoryContextSwitchTo(old);
+	if (job->version == 0)
+		job->version = (int32) opened->version;
+	runner_begin();
+	running = job_store_started(job);
+	runner_commit();
+	if (!running)
+	{
+		run_job_stand_still(rj);
+		return false;
+	}
+	job->state = JOB_RUNNING;
+	if (job->started_at == 0)
+		job->started_at = GetCurrentTimestamp();
+	return true;
 }
 
 /* The call is there: store its id before anything depends on it. */
@@ -211,38 +297,17 @@ static void
 store_start(RunJob *rj, const CallOpened *opened)
 {
 	Job *job = rj->job;
-	MemoryContext old;
 	bool resumed = job->remote_call_id != NULL;
 
 	DEBUG_POINT("runner-opened");
-	if (!resumed || job->state != JOB_RUNNING)
-	{
-		bool running;
-
-		old = MemoryContextSwitchTo(rj->cxt);
-		if (!resumed && opened->remote_call_id.n > 0)
-			job->remote_call_id = pnstrdup(opened->remote_call_id.p,
-										   opened->remote_call_id.n);
-		MemoryContextSwitchTo(old);
-		if (job->version == 0)
-			job->version = (int32) opened->version;
-		runner_begin();
-		running = job_store_started(job->id, job->remote_call_id, job->version);
-		runner_commit();
-		if (!running)
-		{
-			run_job_stand_still(rj);
-			return;
-		}
-		job->state = JOB_RUNNING;
-		if (job->started_at == 0)
-			job->started_at = GetCurrentTimestamp();
-	}
+	if ((!resumed || job->state != JOB_RUNNING) && !store_id(rj, opened))
+		return;
 	DEBUG_POINT("runner-id-stored");
 	rj->started = true;
 	ereport(LOG,
 			(errmsg("job " INT64_FORMAT " %s: function \"%s\", " INT64_FORMAT " inputs",
-					job->id, resumed ? "continued" : "started", job->function,
+					job->id, resumed ? "continued" : "started",
+					reference_label(job->function),
 					job->inputs)));
 }
 
@@ -260,13 +325,13 @@ begin_new_run(RunJob *rj)
 	runner_begin();
 	job = job_store_load(id);
 	if (job != NULL && (job->state == JOB_RUNNING || job->state == JOB_PENDING))
-		(void) job_store_requeue(job, false);
+		(void) job_store_requeue(job, false, NULL);
 	old = MemoryContextSwitchTo(rj->cxt);
 	job = job_store_load(id);
 	MemoryContextSwitchTo(old);
 	runner_commit();
 	if (job == NULL)
-		rj->done = true;
+		rj->done = rj->ended = true;
 	else
 		rj->job = job;
 }
@@ -294,22 +359,23 @@ results_lost(RunJob *rj)
 		return;
 	}
 	ereport(LOG, (errmsg("job " INT64_FORMAT ": %s; they are sent again",
-						 job->id, edata.message)));
+						 job->id, edata.message),
+				  rj->bulk ? errdetail("A batch has as many as option max_batch_rows of the server says, or fewer.")
+						   : 0));
 	begin_new_run(rj);
 }
 
 static void
 call_failed(RunJob *rj, const CallClosed *closed)
 {
-	ErrorData edata = {0};
-	char *message = pnstrdup(closed->message.p, closed->message.n);
+	MemoryContext cxt = CurrentMemoryContext; /* outlives the call */
+	ErrorData *edata;
 
-	edata.sqlerrcode = modal_sqlstate(closed->sqlstate);
-	edata.message = message;
-	if (closed->retryable)
-		edata.sqlerrcode = modal_sqlstate(MODAL_SQLSTATE_CONNECTION);
-	run_job_error(rj, &edata);
-	pfree(message);
+	runner_begin();
+	MemoryContextSwitchTo(cxt);
+	edata = closed_to_edata(closed);
+	runner_commit();
+	run_job_error(rj, edata);
 }
 
 static void
@@ -325,6 +391,27 @@ call_ended(RunJob *rj)
 
 /* --- cancelling ----------------------------------------------------------- */
 
+/* Its id may not have come, or not have been stored. */
+static bool
+may_have_bulk(RunJob *rj)
+{
+	Endpoint *endpoint;
+	const char *rest;
+	OwnerScope scope;
+	bool bulk;
+
+	if (rj->job->started_at == 0)
+		return false;
+	runner_begin();
+	owner_enter(&scope, rj->job->owner);
+	endpoint = endpoint_get(rj->job->function, rj->job->owner, &rest);
+	owner_leave(&scope);
+	bulk = endpoint->protocol == ENDPOINT_HTTP && endpoint->format == HTTP_BULK;
+	endpoint_release(endpoint);
+	runner_commit();
+	return bulk;
+}
+
 static void
 begin_cancelling(RunJob *rj)
 {
@@ -338,22 +425,25 @@ begin_cancelling(RunJob *rj)
 	now = job_store_load(job->id);
 	job->terminate = now != NULL && now->terminate;
 	runner_commit();
-	if (job->remote_call_id == NULL)
+	if (job->remote_call_id == NULL && !may_have_bulk(rj))
 	{
 		/* not begun, or an HTTP function: there is nothing to confirm */
 		run_job_close_call(rj, job->terminate ? FRAME_FLAG_TERMINATE : 0);
-		run_job_end(rj, JOB_CANCELLED, NULL, NULL);
+		run_job_end(rj, JOB_CANCELLED, NULL);
 		return;
 	}
 	run_job_close_call(rj, FRAME_FLAG_DETACH);
 	make_call_context(rj);
 	runner_begin();
 	endpoint = get_endpoint(rj, &rest);
-	runner_commit();
-	spec.reference = spec.remote_call_id = job->remote_call_id;
+	spec.remote_call_id = job->remote_call_id;
+	spec.reference = endpoint->protocol == ENDPOINT_HTTP ? rest
+														 : job->remote_call_id;
+	spec.idempotency = job->seed;
 	if (job->terminate)
 		spec.request = "{\"terminate_containers\": true}";
 	rj->call = remote_call_open(rj->call_cxt, endpoint, &spec);
+	runner_commit();
 	remote_call_finish(rj->call);
 	rj->cancelling = true;
 }
@@ -380,10 +470,10 @@ step_cancelling(RunJob *rj)
 					call_failed(rj, remote_call_closed(rj->call));
 					break;
 				}
-				/* FALLTHROUGH */
+				pg_fallthrough;
 			case REMOTE_CALL_OUTPUT:
 				run_job_close_call(rj, FRAME_FLAG_DETACH);
-				run_job_end(rj, JOB_CANCELLED, NULL, NULL);
+				run_job_end(rj, JOB_CANCELLED, NULL);
 				break;
 		}
 	return true;
@@ -412,8 +502,11 @@ run_job_state_changed(RunJob *rj, JobState state)
 				rj->retry_at = 0;
 			job->state = state;
 			break;
-		default:
+		case JOB_PAUSED:
 			rj->done = true;
+			break;
+		default:
+			rj->done = rj->ended = true;
 			break;
 	}
 }
@@ -434,6 +527,7 @@ step_opening(RunJob *rj)
 	FrameOutput out;
 
 	opened = remote_call_opened(rj->call);
+	run_job_note_waiting(rj);
 	if (opened == NULL)
 	{
 		if (remote_call_poll_noerror(rj->call, &out) == REMOTE_CALL_END)
@@ -450,16 +544,53 @@ step_opening(RunJob *rj)
 }
 
 static bool
+has_id(const Job *job, Slice id)
+{
+	return job->remote_call_id != NULL && strlen(job->remote_call_id) == id.n &&
+		memcmp(job->remote_call_id, id.p, id.n) == 0;
+}
+
+/*
+ * Has the id of a bulk come?  Then it is stored, and no more inputs follow, as
+ * when the call goes on from there.  False: the job is no longer to run.
+ */
+static bool
+begin_following(RunJob *rj)
+{
+	const CallOpened *opened = remote_call_opened(rj->call);
+
+	if (!rj->bulk || opened->remote_call_id.n == 0)
+		return true;
+	if (!has_id(rj->job, opened->remote_call_id))
+	{
+		DEBUG_POINT("runner-bulk-made");
+		if (!store_id(rj, opened))
+			return false;
+		DEBUG_POINT("runner-bulk-stored");
+	}
+	if (!rj->finished)
+		remote_call_finish(rj->call);
+	rj->finished = true;
+	return true;
+}
+
+static bool
 step_running(RunJob *rj, long *wait_ms)
 {
-	int quantum = QUANTUM * weight(rj);
+	int quantum = run_job_is_background(rj) ? BACKGROUND_QUANTUM
+											: QUANTUM * weight(rj);
 	int64 first;
 	uint32 count;
 	bool more;
 	long due;
 
+	if (!begin_following(rj))
+		return true;
 	while (remote_call_accepted(rj->call, &first, &count))
+	{
 		run_job_accepted(rj, first, first + count);
+		rj->last_news = monotonic_seconds();
+	}
 	more = !rj->call_done && run_job_collect(rj, quantum);
 	if (!rj->finished && !rj->call_done)
 		more |= run_job_feed(rj, quantum);
@@ -467,22 +598,44 @@ step_running(RunJob *rj, long *wait_ms)
 	if (due == 0)
 	{
 		run_job_write_back(rj);
-		if (rj->call_done && rj->call != NULL)
+		if (rj->call_done && rj->call != NULL &&
+			rj->job->state != JOB_CANCELLING)
 			call_ended(rj);
 		return true;
 	}
+	run_job_note_waiting(rj);
 	*wait_ms = due;
 	return more;
 }
 
-bool
-run_job_step(RunJob *rj, long *wait_ms)
+/* What has arrived in time is kept. */
+static void
+deadline_passed(RunJob *rj)
 {
-	*wait_ms = -1;
-	if (rj->done)
-		return true;
-	if (rj->retry_at == HUGE_VAL)
-		return false;
+	MemoryContext cxt = CurrentMemoryContext;
+	ErrorData *error;
+	bool stops;
+
+	if (rj->nitems > 0)
+		run_job_write_back(rj);
+	if (rj->done || rj->job->state == JOB_CANCELLING)
+		return;
+	runner_begin();
+	MemoryContextSwitchTo(cxt);
+	error = limits_deadline_error(rj->job);
+	stops = run_job_stop(rj, error);
+	DEBUG_POINT("runner-before-stop");
+	runner_commit();
+	DEBUG_POINT("runner-after-stop");
+	if (stops)
+		run_job_stopped(rj, error);
+	else
+		run_job_stand_still(rj);
+}
+
+static bool
+step(RunJob *rj, long *wait_ms)
+{
 	if (rj->retry_at != 0)
 	{
 		long ms = monotonic_ms_until(rj->retry_at);
@@ -499,7 +652,7 @@ run_job_step(RunJob *rj, long *wait_ms)
 	if (rj->call == NULL)
 	{
 		if (job_settled(rj->job) >= rj->job->inputs)
-			run_job_end(rj, JOB_COMPLETED, NULL, NULL); /* nothing to do */
+			run_job_end(rj, JOB_COMPLETED, NULL); /* nothing to do */
 		else
 			open_call(rj);
 		return true;
@@ -513,4 +666,28 @@ run_job_step(RunJob *rj, long *wait_ms)
 			return moved;
 	}
 	return step_running(rj, wait_ms);
+}
+
+bool
+run_job_step(RunJob *rj, long *wait_ms)
+{
+	bool more;
+
+	*wait_ms = -1;
+	if (rj->done)
+		return true;
+	if (rj->deadline != HUGE_VAL && rj->job->state != JOB_CANCELLING &&
+		monotonic_ms_until(rj->deadline) == 0)
+	{
+		deadline_passed(rj);
+		return true;
+	}
+	more = step(rj, wait_ms);
+	if (rj->deadline != HUGE_VAL && rj->job->state != JOB_CANCELLING)
+	{
+		long ms = monotonic_ms_until(rj->deadline);
+
+		*wait_ms = *wait_ms < 0 ? ms : Min(*wait_ms, ms);
+	}
+	return more;
 }

@@ -8,12 +8,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_RUN_JOB_H
-#define MODAL_WORKER_RUN_JOB_H
+#ifndef MODAL_JOBS_RUN_JOB_H
+#define MODAL_JOBS_RUN_JOB_H
 
 #include "compat.h"
 
-#include "session/job_store.h"
+#include "jobs/store.h"
 
 typedef struct RunJob RunJob;
 
@@ -28,15 +28,35 @@ extern int32 run_job_priority(const RunJob *rj);
  */
 extern bool run_job_step(RunJob *rj, long *wait_ms);
 /*
- * The transaction has been aborted; the job backs off, or fails.  A failed
- * one keeps its inputs, and the remote call goes on.  When this raises an
- * error itself, the job has backed off.
+ * The transaction has been aborted; the job waits, or fails.  A failed one
+ * keeps its inputs, and the remote call goes on.  When this raises an error
+ * itself, the job keeps its place and waits a little.
  */
 extern void run_job_error(RunJob *rj, const ErrorData *edata);
+/*
+ * Has it done nothing for so long but wait for a function whose call can be
+ * continued?
+ */
+extern bool run_job_is_quiet(const RunJob *rj, double seconds);
+/* Would inputs that are under way have to be sent again, were it released? */
+extern bool run_job_would_lose(RunJob *rj);
+/*
+ * Does it stand back behind others?  Jobs of negative priority do: what they
+ * have in hand at a time is small, so that nobody waits long for it.
+ */
+extern bool run_job_is_background(const RunJob *rj);
+/* There are others: such jobs send hardly anything. */
+extern void run_job_hold_background(bool hold);
+/* Send no more inputs, of any job. */
+extern void run_job_hold_inputs(bool hold);
 /* The row's state is now this one. */
 extern void run_job_state_changed(RunJob *rj, JobState state);
+/* It needs no place any more: it has ended, or waits. */
 extern bool run_job_done(const RunJob *rj);
+extern bool run_job_has_ended(const RunJob *rj);
+/* Others may be waiting for its end: see webhook.h. */
+extern bool run_job_is_ordered(const RunJob *rj);
 /* Let go of it; the remote side goes on.  Frees all. */
 extern void run_job_release(RunJob *rj);
 
-#endif /* MODAL_WORKER_RUN_JOB_H */
+#endif /* MODAL_JOBS_RUN_JOB_H */

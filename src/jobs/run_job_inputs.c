@@ -12,7 +12,7 @@
 #include "jobs/run_job_internal.h"
 #include "jobs/runner_xact.h"
 
-#define MAX_UNACKNOWLEDGED ((Size) 32 * 1024 * 1024) /* held by the dispatcher */
+#define HELD_IN_FLIGHT 256 /* of a job that stands back, so that it goes on */
 #define RANGE_INPUTS 512 /* no more in one range: its bytes are an average */
 
 static void
@@ -105,10 +105,34 @@ next_chunk(RunJob *rj)
 	return chunk;
 }
 
+static bool hold_inputs = false;
+
+void
+run_job_hold_inputs(bool hold)
+{
+	hold_inputs = hold;
+}
+
+static bool hold_background = false;
+
+void
+run_job_hold_background(bool hold)
+{
+	hold_background = hold;
+}
+
+bool
+run_job_stands_back(const RunJob *rj)
+{
+	/* in a bulk it holds up nobody */
+	return hold_background && run_job_is_background(rj) && !rj->bulk;
+}
+
+/* What the service has not acknowledged is held by the dispatcher, too. */
 static bool
 may_send(const RunJob *rj)
 {
-	return rj->unacknowledged < MAX_UNACKNOWLEDGED;
+	return !hold_inputs && rj->unacknowledged < job_chunks_share() / 2;
 }
 
 /*
@@ -122,7 +146,13 @@ room_for_inputs(const RunJob *rj)
 	int in_flight = remote_call_window(rj->call) - room;
 
 	if (job_chunks_full(&rj->chunks))
-		room = Min(room, Max(modal_window - in_flight, 0));
+		room = Min(room, Max(job_chunks_window(modal_max_in_flight) - in_flight, 0));
+	/* what the service holds from before a restart is in no window */
+	if (rj->job->max_in_flight > 0)
+		room = Min(room, (int) Max(rj->job->max_in_flight -
+								   (rj->next_index - rj->job->run_done - rj->nitems), 0));
+	if (run_job_stands_back(rj))
+		room = Min(room, Max(HELD_IN_FLIGHT - in_flight, 0));
 	return room;
 }
 
@@ -152,6 +182,11 @@ run_job_feed(RunJob *rj, int quantum)
 			if (asynchronous || !chunk_bit(chunk->seen, i))
 			{
 				run_chunk_record(chunk, i, &rec);
+				if (rj->order != NULL && !run_job_order_take(rj, &rec))
+				{
+					remote_call_flush(rj->call);
+					return false;
+				}
 				remote_call_put(rj->call, rj->next_index, rec.payload,
 								rec.payload_len);
 				if (asynchronous)

@@ -7,38 +7,37 @@
  *						call has ended
  *	run_job_inputs.c	sending
  *	run_job_outputs.c	collecting and writing back
+ *	run_job_order.c		which inputs have to wait for others
  *	run_job_end.c		the end of the job
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_RUN_JOB_INTERNAL_H
-#define MODAL_WORKER_RUN_JOB_INTERNAL_H
+#ifndef MODAL_JOBS_RUN_JOB_INTERNAL_H
+#define MODAL_JOBS_RUN_JOB_INTERNAL_H
 
 #include "compat.h"
 
-#include "core/backoff.h"
-#include "link/remote_call.h"
 #include "jobs/chunks.h"
 #include "jobs/run_job.h"
 #include "jobs/sink.h"
+#include "link/remote_call.h"
 
 #define BATCH_ROWS 5000
+#define BACKGROUND_BATCH_ROWS 500 /* others wait while they are written */
+#define HELD_BATCH_ROWS 64		  /* and there are others */
 #define BATCH_BYTES ((Size) 8 * 1024 * 1024)
 
-#define MAX_WEIGHT 8
-#define MAX_EMPTY_RUNS 3	 /* runs without any result, before it fails */
-
-/* A result that waits to be written. */
+/*
+ * A result that waits to be written, as it came: its text is converted when it
+ * is written, for that needs a transaction.
+ */
 typedef struct BatchItem
 {
 	RunChunk *chunk;
-	int i; /* within the chunk */
-	bool ok;
-	PayloadFormat format;
-	int attempts;
-	double started_at, finished_at;
-	Size offset, len; /* in the batch's data */
-	Jsonb *error;	  /* in batch_cxt */
+	int i;			 /* within the chunk */
+	FrameOutput out; /* its slices are one after the other at offset, in the
+					  * order of output_slices */
+	Size offset;	 /* in the batch's data */
 } BatchItem;
 
 /* Inputs [first, end) that were sent and not yet acknowledged. */
@@ -53,8 +52,11 @@ struct RunJob
 	MemoryContext cxt;
 	Job *job;
 	bool done;			 /* nothing more to do here */
+	bool ended;			 /* nor anywhere else */
 	bool call_done;		 /* the remote call has ended */
 	bool cancelling;	 /* "call" asks the service to cancel it */
+	bool bulk;			 /* a run is one remote call, which begins when its inputs
+						  * are there, and takes no more (http/bulk.h) */
 	/* times are those of clock.h */
 	/* one remote call; all of this is reset when it is closed */
 	MemoryContext call_cxt;
@@ -71,16 +73,17 @@ struct RunJob
 	double submitted_since; /* last time it was stored */
 	int64 settled_at_open;
 	JobChunks chunks;
+	struct JobOrder *order; /* NULL: inputs are sent in no order */
 	/* results that wait */
-	MemoryContext batch_cxt;
 	Buf data;
 	BatchItem *items;
-	int nitems;
+	int nitems, max_items;
 	double batch_since;
 	/* trouble */
-	Backoff backoff;
-	double retry_at; /* 0: now, infinity: not by itself */
+	double retry_at; /* 0: now */
+	double last_news; /* of the remote call */
 	int empty_runs;
+	double deadline; /* HUGE_VAL: none */
 };
 
 /* --- run_job.c ------------------------------------------------------------ */
@@ -88,15 +91,14 @@ struct RunJob
 /* Let go of the remote call; flags as of remote_call_close. */
 extern void run_job_close_call(RunJob *rj, int flags);
 /*
- * It was cancelled or paused meanwhile, which we shall be told: do nothing
- * until then.
+ * It was cancelled or paused meanwhile: its row says what is to be done.
  */
 extern void run_job_stand_still(RunJob *rj);
-/* Open the call again after a while. */
-extern void run_job_back_off(RunJob *rj);
 
 /* --- run_job_inputs.c ----------------------------------------------------- */
 
+/* Is it one that others are not to wait for, while there are others? */
+extern bool run_job_stands_back(const RunJob *rj);
 /* Send up to quantum inputs; true when there is room for more. */
 extern bool run_job_feed(RunJob *rj, int quantum);
 /* The service has acknowledged the inputs [first, end). */
@@ -116,17 +118,43 @@ extern long run_job_batch_due(const RunJob *rj);
  */
 extern void run_job_write_back(RunJob *rj);
 
+/* --- run_job_order.c ------------------------------------------------------ */
+
+extern void run_job_order_begin(RunJob *rj);
+/*
+ * May that input be sent?  Then it is on its way.  Else one before it, of the
+ * same key, has no outcome yet that is written.
+ */
+extern bool run_job_order_take(RunJob *rj, const ChunkRecord *rec);
+/* Is there one that waits so? */
+extern bool run_job_order_waits(const RunJob *rj);
+/* Its outcome is written. */
+extern void run_job_order_written(RunJob *rj, const ChunkRecord *rec);
+
 /* --- run_job_end.c -------------------------------------------------------- */
 
 /*
- * Record the end within the caller's transaction.  False when the row's state
- * does not allow it: the job was cancelled, paused or ended meanwhile.  After
- * the commit, run_job_ended says so to the log and to those who wait.
+ * Record the end within the caller's transaction; error may be NULL.  False
+ * when the row's state does not allow it: the job was cancelled, paused or
+ * ended meanwhile.  After the commit, run_job_ended says so to the log and to
+ * those who wait.
  */
-extern bool run_job_finish(RunJob *rj, JobState state, Jsonb *error);
-extern void run_job_ended(RunJob *rj, JobState state, const char *message);
+extern bool run_job_finish(RunJob *rj, JobState state, const ErrorData *error,
+						   JobEnd *end);
+extern void run_job_ended(RunJob *rj, const JobEnd *end);
 /* Both, in a transaction of its own. */
-extern void run_job_end(RunJob *rj, JobState state, Jsonb *error,
-						const char *message);
+extern void run_job_end(RunJob *rj, JobState state, const ErrorData *error);
+/*
+ * The service asks to wait, or is waited for, in the middle of the call: say so
+ * in its row, and to who waits for it.
+ */
+extern void run_job_note_waiting(RunJob *rj);
+/*
+ * A limit was reached: what is under way is cancelled, and then the job ends as
+ * failed.  Within the caller's transaction; false as above.  After the commit,
+ * run_job_stopped.
+ */
+extern bool run_job_stop(RunJob *rj, const ErrorData *error);
+extern void run_job_stopped(RunJob *rj, const ErrorData *error);
 
-#endif /* MODAL_WORKER_RUN_JOB_INTERNAL_H */
+#endif /* MODAL_JOBS_RUN_JOB_INTERNAL_H */

@@ -8,17 +8,55 @@
 #include "compat.h"
 
 #include "access/xact.h"
+#include "clock.h"
+#include "jobs/runner_xact.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "jobs/runner_xact.h"
+
+#define WAIT_S 1.0		/* for a lock, at most */
+#define WAIT_SHARE 0.2	/* of the runner's time, when it is in vain */
+#define MIN_WAIT_S 0.01
+
+static double may_wait_s = WAIT_S;
+static double began; /* see clock.h */
 
 /* Before 17, the end of a transaction leaves another context current. */
 static MemoryContext outside_cxt;
 
+static void
+set_lock_timeout(void)
+{
+	static int set_ms = 0;
+	double now = monotonic_seconds();
+	int ms;
+
+	may_wait_s = Min(may_wait_s + (now - began) * WAIT_SHARE, WAIT_S);
+	began = now;
+	ms = (int) (Max(may_wait_s, MIN_WAIT_S) * 1000);
+	if (ms != set_ms)
+	{
+		char text[16];
+
+		snprintf(text, sizeof(text), "%d", ms);
+		SetConfigOption("lock_timeout", text, PGC_SUSET, PGC_S_OVERRIDE);
+	}
+	set_ms = ms;
+}
+
+void
+runner_waited_in_vain(void)
+{
+	double now = monotonic_seconds();
+
+	may_wait_s = Max(may_wait_s - (now - began), 0);
+	began = now;
+}
+
 void
 runner_begin(void)
 {
+	set_lock_timeout();
 	outside_cxt = CurrentMemoryContext;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();

@@ -6,10 +6,20 @@
  * A batch is put into tuplestores that statements see as a table named
  * "modal_rows" (an ephemeral named relation, as transition tables are), whose
  * columns have the types of the target's.  So a statement is prepared once,
- * any type will do, and the executor moves whole batches.
+ * any type will do, and the executor moves whole batches.  Statements that
+ * are run elsewhere read the same rows from arrays (sink_arrays.c).
  *
  * Results that are mappings may name different columns; rows are grouped by
  * the columns that they fill, a statement for each group.
+ *
+ * What makes it right:
+ *
+ *	- All of a batch is in the transaction of its caller, which also records
+ *	  what is done: a result is applied once.
+ *	- Results are decoded and written as the job's owner, with its search_path
+ *	  (owner.h); modal_batch.result is written as the owner of that table.
+ *	- Whatever can refuse a row does so in a subtransaction: constraints are
+ *	  checked at once, and nothing is left for the commit.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,11 +28,10 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "session/job_owner.h"
+#include "jobs/owner.h"
+#include "jobs/sink_internal.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "worker/job_error.h"
-#include "worker/sink_internal.h"
-#include "jobs/subxact.h"
 
 /* --- set-up --------------------------------------------------------------- */
 
@@ -47,6 +56,7 @@ make_rows_desc(TupleDesc table)
 		if (!att->attisdropped)
 			TupleDescInitEntryCollation(desc, attno, att->attcollation);
 	}
+	TupleDescFinalize(desc);
 	return desc;
 }
 
@@ -63,6 +73,21 @@ columns_desc(TupleDesc table, const AttrNumber *columns, int n)
 		TupleDescInitEntry(desc, (AttrNumber) (i + 1), NameStr(att->attname),
 						   att->atttypid, att->atttypmod, 0);
 	}
+	TupleDescFinalize(desc);
+	return desc;
+}
+
+/* The key columns, by the names that they had when the inputs were made. */
+static TupleDesc
+keys_desc(const Sink *sink)
+{
+	const SinkTarget *t = sink->target;
+	TupleDesc desc = columns_desc(t->desc, t->keys, t->nkeys);
+	ListCell *lc;
+
+	foreach (lc, sink->spec->key_names)
+		namestrcpy(&TupleDescAttr(desc, foreach_current_index(lc))->attname,
+				   lfirst(lc));
 	return desc;
 }
 
@@ -88,10 +113,17 @@ find_spread(Sink *sink)
 
 		if (!att->attisdropped && att->attgenerated == '\0' &&
 			att->attidentity != ATTRIBUTE_IDENTITY_ALWAYS &&
-			attno != t->error && !is_one_of(attno, t->keys, t->nkeys) &&
+			attno != t->error && attno != t->ordinality &&
+			!is_one_of(attno, t->keys, t->nkeys) &&
 			!is_one_of(attno, t->checks, t->nchecks))
+		{
+			if (attno == t->result)
+				sink->scalar_column = sink->nspread;
 			sink->spread[sink->nspread++] = attno;
+		}
 	}
+	if (sink->nspread == 1)
+		sink->scalar_column = 0;
 }
 
 Sink *
@@ -104,18 +136,18 @@ sink_create(MemoryContext parent, const Job *job)
 	SinkTarget *t;
 
 	sink->cxt = cxt;
+	sink_init_statements(sink);
 	sink->batch_cxt = AllocSetContextCreate(cxt, "modal_batch sink batch",
 											ALLOCSET_DEFAULT_SIZES);
-	sink->job = job->id;
-	sink->owner = job->owner;
+	sink->job = job;
 	sink->spec = &job->sink;
+	sink->scalar_column = -1;
 	if (OidIsValid(job->sink.into_table))
 	{
-		sink->target = t = sink_target_get(sink->spec, sink->owner);
+		sink->target = t = sink_target_get(sink->spec, sink->job->owner);
 		sink->rows_desc = make_rows_desc(t->desc);
-		sink->keys = result_decoder_create(
-			cxt, RECORDOID, -1, columns_desc(t->desc, t->keys, t->nkeys));
-		if (t->result != 0)
+		sink->keys = result_decoder_create(cxt, RECORDOID, -1, keys_desc(sink));
+		if (t->result != 0 && job->sink.mode != SINK_REPLACE)
 		{
 			Form_pg_attribute att = TupleDescAttr(t->desc, t->result - 1);
 
@@ -141,99 +173,38 @@ sink_free(Sink *sink)
 	MemoryContextDelete(sink->cxt);
 }
 
-/* --- writing -------------------------------------------------------------- */
-
-/* Run the groups' statements; on failure nothing is written. */
-static ErrorData *
-run_statements(Sink *sink, List *groups, bool errors, bool *applied)
+void
+sink_check_target(const Sink *sink)
 {
-	SubScope sub;
-	ErrorData *volatile edata = NULL;
-	ListCell *lc;
+	SinkTarget *now = sink_target_get(sink->spec, sink->job->owner);
 
-	sub_begin(&sub);
-	PG_TRY();
-	{
-		foreach (lc, groups)
-			sink_run_statement(sink, lfirst(lc), errors, applied);
-		sub_commit(&sub);
-	}
-	PG_CATCH();
-	{
-		edata = sub_abort(&sub);
-	}
-	PG_END_TRY();
-	if (edata != NULL && error_is_transient(edata->sqlerrcode))
-		ReThrowError(edata);
-	return edata;
-}
-
-/*
- * A statement was refused: is it the table, rather than a row?  Then the
- * error of sink_target_get ends the job, or it begins anew with the table as
- * it is now.
- */
-static void
-recheck_table(const Sink *sink, const ErrorData *edata)
-{
-	SinkTarget *now;
-
-	if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) !=
-		ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
-		return;
-	now = sink_target_get(sink->spec, sink->owner);
 	if (strcmp(now->name, sink->target->name) != 0 ||
+		now->is_local != sink->target->is_local ||
 		!equalTupleDescs(now->desc, sink->target->desc))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s has been altered", now->name)));
 }
 
-/*
- * Write the rows [lo, hi) whose outcome is SUCCEEDED.  The recursion is as
- * deep as a batch can be halved.
- */
-static void
-write_range(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied)
-{
-	List *groups = sink_decode(sink, rows, lo, hi, SINK_SUCCEEDED);
-	ErrorData *edata;
-	int count = 0;
-	int last = lo;
-
-	for (int i = lo; i < hi; i++)
-		if (rows[i].outcome == SINK_SUCCEEDED)
-		{
-			count++;
-			last = i;
-		}
-	edata = count == 0 ? NULL : run_statements(sink, groups, false, applied);
-	sink_free_groups(groups);
-	if (edata == NULL)
-		return;
-	recheck_table(sink, edata);
-	if (count == 1)
-	{
-		sink_fail_row(&rows[last], edata);
-		return;
-	}
-	write_range(sink, rows, lo, (lo + hi) / 2, applied);
-	write_range(sink, rows, (lo + hi) / 2, hi, applied);
-}
+/* --- writing -------------------------------------------------------------- */
 
 /* Tell the table about failures; it need not be able to take them. */
 static void
 write_errors(Sink *sink, SinkRow *rows, int nrows, bool *applied)
 {
-	List *groups = sink_decode(sink, rows, 0, nrows, SINK_FAILED);
-	ErrorData *edata;
+	for (int lo = 0, end; lo < nrows; lo = end)
+	{
+		List *groups = sink_decode(sink, rows, lo, nrows, SINK_FAILED, &end);
+		ErrorData *edata =
+			groups == NIL ? NULL : sink_run_statements(sink, groups, true, applied);
 
-	edata = groups == NIL ? NULL : run_statements(sink, groups, true, applied);
-	sink_free_groups(groups);
-	if (edata != NULL)
-		ereport(LOG,
-				(errmsg("job " INT64_FORMAT ": could not write failures to column \"%s\": %s",
-						sink->job, sink->spec->error_column, edata->message)));
+		sink_free_groups(groups);
+		if (edata != NULL)
+			ereport(LOG,
+					(errmsg("job " INT64_FORMAT ": could not write failures to column \"%s\": %s",
+							sink->job->id, sink->spec->error_column,
+							edata->message)));
+	}
 }
 
 /*
@@ -246,12 +217,16 @@ write_to_table(Sink *sink, SinkRow *rows, int nrows)
 	OwnerScope scope;
 	bool *applied = palloc0(sizeof(bool) * nrows);
 
-	owner_enter(&scope, sink->owner, sink->spec->search_path);
+	sink_target_recheck(sink->target);
+	owner_enter_job(&scope, sink->job);
 	SPI_connect();
 	SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	SPI_finish();
-	write_range(sink, rows, 0, nrows, applied);
-	if (sink->spec->mode == SINK_UPDATE)
+	/* its rows are made to be of the target's type, as that is now */
+	if (!sink->target->is_local)
+		sink_check_target(sink);
+	sink_write_range(sink, rows, 0, nrows, applied);
+	if (sink->spec->mode == SINK_UPDATE || sink->spec->mode == SINK_REPLACE)
 		for (int i = 0; i < nrows; i++)
 			if (rows[i].outcome == SINK_SUCCEEDED && !applied[i])
 				rows[i].outcome = SINK_STALE;
@@ -268,6 +243,7 @@ sink_write(Sink *sink, SinkRow *rows, int nrows)
 	/* what an aborted attempt has left */
 	MemoryContextReset(sink->batch_cxt);
 	sink->batch_owner = CurrentResourceOwner;
+	sink->nrows = nrows;
 	if (sink->target != NULL)
 		write_to_table(sink, rows, nrows);
 	sink_write_to_result(sink, rows, nrows);

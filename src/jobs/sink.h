@@ -9,13 +9,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_SINK_H
-#define MODAL_WORKER_SINK_H
+#ifndef MODAL_JOBS_SINK_H
+#define MODAL_JOBS_SINK_H
 
 #include "compat.h"
 
-#include "session/codec.h"
-#include "session/job_store.h"
+#include "jobs/store.h"
+#include "values/values.h"
 
 typedef struct Sink Sink;
 
@@ -53,4 +53,4 @@ extern void sink_free(Sink *sink);
  */
 extern void sink_write(Sink *sink, SinkRow *rows, int nrows);
 
-#endif /* MODAL_WORKER_SINK_H */
+#endif /* MODAL_JOBS_SINK_H */

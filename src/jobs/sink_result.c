@@ -7,10 +7,11 @@
  */
 #include "compat.h"
 
+#include "clock.h"
+#include "jobs/sink_internal.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "worker/sink_internal.h"
 
 /* Rows for job_store_add_results. */
 typedef struct ResultRows
@@ -19,10 +20,11 @@ typedef struct ResultRows
 	Tuplestorestate *store;
 } ResultRows;
 
+/* Seconds of a service's clock, which need be no time at all: NULL. */
 static Datum
 unix_time(double t, bool *isnull)
 {
-	*isnull = t <= 0;
+	*isnull = !(t > 0 && t < MAX_UNIX_SECONDS);
 	return *isnull ? (Datum) 0 : DirectFunctionCall1(float8_timestamptz,
 													 Float8GetDatum(t));
 }
@@ -41,7 +43,7 @@ input_jsonb(const Sink *sink, const SinkRow *row, bool *isnull)
 											 row->input.meta_len - skip - 2));
 }
 
-static void
+static bool
 put_result(Sink *sink, SinkRow *rows, int n, void *arg)
 {
 	const SinkRow *row = &rows[n];
@@ -50,7 +52,7 @@ put_result(Sink *sink, SinkRow *rows, int n, void *arg)
 	bool isnull[9] = {0};
 	bool failed = row->outcome == SINK_FAILED;
 
-	values[0] = Int64GetDatum(sink->job);
+	values[0] = Int64GetDatum(sink->job->id);
 	values[1] = Int64GetDatum(row->ordinal);
 	values[2] = input_jsonb(sink, row, &isnull[2]);
 	isnull[3] = failed;
@@ -73,12 +75,8 @@ put_result(Sink *sink, SinkRow *rows, int n, void *arg)
 			cstring_to_text_with_len((char *) record.data, record.len));
 	}
 	tuplestore_putvalues(out->store, out->desc, values, isnull);
+	return true;
 }
-
-/*
- * Put the rows with that outcome, from *next on, until one cannot be shown as
- * jsonb; that one fails.  False when all were seen.
- */
 
 void
 sink_write_to_result(Sink *sink, SinkRow *rows, int nrows)
@@ -89,8 +87,8 @@ sink_write_to_result(Sink *sink, SinkRow *rows, int nrows)
 	out.store = tuplestore_begin_heap(false, false, STORE_KB);
 	/* what cannot be shown as jsonb fails */
 	if (sink->spec->mode == SINK_RESULT)
-		sink_each_row(sink, rows, 0, nrows, SINK_SUCCEEDED, put_result, &out);
-	sink_each_row(sink, rows, 0, nrows, SINK_FAILED, put_result, &out);
+		(void) sink_each_row(sink, rows, 0, nrows, SINK_SUCCEEDED, put_result, &out);
+	(void) sink_each_row(sink, rows, 0, nrows, SINK_FAILED, put_result, &out);
 	if (tuplestore_tuple_count(out.store) > 0)
 		job_store_add_results(out.store, tuplestore_tuple_count(out.store));
 	tuplestore_end(out.store);

@@ -8,16 +8,19 @@
  */
 #include "compat.h"
 
-#include "utils/memutils.h"
-#include "worker/job_error.h"
-#include "worker/sink_internal.h"
+#include "jobs/error.h"
+#include "jobs/sink_internal.h"
 #include "jobs/subxact.h"
+#include "utils/memutils.h"
 
-static RowGroup *
-get_group(Sink *sink, List **groups, Bitmapset *columns)
+#define MAX_GROUPS 32 /* each has a tuplestore */
+
+RowGroup *
+sink_get_group(Sink *sink, List **groups, const Bitmapset *columns)
 {
 	RowGroup *group;
 	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext old;
 	ListCell *lc;
 
 	foreach (lc, *groups)
@@ -26,18 +29,21 @@ get_group(Sink *sink, List **groups, Bitmapset *columns)
 		if (bms_equal(group->columns, columns))
 			return group;
 	}
+	if (list_length(*groups) == MAX_GROUPS)
+		return NULL;
+	old = MemoryContextSwitchTo(sink->batch_cxt);
 	group = palloc0(sizeof(RowGroup));
 	group->columns = bms_copy(columns);
 	CurrentResourceOwner = sink->batch_owner;
 	group->store = tuplestore_begin_heap(false, false, STORE_KB);
 	CurrentResourceOwner = owner;
 	*groups = lappend(*groups, group);
+	MemoryContextSwitchTo(old);
 	return group;
 }
 
-/* The fingerprint and the key columns, from the input's meta data. */
-static void
-decode_meta(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
+void
+sink_decode_meta(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
 {
 	const SinkTarget *t = sink->target;
 	const uint8 *p = row->input.meta;
@@ -46,7 +52,7 @@ decode_meta(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
 	bool *nulls = palloc0(sizeof(bool) * Max(t->nkeys, 1));
 	bool *found = palloc0(sizeof(bool) * Max(t->nkeys, 1));
 
-	if (t->nchecks > 0)
+	if (sink->spec->check_columns != NIL)
 	{
 		uint64 hash;
 
@@ -104,7 +110,7 @@ decode_result(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
 	return columns;
 }
 
-static void
+static bool
 decode_row(Sink *sink, SinkRow *rows, int n, void *groups)
 {
 	int natts = sink->rows_desc->natts;
@@ -113,12 +119,11 @@ decode_row(Sink *sink, SinkRow *rows, int n, void *groups)
 	SinkRow *row = &rows[n];
 	Bitmapset *columns = NULL;
 	RowGroup *group;
-	MemoryContext row_cxt;
 
 	memset(isnull, true, sizeof(bool) * natts);
 	values[ROW_NUMBER] = Int32GetDatum(n);
 	isnull[ROW_NUMBER] = false;
-	decode_meta(sink, row, values, isnull);
+	sink_decode_meta(sink, row, values, isnull);
 	if (row->outcome == SINK_FAILED)
 	{
 		values[ROW_ERROR] = JsonbPGetDatum(row->error);
@@ -127,11 +132,12 @@ decode_row(Sink *sink, SinkRow *rows, int n, void *groups)
 	else
 		columns = decode_result(sink, row, values, isnull);
 
-	row_cxt = MemoryContextSwitchTo(sink->batch_cxt);
-	group = get_group(sink, groups, columns);
-	MemoryContextSwitchTo(row_cxt);
+	group = sink_get_group(sink, groups, columns);
+	if (group == NULL)
+		return false;
 	tuplestore_putvalues(group->store, sink->rows_desc, values, isnull);
 	group->count++;
+	return true;
 }
 
 /* --- row by row ----------------------------------------------------------- */
@@ -144,7 +150,7 @@ sink_fail_row(SinkRow *row, const ErrorData *edata)
 }
 
 /*
- * Until one cannot be done; that one fails.  False when all were seen.
+ * Until one cannot be done; that one fails.  False when no more are to be done.
  */
 static bool
 do_some(Sink *sink, SinkRow *rows, int hi, SinkOutcome wanted,
@@ -164,7 +170,8 @@ do_some(Sink *sink, SinkRow *rows, int hi, SinkOutcome wanted,
 			if (rows[*next].outcome != wanted)
 				continue;
 			CHECK_FOR_INTERRUPTS();
-			function(sink, rows, *next, arg);
+			if (!function(sink, rows, *next, arg))
+				break;
 			MemoryContextReset(row_cxt);
 		}
 		sub_commit(&sub);
@@ -177,13 +184,13 @@ do_some(Sink *sink, SinkRow *rows, int hi, SinkOutcome wanted,
 	MemoryContextDelete(row_cxt);
 	if (edata == NULL)
 		return false;
-	if (error_is_transient(edata->sqlerrcode))
+	if (error_is_passing(edata))
 		ReThrowError(edata);
 	sink_fail_row(&rows[(*next)++], edata);
 	return true;
 }
 
-void
+int
 sink_each_row(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
 			  SinkRowFunction function, void *arg)
 {
@@ -191,14 +198,19 @@ sink_each_row(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
 
 	while (do_some(sink, rows, hi, wanted, &next, function, arg))
 		CHECK_FOR_INTERRUPTS();
+	return next;
 }
 
 List *
-sink_decode(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted)
+sink_decode(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
+			int *end)
 {
 	List *groups = NIL;
 
-	sink_each_row(sink, rows, lo, hi, wanted, decode_row, &groups);
+	*end = sink_each_row(sink, rows, lo, hi, wanted,
+						 sink->spec->mode == SINK_REPLACE ? sink_decode_list
+														  : decode_row,
+						 &groups);
 	return groups;
 }
 

@@ -1,83 +1,36 @@
 /*-------------------------------------------------------------------------
  *
- * enqueue.c
+ * spawn.c
  *	  modal_spawn and modal_spawn_map: jobs made in the caller's transaction.
  *
  * A job is its row and its chunks.  Both are ordinary rows, so savepoints,
  * rollback and two-phase commit need no care here; only the wake-up waits for
- * the commit (when the commit is a COMMIT PREPARED, worker/utility_hook.c
- * does it).
+ * the commit (wake.h).
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
 
-#include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "debug_point.h"
-#include "executor/spi.h"
+#include "endpoint/endpoint.h"
 #include "funcapi.h"
-#include "runner_state.h"
-#include "session/enqueue.h"
-#include "values/input_encoder.h"
-#include "session/server.h"
-#include "session/sink_target.h"
+#include "guc.h"
+#include "functions/query_rows.h"
+#include "jobs/distinct.h"
+#include "jobs/limits.h"
+#include "jobs/owner.h"
+#include "jobs/sink_target.h"
+#include "jobs/spawn.h"
+#include "jobs/wake.h"
 #include "link/shmem.h"
-#include "tcop/dest.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "values/input_encoder.h"
 
 PG_FUNCTION_INFO_V1(modal_spawn);
 PG_FUNCTION_INFO_V1(modal_spawn_map);
-
-/* --- wake-up at commit ---------------------------------------------------- */
-
-static bool wake_runner = false;
-static bool wake_waiters = false;
-
-static void
-wake_at_commit(XactEvent event, void *arg)
-{
-	(void) arg;
-	if (event == XACT_EVENT_COMMIT)
-	{
-		if (wake_runner)
-			runner_wake(MyDatabaseId);
-		if (wake_waiters)
-			runner_job_changed();
-	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-		wake_runner = wake_waiters = false;
-}
-
-static void
-register_wake_up(void)
-{
-	static bool registered = false;
-
-	modal_check_preloaded();
-	if (!registered)
-		RegisterXactCallback(wake_at_commit, NULL);
-	registered = true;
-}
-
-void
-wake_runner_at_commit(void)
-{
-	register_wake_up();
-	wake_runner = true;
-}
-
-void
-wake_waiters_at_commit(void)
-{
-	register_wake_up();
-	wake_waiters = true;
-}
 
 /* --- one input ------------------------------------------------------------ */
 
@@ -90,16 +43,16 @@ function_argument(FunctionCallInfo fcinfo)
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
-/* A job for the current user, without inputs yet. */
+/* A job without inputs yet. */
 static Job *
-make_job(const Endpoint *endpoint, const char *rest)
+make_job(const Endpoint *endpoint, const char *rest, Oid owner)
 {
 	Job *job = palloc0(sizeof(Job));
 
+	job->max_failures = -1;
 	job->id = job_store_next_id();
-	job->owner = GetUserId();
+	job->owner = owner;
 	job->function = endpoint_reference(endpoint, rest);
-	job->sink.search_path = pstrdup(namespace_search_path);
 	return job;
 }
 
@@ -123,20 +76,24 @@ modal_spawn(PG_FUNCTION_ARGS)
 									  &isnull);
 	if (nargs < 0) /* VARIADIC NULL */
 		nargs = 0;
-	enc = arg_encoder_create(CurrentMemoryContext, endpoint, nargs, types,
-							 NULL, NULL);
-	buf_init(&payload, MaxAllocSize, buf_palloc);
+	enc = arg_encoder_create(CurrentMemoryContext,
+							 endpoint_arg_format(endpoint), nargs, types, NULL,
+							 NULL);
+	buf_init(&payload, (size_t) modal_max_payload_kb * 1024, buf_palloc);
 	buf_init(&chunk, MaxAllocSize, buf_palloc);
 	arg_encode(enc, &payload, values, isnull);
 	chunk_put(&chunk, NULL, 0, payload.data, payload.len);
 
-	job = make_job(endpoint, rest);
+	job = make_job(endpoint, rest, GetUserId());
+	job->search_path = owner_search_path();
 	job->sink.mode = SINK_RESULT;
 	job->format = arg_encoder_format(enc);
 	job->inputs = 1;
+	limits_of_server(job, endpoint);
+	limits_check_inputs(1, limits_max_inputs(endpoint));
 	job_store_insert_chunk(job->id, 0, 1, &chunk, NULL);
 	job_store_insert(job);
-	wake_runner_at_commit();
+	wake_runner_at_commit(job->owner);
 	endpoint_release(endpoint);
 	PG_RETURN_INT64(job->id);
 }
@@ -146,37 +103,47 @@ modal_spawn(PG_FUNCTION_ARGS)
 /* A job under construction, fed by its query as it runs. */
 typedef struct SpawnMap
 {
-	DestReceiver pub;
-	MemoryContext cxt;
 	Endpoint *endpoint;
 	Job *job;
 	SinkTarget *target; /* NULL: no table */
 	InputEncoder *enc;
 	Buf chunk;
 	int chunk_count;
+	int64 max_inputs;
+	int64 next_index;	/* of the first input in the chunk */
+	Distinct *distinct; /* NULL: each row is an input */
 } SpawnMap;
+
+/* Arguments of modal_spawn_map. */
+enum
+{
+	ARG_ORDINALITY_COLUMN = 10,
+	ARG_UNIQUE_KEY,
+	ARG_START_AFTER,
+	ARG_DEADLINE,
+	ARG_MAX_FAILURES,
+	ARG_MAX_IN_FLIGHT,
+	ARG_DISTINCT
+};
+
+static const LimitArguments limit_arguments = {
+	.unique_key = ARG_UNIQUE_KEY,
+	.start_after = ARG_START_AFTER,
+	.deadline = ARG_DEADLINE,
+	.max_failures = ARG_MAX_FAILURES,
+	.max_in_flight = ARG_MAX_IN_FLIGHT,
+};
 
 static void
 flush_chunk(SpawnMap *map)
 {
 	if (map->chunk_count == 0)
 		return;
-	job_store_insert_chunk(map->job->id, map->job->inputs, map->chunk_count,
+	job_store_insert_chunk(map->job->id, map->next_index, map->chunk_count,
 						   &map->chunk, NULL);
-	map->job->inputs += map->chunk_count;
+	map->next_index += map->chunk_count;
 	map->chunk_count = 0;
 	buf_reset(&map->chunk);
-}
-
-static bool
-is_key(const SpawnMap *map, const char *name)
-{
-	ListCell *lc;
-
-	foreach (lc, map->job->sink.key_columns)
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	return false;
 }
 
 /*
@@ -195,7 +162,9 @@ is_check(const SpawnMap *map, Form_pg_attribute column)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped && att->attgenerated == '\0' &&
+		if (!att->attisdropped &&
+			(att->attgenerated == '\0' ||
+			 att->attgenerated == ATTRIBUTE_GENERATED_STORED) &&
 			strcmp(NameStr(att->attname), NameStr(column->attname)) == 0)
 			return att->atttypid == column->atttypid &&
 				i + 1 != map->target->result && i + 1 != map->target->error;
@@ -203,131 +172,72 @@ is_check(const SpawnMap *map, Form_pg_attribute column)
 	return false;
 }
 
-/* Find the key columns among the query's, in the order of the key. */
 static void
-find_keys(const SpawnMap *map, TupleDesc desc, InputColumns *columns)
+start_map(void *arg, TupleDesc desc, const InputColumns *found)
 {
-	ListCell *lc;
-
-	foreach (lc, map->job->sink.key_columns)
-	{
-		int found = -1;
-
-		for (int i = 0; i < desc->natts && found < 0; i++)
-			if (strcmp(NameStr(TupleDescAttr(desc, i)->attname),
-					   lfirst(lc)) == 0)
-				found = i;
-		if (found < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("the query has no column \"%s\"", (char *) lfirst(lc)),
-					 errdetail("It is named in argument \"key\"."),
-					 errhint("Select the column, or give one that name with AS.")));
-		columns->keys[columns->nkeys++] = found;
-	}
-}
-
-static void
-map_startup(DestReceiver *self, int operation, TupleDesc desc)
-{
-	SpawnMap *map = (SpawnMap *) self;
-	MemoryContext old = MemoryContextSwitchTo(map->cxt);
-	InputColumns columns = {0};
+	SpawnMap *map = arg;
+	InputColumns columns = *found;
 	Job *job = map->job;
 
-	(void) operation;
-	columns.args = palloc(sizeof(int) * Max(desc->natts, 1));
 	columns.checks = palloc(sizeof(int) * Max(desc->natts, 1));
-	columns.keys = palloc(sizeof(int) *
-						  Max(list_length(job->sink.key_columns), 1));
-	find_keys(map, desc, &columns);
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < columns.nargs; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute att = TupleDescAttr(desc, columns.args[i]);
 
-		if (is_key(map, NameStr(att->attname)))
-			continue;
-		columns.args[columns.nargs++] = i;
-		if (is_check(map, att))
+		/* a source's columns are all that there is to look at again */
+		if (OidIsValid(job->sink.source_table) || is_check(map, att))
 		{
-			columns.checks[columns.nchecks++] = i;
+			columns.checks[columns.nchecks++] = columns.args[i];
 			job->sink.check_columns = lappend(job->sink.check_columns,
 											  pstrdup(NameStr(att->attname)));
 		}
 	}
-	map->enc = input_encoder_create(map->cxt, map->endpoint, job->kwargs, desc,
-									&columns);
-	MemoryContextSwitchTo(old);
+	/* they must have a place, which the runner would find out too late */
+	(void) endpoint_common_kwargs(map->endpoint, job->kwargs);
+	map->enc = input_encoder_create(CurrentMemoryContext,
+									endpoint_arg_format(map->endpoint),
+									job->kwargs, desc, &columns);
 }
 
-static bool
-map_receive(TupleTableSlot *slot, DestReceiver *self)
+/* One more. */
+static void
+chunk_has_input(SpawnMap *map)
 {
-	SpawnMap *map = (SpawnMap *) self;
-
-	slot_getallattrs(slot);
-	input_encode(map->enc, &map->chunk, slot->tts_values, slot->tts_isnull);
 	map->chunk_count++;
 	if (map->chunk.len >= CHUNK_TARGET_BYTES ||
 		map->chunk_count == CHUNK_MAX_INPUTS)
 		flush_chunk(map);
-	return true;
 }
 
 static void
-map_shutdown(DestReceiver *self)
+put_input(void *arg, const Datum *values, const bool *nulls)
 {
-	(void) self;
-}
+	SpawnMap *map = arg;
 
-/* Run the query, every row of it becoming an input. */
-static void
-run_query(SpawnMap *map, const char *query)
-{
-	SPIExecuteOptions options = {0};
-	SPIPlanPtr plan;
-	int rc;
-
-	map->pub.receiveSlot = map_receive;
-	map->pub.rStartup = map_startup;
-	map->pub.rShutdown = map_shutdown;
-	map->pub.rDestroy = map_shutdown;
-	map->pub.mydest = DestTuplestore; /* any that is not SPI's own */
-
-	SPI_connect();
-	plan = SPI_prepare(query, 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare the query: %s",
-			 SPI_result_code_string(SPI_result));
-	if (!SPI_is_cursor_plan(plan))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_CURSOR_DEFINITION),
-				 errmsg("argument \"query\" must be one statement that returns rows")));
-	options.dest = &map->pub;
-	rc = SPI_execute_plan_extended(plan, &options);
-	if (rc < 0)
-		elog(ERROR, "could not run the query: %s", SPI_result_code_string(rc));
-	SPI_finish();
-}
-
-static List *
-name_list(ArrayType *array)
-{
-	Datum *elems;
-	bool *nulls;
-	int n;
-	List *names = NIL;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls,
-					  &n);
-	for (int i = 0; i < n; i++)
+	limits_check_inputs(map->job->inputs + 1, map->max_inputs);
+	input_encode(map->enc, &map->chunk, values, nulls);
+	if (map->distinct == NULL)
+		chunk_has_input(map);
+	else
 	{
-		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("names in argument \"key\" must not be null")));
-		names = lappend(names, TextDatumGetCString(elems[i]));
+		const uint8_t *p = map->chunk.data;
+		ChunkRecord row;
+
+		(void) chunk_next(&p, p + map->chunk.len, &row);
+		distinct_put(map->distinct, map->job->inputs, &row);
+		buf_reset(&map->chunk);
 	}
-	return names;
+	map->job->inputs++;
+}
+
+static void
+put_distinct_input(void *arg, const ChunkRecord *record)
+{
+	SpawnMap *map = arg;
+
+	chunk_put(&map->chunk, record->meta, record->meta_len, record->payload,
+			  record->payload_len);
+	chunk_has_input(map);
 }
 
 /*
@@ -347,7 +257,7 @@ result_column(FunctionCallInfo fcinfo, Oid table)
 	return pstrdup(name);
 }
 
-/* Arguments 3 to 7 of modal_spawn_map. */
+/* Arguments 3 to 7, and 10, of modal_spawn_map. */
 static void
 read_sink(FunctionCallInfo fcinfo, SinkSpec *sink)
 {
@@ -357,11 +267,24 @@ read_sink(FunctionCallInfo fcinfo, SinkSpec *sink)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unrecognized mode \"%s\"", mode),
-				 errhint("Modes are \"insert\", \"upsert\", \"update\" and \"discard\".")));
+				 errhint("Modes are \"insert\", \"upsert\", \"update\", \"replace\" and \"discard\".")));
 	if (!PG_ARGISNULL(3))
-		sink->key_columns = name_list(PG_GETARG_ARRAYTYPE_P(3));
+		sink->key_columns = query_rows_key(PG_GETARG_ARRAYTYPE_P(3));
 	if (!PG_ARGISNULL(6))
 		sink->error_column = pstrdup(NameStr(*PG_GETARG_NAME(6)));
+	if (!PG_ARGISNULL(ARG_ORDINALITY_COLUMN))
+		sink->ordinality_column =
+			pstrdup(NameStr(*PG_GETARG_NAME(ARG_ORDINALITY_COLUMN)));
+	if (sink->mode != SINK_REPLACE && sink->ordinality_column != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"ordinality_column\" needs mode \"replace\"")));
+	if (sink->mode == SINK_REPLACE && sink->error_column != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mode \"replace\" and argument \"error_column\" exclude each other"),
+				 errdetail("The rows that are there stay when an input fails."),
+				 errhint("Failures are in modal_results().")));
 
 	if (PG_ARGISNULL(4))
 	{
@@ -390,19 +313,75 @@ read_sink(FunctionCallInfo fcinfo, SinkSpec *sink)
 	sink->result_column = result_column(fcinfo, sink->into_table);
 }
 
-Datum
-modal_spawn_map(PG_FUNCTION_ARGS)
+/* A job of the rows of a query; its sink and the like are to be set. */
+static SpawnMap *
+begin_map(const char *function, Oid owner)
 {
 	SpawnMap *map = palloc0(sizeof(SpawnMap));
 	const char *rest;
+
+	buf_init(&map->chunk, MaxAllocSize, buf_palloc);
+	(void) buf_reserve(&map->chunk, CHUNK_TARGET_BYTES + 1024);
+	map->endpoint = endpoint_get(function, owner, &rest);
+	map->job = make_job(map->endpoint, rest, owner);
+	return map;
+}
+
+static int64
+run_map(SpawnMap *map, const char *query, bool may_write)
+{
+	Job *job = map->job;
+	QueryRows rows = {.query = query,
+					  .key = job->sink.key_columns,
+					  .may_write = may_write,
+					  .arg = map,
+					  .start = start_map,
+					  .row = put_input};
+
+	if (job->sink.mode != SINK_RESULT && job->sink.mode != SINK_DISCARD)
+		map->target = sink_target_get(&job->sink, job->owner);
+	limits_of_server(job, map->endpoint);
+	map->max_inputs = limits_max_inputs(map->endpoint);
+	if (job->distinct)
+		map->distinct = distinct_begin();
+	query_rows_run(&rows);
+	if (map->distinct != NULL)
+		distinct_end(map->distinct, put_distinct_input, map);
+	flush_chunk(map);
+	job->run_inputs = map->next_index;
+	job->format = input_encoder_format(map->enc);
+	job_store_insert(job);
+	DEBUG_POINT("enqueue-before-commit");
+	wake_runner_at_commit(job->owner);
+	endpoint_release(map->endpoint);
+	return job->id;
+}
+
+int64
+spawn_backfill(const char *function, const Job *model, const char *query)
+{
+	SpawnMap *map = begin_map(function, model->owner);
+	Job *job = map->job;
+
+	job->kwargs = model->kwargs;
+	job->priority = model->priority;
+	job->sink = model->sink;
+	job->sink.check_columns = NIL; /* start_map finds them in the query */
+	job->by_trigger = job->backfill = true;
+	return run_map(map, query, false);
+}
+
+Datum
+modal_spawn_map(PG_FUNCTION_ARGS)
+{
+	SpawnMap *map;
+	Job *job;
 	Jsonb *kwargs;
 
 	modal_check_preloaded();
-	map->cxt = CurrentMemoryContext;
-	buf_init(&map->chunk, MaxAllocSize, buf_palloc);
-	(void) buf_reserve(&map->chunk, CHUNK_TARGET_BYTES + 1024);
-	map->endpoint = endpoint_get(function_argument(fcinfo), GetUserId(), &rest);
-	map->job = make_job(map->endpoint, rest);
+	map = begin_map(function_argument(fcinfo), GetUserId());
+	job = map->job;
+	job->search_path = owner_search_path();
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("query must not be null")));
@@ -411,21 +390,20 @@ modal_spawn_map(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"kwargs\" must be a JSON object")));
 	if (kwargs != NULL && JB_ROOT_COUNT(kwargs) > 0)
-		map->job->kwargs = kwargs;
-	read_sink(fcinfo, &map->job->sink);
+		job->kwargs = kwargs;
+	read_sink(fcinfo, &job->sink);
 	if (!PG_ARGISNULL(8))
-		map->job->on_complete = text_to_cstring(PG_GETARG_TEXT_PP(8));
+		job->on_complete = text_to_cstring(PG_GETARG_TEXT_PP(8));
 	if (!PG_ARGISNULL(9))
-		map->job->priority = PG_GETARG_INT32(9);
-	if (OidIsValid(map->job->sink.into_table))
-		map->target = sink_target_get(&map->job->sink, GetUserId());
+		job->priority = PG_GETARG_INT32(9);
+	limits_read(fcinfo, &limit_arguments, job);
+	if (job->unique_key != NULL)
+	{
+		int64 other = limits_claim_key(job->owner, job->unique_key);
 
-	run_query(map, text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	flush_chunk(map);
-	map->job->format = input_encoder_format(map->enc);
-	job_store_insert(map->job);
-	DEBUG_POINT("enqueue-before-commit");
-	wake_runner_at_commit();
-	endpoint_release(map->endpoint);
-	PG_RETURN_INT64(map->job->id);
+		if (other != 0)
+			PG_RETURN_INT64(other);
+	}
+	job->distinct = !PG_ARGISNULL(ARG_DISTINCT) && PG_GETARG_BOOL(ARG_DISTINCT);
+	PG_RETURN_INT64(run_map(map, text_to_cstring(PG_GETARG_TEXT_PP(1)), true));
 }

@@ -1,36 +1,52 @@
 /*-------------------------------------------------------------------------
  *
- * job_sql.h
+ * sql.h
  *	  The statements on the tables of durable jobs, and running them.
  *
- * For job_store.c and job_requeue.c, which say what the statements mean.
+ * For store.c and requeue.c, which say what the statements mean.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_JOB_SQL_H
-#define MODAL_SESSION_JOB_SQL_H
+#ifndef MODAL_JOBS_SQL_H
+#define MODAL_JOBS_SQL_H
 
 #include "compat.h"
 
 #include "executor/spi.h"
 #include "utils/jsonb.h"
+#include "utils/queryenvironment.h"
+#include "utils/snapshot.h"
 
 typedef enum StatementId
 {
-	INSERT_JOB,
-	INSERT_CHUNK,
+	WITH_UNIQUE_KEY,
 	LOAD_JOB,
 	LOCK_JOB,
+	LOOK_AT_JOB,
 	SET_STATE,
 	CANCEL_JOB,
+	STOP_JOB,
+	RETRY_JOB,
 	DELETE_JOB,
 	DELETE_CHUNKS,
 	DELETE_RESULTS,
+	DELETE_JOINED,
 	NEW_RUN,
+	FOLLOW_TABLES,
+	REASSIGN,
+	TAKE_OVER,
+	PAUSE_OF_OTHERS,
+	OF_OTHER_DATABASES,
+	IS_HERE,
+	DISOWN,
 	FAILED_RESULTS,
 	DELETE_FAILED,
-	HAS_WORK,
+	OWNERS,
+	JOBS_OF,
+	NOTE_WAITING,
 	CANDIDATES,
+	NEXT_RETRY,
+	FIRST_UNFINISHED,
 	STATES,
 	FIRST_CHUNK,
 	LOAD_CHUNKS,
@@ -38,10 +54,18 @@ typedef enum StatementId
 	PROGRESS,
 	FINISH_JOB,
 	NOTE_ERROR,
+	NOTE_CALL_WAITS,
+	SET_ASIDE,
+	NOTE_CRASH,
 	CHUNK_DONE,
 	CHUNK_DELETE,
 	ON_COMPLETE_DONE,
 	EXPIRE,
+	COLUMN_JOBS,
+	RENAME_COLUMN,
+	JOIN_JOBS,
+	JOINED_TO,
+	EXPIRE_OF_TRIGGERS,
 	NSTATEMENTS
 } StatementId;
 
@@ -56,6 +80,8 @@ typedef struct StoreScope
 
 /* The OID of one of our tables or sequences, or InvalidOid. */
 extern Oid store_relation(const char *name);
+/* Is it a table of the extension's own? */
+extern bool store_has_relation(Oid relid);
 
 /*
  * Become the tables' owner, with a search_path of pg_catalog alone and the
@@ -65,10 +91,32 @@ extern Oid store_relation(const char *name);
 extern void store_enter(StoreScope *scope);
 extern void store_leave(StoreScope *scope);
 
-/* Run a statement within a scope; its result is in SPI_tuptable. */
-extern uint64 store_run(StatementId id, Datum *args, const char *nulls);
+/*
+ * Run a statement within a scope; its result is in SPI_tuptable.  args is an
+ * array, with as many elements as the statement has arguments; nulls may be
+ * NULL.
+ */
+extern uint64 store_run_n(StatementId id, int nargs, const Datum *args,
+						  const char *nulls);
+#define store_run(id, args, nulls) store_run_n(id, lengthof(args), args, nulls)
+/* One without arguments. */
+#define store_run_plain(id) store_run_n(id, 0, NULL, NULL)
+/* Run a statement that reads those rows as a table, within a scope. */
+extern void store_run_with_rows(const char *sql, EphemeralNamedRelation rows);
 /* A statement whose result is its row count, in a scope of its own. */
-extern uint64 store_run_alone(StatementId id, Datum *args, const char *nulls);
+extern uint64 store_run_alone_n(StatementId id, int nargs, const Datum *args,
+								const char *nulls);
+#define store_run_alone(id, args, nulls) \
+	store_run_alone_n(id, lengthof(args), args, nulls)
+
+/*
+ * Inputs of generated columns are read as that snapshot sees them, until this
+ * is undone with NULL.
+ */
+extern void store_read_as(Snapshot snapshot);
+/* Is such a statement being run just now, or a row written without one? */
+extern bool store_is_writing(void);
+extern void store_set_writing(bool on);
 
 /* --- arguments ------------------------------------------------------------ */
 
@@ -95,4 +143,4 @@ extern List *text_array_to_list(Datum array);
 /* n is how many there must be. */
 extern int64 *int8_array_values(Datum array, int n);
 
-#endif /* MODAL_SESSION_JOB_SQL_H */
+#endif /* MODAL_JOBS_SQL_H */

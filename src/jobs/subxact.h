@@ -17,8 +17,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_SUBXACT_H
-#define MODAL_WORKER_SUBXACT_H
+#ifndef MODAL_JOBS_SUBXACT_H
+#define MODAL_JOBS_SUBXACT_H
 
 #include "compat.h"
 
@@ -36,4 +36,4 @@ extern void sub_commit(const SubScope *sub);
 /* Roll back; returns the error, in the context of sub_begin. */
 extern ErrorData *sub_abort(const SubScope *sub);
 
-#endif /* MODAL_WORKER_SUBXACT_H */
+#endif /* MODAL_JOBS_SUBXACT_H */

@@ -9,8 +9,13 @@
  * command is over; its remote calls go on meanwhile.  A command that will be
  * refused, because the database is somebody else's, does not disturb it.
  *
- * COMMIT PREPARED makes jobs visible that another session has prepared, so
- * that it wakes the runner when there is work.
+ * ALTER SERVER is looked at for options that only superusers may drop.
+ *
+ * Where tables, or all that a role owns, get another owner, jobs follow: see
+ * new_owner.h.
+ *
+ * COMMIT PREPARED makes jobs visible that another session has prepared: see
+ * wake.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,17 +26,17 @@
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
-#include "nodes/parsenodes.h"
-#include "runner_state.h"
-#include "jobs/extension_version.h"
-#include "session/job_store.h"
+#include "endpoint/options.h"
+#include "jobs/new_owner.h"
+#include "jobs/runner_state.h"
+#include "jobs/utility_hook.h"
+#include "jobs/wake.h"
 #include "link/shmem.h"
+#include "nodes/parsenodes.h"
 #include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "jobs/utility_hook.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
@@ -118,17 +123,6 @@ is_commit_prepared(Node *parsetree)
 		castNode(TransactionStmt, parsetree)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
-/* The prepared transaction has just become visible. */
-static void
-wake_runner_if_work(void)
-{
-	PushActiveSnapshot(GetLatestSnapshot());
-	if (job_store_exists() && extension_version_fits() &&
-		job_store_has_work())
-		runner_wake(MyDatabaseId);
-	PopActiveSnapshot();
-}
-
 /* The rest of the chain of hooks, with the arguments of process_utility. */
 #define NEXT_HOOK(...) \
 	(prev_process_utility ? prev_process_utility \
@@ -154,17 +148,23 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
-	bool commit_prepared = is_commit_prepared(pstmt->utilityStmt);
+	bool wake = is_commit_prepared(pstmt->utilityStmt) && wake_asks_for_prepared();
 	Oid dbid = database_wanted(pstmt->utilityStmt);
+	OwnerChange *change = owner_change_of(pstmt->utilityStmt);
 
+	if (IsA(pstmt->utilityStmt, AlterForeignServerStmt))
+		options_check_alter(castNode(AlterForeignServerStmt,
+									 pstmt->utilityStmt));
 	if (OidIsValid(dbid))
 		run_without_runner(dbid, pstmt, query, read_only_tree, context, params,
 						   env, dest, qc);
 	else
 		NEXT_HOOK(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	/* pstmt may be gone: a COMMIT frees what its transaction has allocated */
-	if (commit_prepared)
-		wake_runner_if_work();
+	if (change != NULL)
+		owner_change_follow(change);
+	if (wake)
+		wake_after_commit_prepared();
 }
 
 void

@@ -5,9 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_UTILITY_HOOK_H
-#define MODAL_WORKER_UTILITY_HOOK_H
+#ifndef MODAL_JOBS_UTILITY_HOOK_H
+#define MODAL_JOBS_UTILITY_HOOK_H
 
 extern void modal_utility_hook_init(void); /* from _PG_init */
 
-#endif /* MODAL_WORKER_UTILITY_HOOK_H */
+#endif /* MODAL_JOBS_UTILITY_HOOK_H */

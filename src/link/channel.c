@@ -3,7 +3,7 @@
  * channel.c
  *	  The link between this process and a dispatcher; see channel.h.
  *
- * A link goes through three states: offered (the segment is announced in our
+ * A link goes through three states: offered (its memory is announced in our
  * slot; frames may be sent, and wait in the queue), attached (the dispatcher
  * has set itself as the other end) and lost.  An offer survives a restart of
  * the dispatcher, an attached link does not.  A lost link leaves channels[]
@@ -21,13 +21,14 @@
 
 #include "access/xlog.h"
 #include "common/hashfn.h"
-#include "postmaster/bgworker.h"
+#include "core/map.h"
 #include "link/channel.h"
 #include "link/shmem.h"
-#include "storage/dsm.h"
+#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "values/values.h"
 
 /* How long an offer may wait while no dispatcher runs. */
 #define MAX_WITHOUT_DISPATCHER_MS (10 * 1000)
@@ -44,7 +45,6 @@ typedef struct OutFrame
 
 typedef struct ChannelCall
 {
-	uint32 id;
 	void *owner;
 	ChannelDeliver deliver;
 } ChannelCall;
@@ -54,16 +54,14 @@ struct Channel
 	MemoryContext cxt;
 	int dispatcher;
 	uint32 slot_generation;
-	dsm_segment *segment; /* NULL: lost */
+	ChannelMemory memory; /* released: lost */
 	shm_mq_handle *out;
 	shm_mq_handle *in;
 	bool attached;
 	bool broken;				 /* to be dropped at the next occasion */
 	TimestampTz last_dispatcher; /* when one was last seen running */
 	uint32 last_call;
-	ChannelCall *calls;
-	int ncalls;
-	int calls_size;
+	Map calls; /* id -> ChannelCall */
 	OutFrame *head; /* not, or only partly, in the queue */
 	OutFrame **tail;
 	Size unsent;
@@ -72,6 +70,35 @@ struct Channel
 /* The live links of this process. */
 static Channel *channels[MODAL_MAX_DISPATCHERS];
 static bool exit_registered = false;
+
+/* --- news ---------------------------------------------------------------- */
+
+/*
+ * The dispatcher is to look at our queue.  The queue has woken it already, but
+ * it may have looked too early.
+ */
+static void
+tell_dispatcher(const Channel *ch, PGPROC *dispatcher)
+{
+	modal_slot_news(ch->dispatcher, MyProcSlot);
+	if (dispatcher != NULL)
+		SetLatch(&dispatcher->procLatch);
+}
+
+/* NULL: it has not attached itself yet. */
+static PGPROC *
+dispatcher_of(const Channel *ch)
+{
+	return shm_mq_get_receiver(shm_mq_get_queue(ch->out));
+}
+
+static bool
+is_lost(const Channel *ch)
+{
+	return ch->memory.base == NULL;
+}
+
+static void lose_channel(Channel *ch);
 
 /* --- offering ------------------------------------------------------------ */
 
@@ -88,8 +115,8 @@ withdraw_offer(const Channel *ch)
 }
 
 /*
- * Before the segments go.  What the dispatcher has attached it sees go away,
- * and frees the slot itself.
+ * Before the memory goes, which nobody would tell the dispatcher.  It sees the
+ * end of what it has attached, and frees the slot.
  */
 static void
 withdraw_at_exit(int code, Datum arg)
@@ -98,7 +125,7 @@ withdraw_at_exit(int code, Datum arg)
 	(void) arg;
 	for (int i = 0; i < MODAL_MAX_DISPATCHERS; i++)
 		if (channels[i] != NULL)
-			withdraw_offer(channels[i]);
+			lose_channel(channels[i]);
 }
 
 static void
@@ -111,18 +138,44 @@ offer(Channel *ch)
 	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
 	slot->state = SLOT_OFFERED;
 	ch->slot_generation = ++slot->generation;
-	slot->handle = dsm_segment_handle(ch->segment);
+	slot->memory = ch->memory.address;
 	slot->pid = MyProcPid;
 	slot->userid = GetSessionUserId();
 	slot->dbid = MyDatabaseId;
 	slot->is_runner = MyBgworkerEntry != NULL &&
 		strcmp(MyBgworkerEntry->bgw_function_name, "modal_runner_main") == 0;
-	pg_atomic_fetch_add_u32(&dispatcher->offers, 1);
+	modal_slot_news(ch->dispatcher, MyProcSlot);
 	latch = dispatcher->latch;
 	/* Under the lock: the dispatcher clears its latch pointer under it. */
 	if (latch != NULL)
 		SetLatch(latch);
 	LWLockRelease(modal_shared->lock);
+}
+
+/* A place in shared memory is no resource that an error would give back. */
+static void
+create_queues(Channel *ch)
+{
+	shm_mq *out;
+	shm_mq *in;
+
+	channel_memory_create(&ch->memory);
+	PG_TRY();
+	{
+		out = shm_mq_create(ch->memory.base, MODAL_QUEUE_TO_DISPATCHER);
+		in = shm_mq_create(ch->memory.base + MODAL_QUEUE_TO_DISPATCHER,
+						   MODAL_QUEUE_TO_SESSION);
+		shm_mq_set_sender(out, MyProc);
+		shm_mq_set_receiver(in, MyProc);
+		ch->out = shm_mq_attach(out, ch->memory.segment, NULL);
+		ch->in = shm_mq_attach(in, ch->memory.segment, NULL);
+	}
+	PG_CATCH();
+	{
+		channel_memory_release(&ch->memory);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 static Channel *
@@ -131,9 +184,6 @@ create_channel(int dispatcher)
 	MemoryContext cxt;
 	MemoryContext old;
 	Channel *ch;
-	char *base;
-	shm_mq *out;
-	shm_mq *in;
 
 	/* Reparented when complete, so that an error leaves nothing behind. */
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "modal_batch channel",
@@ -143,36 +193,28 @@ create_channel(int dispatcher)
 	ch->cxt = cxt;
 	ch->dispatcher = dispatcher;
 	ch->tail = &ch->head;
+	map_init(&ch->calls, buf_palloc);
 	ch->last_dispatcher = GetCurrentTimestamp();
 
-	ch->segment =
-		dsm_create(MODAL_CHANNEL_SIZE, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	if (ch->segment == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-						errmsg("too many dynamic shared memory segments")));
-	base = dsm_segment_address(ch->segment);
-	out = shm_mq_create(base, MODAL_QUEUE_TO_DISPATCHER);
-	in = shm_mq_create(base + MODAL_QUEUE_TO_DISPATCHER, MODAL_QUEUE_TO_SESSION);
-	shm_mq_set_sender(out, MyProc);
-	shm_mq_set_receiver(in, MyProc);
-	ch->out = shm_mq_attach(out, ch->segment, NULL);
-	ch->in = shm_mq_attach(in, ch->segment, NULL);
+	create_queues(ch);
 	MemoryContextSwitchTo(old);
 
 	if (!exit_registered)
 		before_shmem_exit(withdraw_at_exit, (Datum) 0);
 	exit_registered = true;
 	MemoryContextSetParent(cxt, TopMemoryContext);
-	dsm_pin_mapping(ch->segment);
+	if (ch->memory.segment != NULL)
+		dsm_pin_mapping(ch->memory.segment);
 	channels[dispatcher] = ch;
 	offer(ch);
 	return ch;
 }
 
 Channel *
-channel_get(const void *endpoint_options, Size len)
+channel_get(Oid serverid, int dispatchers)
 {
-	int dispatcher;
+	Oid server[2] = {MyDatabaseId, serverid};
+	uint32 dispatcher;
 
 	modal_check_preloaded();
 	if (RecoveryInProgress())
@@ -181,7 +223,9 @@ channel_get(const void *endpoint_options, Size len)
 				 errmsg("cannot call remote functions during recovery"),
 				 errhint("Call them on the primary server.")));
 
-	dispatcher = hash_bytes(endpoint_options, (int) len) %
+	dispatcher = hash_bytes((const unsigned char *) server, sizeof(server)) %
+		(uint32) modal_shared->ndispatchers;
+	dispatcher = (dispatcher + (uint32) (MyProcSlot % dispatchers)) %
 		(uint32) modal_shared->ndispatchers;
 	/* Whether the link is still up is known after looking at it. */
 	if (channels[dispatcher] != NULL)
@@ -196,7 +240,7 @@ channel_get(const void *endpoint_options, Size len)
 static void
 free_if_unused(Channel *ch)
 {
-	if (ch->segment == NULL && ch->ncalls == 0)
+	if (is_lost(ch) && ch->calls.count == 0)
 		MemoryContextDelete(ch->cxt);
 }
 
@@ -204,13 +248,18 @@ free_if_unused(Channel *ch)
 static void
 lose_channel(Channel *ch)
 {
-	if (ch->segment == NULL)
+	MapVisit visit = {0};
+	ChannelCall *call;
+	PGPROC *dispatcher;
+
+	if (is_lost(ch))
 		return;
 	withdraw_offer(ch);
+	dispatcher = dispatcher_of(ch);
 	shm_mq_detach(ch->out);
 	shm_mq_detach(ch->in);
-	dsm_detach(ch->segment);
-	ch->segment = NULL;
+	tell_dispatcher(ch, dispatcher);
+	channel_memory_release(&ch->memory);
 	channels[ch->dispatcher] = NULL;
 
 	while (ch->head != NULL)
@@ -223,8 +272,8 @@ lose_channel(Channel *ch)
 	ch->tail = &ch->head;
 	ch->unsent = 0;
 
-	for (int i = 0; i < ch->ncalls; i++)
-		ch->calls[i].deliver(ch->calls[i].owner, NULL, NULL, 0);
+	while ((call = map_next(&ch->calls, &visit)) != NULL)
+		call->deliver(call->owner, NULL, NULL, 0);
 }
 
 /*
@@ -253,15 +302,41 @@ offer_failed(Channel *ch)
 }
 
 bool
-channel_alive(const Channel *ch)
-{
-	return ch->segment != NULL;
-}
-
-bool
 channel_was_attached(const Channel *ch)
 {
 	return ch->attached;
+}
+
+/* --- sending -------------------------------------------------------------- */
+
+static shm_mq_result
+send_frame(Channel *ch, const void *p, Size len)
+{
+	shm_mq_result rc = shm_mq_send_compat(ch->out, len, p, true);
+
+	if (rc == SHM_MQ_DETACHED)
+		ch->broken = true;
+	else
+		tell_dispatcher(ch, dispatcher_of(ch));
+	return rc;
+}
+
+/* Move queued frames into shared memory as far as they fit. */
+static void
+push_frames(Channel *ch)
+{
+	while (ch->head != NULL && !ch->broken)
+	{
+		OutFrame *frame = ch->head;
+
+		if (send_frame(ch, frame->data, frame->len) != SHM_MQ_SUCCESS)
+			return;
+		ch->head = frame->next;
+		if (ch->head == NULL)
+			ch->tail = &ch->head;
+		ch->unsent -= frame->len;
+		pfree(frame);
+	}
 }
 
 /* --- calls ---------------------------------------------------------------- */
@@ -269,26 +344,19 @@ channel_was_attached(const Channel *ch)
 uint32
 channel_register(Channel *ch, void *owner, ChannelDeliver deliver)
 {
+	MemoryContext old = MemoryContextSwitchTo(ch->cxt);
 	ChannelCall *call;
 
-	if (ch->ncalls == ch->calls_size)
-	{
-		int size = Max(8, ch->calls_size * 2);
-
-		if (ch->calls == NULL)
-			ch->calls = MemoryContextAlloc(ch->cxt, size * sizeof(ChannelCall));
-		else
-			ch->calls = repalloc(ch->calls, size * sizeof(ChannelCall));
-		ch->calls_size = size;
-	}
-	if (ch->last_call == PG_UINT32_MAX)
+	if (ch->last_call == PG_UINT32_MAX ||
+		!map_reserve(&ch->calls, ch->calls.count + 1))
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("too many remote calls in one session")));
-	call = &ch->calls[ch->ncalls++];
-	call->id = ++ch->last_call;
+	call = palloc(sizeof(ChannelCall));
 	call->owner = owner;
 	call->deliver = deliver;
-	return call->id;
+	(void) map_put(&ch->calls, ++ch->last_call, call);
+	MemoryContextSwitchTo(old);
+	return ch->last_call;
 }
 
 /* Inputs of the call that have not begun to travel need not do so any more. */
@@ -322,61 +390,16 @@ drop_unsent_inputs(Channel *ch, uint32 call)
 void
 channel_unregister(Channel *ch, uint32 call)
 {
-	for (int i = 0; i < ch->ncalls; i++)
-	{
-		if (ch->calls[i].id == call)
-		{
-			ch->calls[i] = ch->calls[--ch->ncalls];
-			break;
-		}
-	}
-	if (ch->segment != NULL)
+	pfree(map_remove(&ch->calls, call));
+	if (!is_lost(ch))
 	{
 		drop_unsent_inputs(ch, call);
-		channel_push(ch);
+		push_frames(ch);
 		/* Nobody would move the rest on. */
-		if (ch->broken || (ch->ncalls == 0 && ch->head != NULL))
+		if (ch->broken || (ch->calls.count == 0 && ch->head != NULL))
 			lose_channel(ch);
 	}
 	free_if_unused(ch);
-}
-
-static ChannelCall *
-find_call(Channel *ch, uint32 id)
-{
-	for (int i = 0; i < ch->ncalls; i++)
-		if (ch->calls[i].id == id)
-			return &ch->calls[i];
-	return NULL;
-}
-
-/* --- sending -------------------------------------------------------------- */
-
-static shm_mq_result
-send_frame(Channel *ch, const void *p, Size len)
-{
-	shm_mq_result rc = shm_mq_send_compat(ch->out, len, p, true);
-
-	if (rc == SHM_MQ_DETACHED)
-		ch->broken = true;
-	return rc;
-}
-
-void
-channel_push(Channel *ch)
-{
-	while (ch->head != NULL && !ch->broken)
-	{
-		OutFrame *frame = ch->head;
-
-		if (send_frame(ch, frame->data, frame->len) != SHM_MQ_SUCCESS)
-			return;
-		ch->head = frame->next;
-		if (ch->head == NULL)
-			ch->tail = &ch->head;
-		ch->unsent -= frame->len;
-		pfree(frame);
-	}
 }
 
 /*
@@ -390,9 +413,9 @@ channel_send(Channel *ch, const Buf *buf)
 	OutFrame *frame;
 
 	Assert(!buf->failed && buf->len >= sizeof(FrameHeader));
-	if (ch->segment == NULL || ch->broken)
+	if (is_lost(ch) || ch->broken)
 		return;
-	channel_push(ch);
+	push_frames(ch);
 	if (ch->head == NULL &&
 		send_frame(ch, buf->data, buf->len) != SHM_MQ_WOULD_BLOCK)
 		return;
@@ -431,7 +454,7 @@ dispatch_frame(Channel *ch, const void *data, Size len)
 
 	if (!frame_read(&reader, data, len))
 		return false;
-	call = find_call(ch, reader.header.call);
+	call = map_get(&ch->calls, reader.header.call);
 	/* Otherwise it is for a call that was cancelled. */
 	if (call != NULL)
 		call->deliver(call->owner, &reader, data, len);
@@ -446,7 +469,7 @@ poll_channel(Channel *ch)
 
 	if (!ch->attached)
 		ch->attached = shm_mq_get_sender(shm_mq_get_queue(ch->in)) != NULL;
-	channel_push(ch);
+	push_frames(ch);
 	while (!ch->broken)
 	{
 		Size len;
@@ -470,7 +493,7 @@ poll_channel(Channel *ch)
 void
 channel_poll(Channel *ch)
 {
-	if (ch->segment == NULL)
+	if (is_lost(ch))
 		return;
 	poll_channel(ch);
 	free_if_unused(ch);

@@ -13,8 +13,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_CHANNEL_H
-#define MODAL_SESSION_CHANNEL_H
+#ifndef MODAL_LINK_CHANNEL_H
+#define MODAL_LINK_CHANNEL_H
 
 #include "compat.h"
 
@@ -32,8 +32,11 @@ typedef struct Channel Channel;
 typedef void (*ChannelDeliver) (void *owner, FrameReader *reader,
 								const void *frame, Size len);
 
-/* The channel to the dispatcher that serves this endpoint; error 55000. */
-extern Channel *channel_get(const void *endpoint_options, Size len);
+/*
+ * The channel to the dispatcher that serves this foreign server, the same one
+ * for all roles, or to one of several, for this process; error 55000.
+ */
+extern Channel *channel_get(Oid serverid, int dispatchers);
 extern uint32 channel_register(Channel *ch, void *owner, ChannelDeliver deliver);
 extern void channel_unregister(Channel *ch, uint32 call);
 /* Queue a whole frame (copied).  Does not wait. */
@@ -48,11 +51,7 @@ extern void channel_poll(Channel *ch);
  * Services interrupts.  Works on all channels of this process.
  */
 extern void channel_wait(long timeout_ms, uint32 wait_event);
-/* Is the link still up? */
-extern bool channel_alive(const Channel *ch);
 /* Has a dispatcher ever taken it?  Tells why a lost link was lost. */
 extern bool channel_was_attached(const Channel *ch);
-/* Move queued frames into shared memory as far as they fit. */
-extern void channel_push(Channel *ch);
 
-#endif /* MODAL_SESSION_CHANNEL_H */
+#endif /* MODAL_LINK_CHANNEL_H */

@@ -18,8 +18,8 @@
 
 #include "commands/tablespace.h"
 #include "guc.h"
-#include "pgstat.h"
 #include "link/output_queue.h"
+#include "pgstat.h"
 #include "utils/memutils.h"
 
 #define FIRST_RING 256
@@ -182,6 +182,12 @@ output_queue_add_part(OutputQueue *q, FrameReader *reader)
 	return take_block(q, block);
 }
 
+static RingEntry *
+entry_of(OutputQueue *q, int64 ordinal)
+{
+	return &q->ring[ordinal & (q->ring_size - 1)];
+}
+
 /* --- what is not due for long ------------------------------------------------ */
 
 /* A smaller one is not worth the system call, nor one of several outputs. */
@@ -222,7 +228,7 @@ output_queue_spill(OutputQueue *q, uint64 bytes)
 	for (Size i = q->ring_size; i-- > 0 && q->held - q->in_file > bytes;)
 	{
 		int64 ordinal = q->next + (int64) i;
-		RingEntry *entry = &q->ring[ordinal & (q->ring_size - 1)];
+		RingEntry *entry = entry_of(q, ordinal);
 		OutputBlock *block = entry->block;
 
 		if (block != NULL && block->offset < 0 && block->left == 1 &&
@@ -275,18 +281,13 @@ output_queue_release(OutputQueue *q)
 	pfree(block);
 }
 
-static bool
-next_in_order(OutputQueue *q, FrameOutput *out)
+/* Take the output of an ordinal, which has come. */
+static void
+take_entry(OutputQueue *q, RingEntry *entry, FrameOutput *out)
 {
-	RingEntry *entry;
 	FrameReader reader;
 	bool bad;
 
-	if (q->ring == NULL)
-		return false;
-	entry = &q->ring[q->next & (q->ring_size - 1)];
-	if (entry->block == NULL)
-		return false;
 	if (entry->block->offset >= 0)
 		entry->block = load_block(q, entry->block);
 	q->taken = entry->block;
@@ -294,8 +295,40 @@ next_in_order(OutputQueue *q, FrameOutput *out)
 	frame_read_records(&reader, q->taken->data + entry->record,
 					   q->taken->len - entry->record);
 	(void) frame_next_output(&reader, out, &bad);
+}
+
+static bool
+next_in_order(OutputQueue *q, FrameOutput *out)
+{
+	RingEntry *entry;
+
+	if (q->ring == NULL)
+		return false;
+	entry = entry_of(q, q->next);
+	if (entry->block == NULL)
+		return false;
+	take_entry(q, entry, out);
 	q->next++;
 	return true;
+}
+
+bool
+output_queue_next_failed(OutputQueue *q, FrameOutput *out)
+{
+	if (!q->ordered || q->failed == 0)
+		return false;
+	for (Size i = 0; i < q->ring_size; i++)
+	{
+		RingEntry *entry = entry_of(q, q->next + (int64) i);
+
+		if (entry->block == NULL)
+			continue;
+		take_entry(q, entry, out);
+		if (!out->ok)
+			return true;
+		output_queue_release(q);
+	}
+	return false;
 }
 
 static bool

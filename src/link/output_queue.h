@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_OUTPUT_QUEUE_H
-#define MODAL_SESSION_OUTPUT_QUEUE_H
+#ifndef MODAL_LINK_OUTPUT_QUEUE_H
+#define MODAL_LINK_OUTPUT_QUEUE_H
 
 #include "compat.h"
 
@@ -75,4 +75,10 @@ extern void output_queue_release(OutputQueue *q);
 /* The next output, valid until released; false: not here yet. */
 extern bool output_queue_next(OutputQueue *q, FrameOutput *out);
 
-#endif /* MODAL_SESSION_OUTPUT_QUEUE_H */
+/*
+ * When no more will come: the first failed output of those that wait for their
+ * turn in vain.
+ */
+extern bool output_queue_next_failed(OutputQueue *q, FrameOutput *out);
+
+#endif /* MODAL_LINK_OUTPUT_QUEUE_H */

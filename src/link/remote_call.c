@@ -13,7 +13,7 @@
 
 #include "guc.h"
 #include "link/channel.h"
-#include "session/codec.h"
+#include "values/values.h"
 #include "link/output_queue.h"
 #include "link/remote_call.h"
 #include "errors.h"
@@ -30,6 +30,8 @@
 /* Shares of the window. */
 #define AHEAD_SHARE 4
 #define REFILL_SHARE 16
+/* A call's notices that wait to be told; later ones are dropped. */
+#define MAX_NOTICES 16
 
 typedef struct Accepted
 {
@@ -37,6 +39,14 @@ typedef struct Accepted
 	int64 first;
 	uint32 count;
 } Accepted;
+
+/* What the service wants the user to know. */
+typedef struct Notice
+{
+	struct Notice *next;
+	NoticeKind kind;
+	Slice message;
+} Notice;
 
 struct RemoteCall
 {
@@ -46,9 +56,12 @@ struct RemoteCall
 	uint32 id;
 	char *label;
 	CallKind kind;
+	bool return_exceptions;
 	uint32 window;
 	bool put_ahead;
 	Size window_bytes;
+	Size input_bytes; /* most of inputs on their way, if more than one */
+	OutputSize input_size;
 	RemoteCallCounters counters;
 
 	/* inputs */
@@ -63,6 +76,9 @@ struct RemoteCall
 	CallClosed *closed;
 	Accepted *accepted;
 	Accepted **accepted_tail;
+	Notice *notices; /* not told yet */
+	Notice **notices_tail;
+	int nnotices;
 };
 
 /* Calls with inputs that have not left yet. */
@@ -89,6 +105,16 @@ static Slice
 slice_of(const char *s)
 {
 	return (Slice){s, s != NULL ? strlen(s) : 0};
+}
+
+/* For the other side, which knows UTF-8 only; inside a transaction. */
+static Slice
+utf8_slice(const char *s)
+{
+	Size n = 0;
+	char *utf8 = s != NULL ? text_to_utf8(s, strlen(s), &n) : NULL;
+
+	return (Slice){utf8, n};
 }
 
 /* No more is expected; what has come can still be taken. */
@@ -185,7 +211,7 @@ take_opened(RemoteCall *call, FrameReader *reader)
 {
 	CallOpened opened;
 
-	if (call->opened != NULL || !frame_get_opened(reader, &opened))
+	if (!frame_get_opened(reader, &opened))
 		return false;
 	opened.function_id = copy_slice(call->cxt, opened.function_id);
 	opened.remote_call_id = copy_slice(call->cxt, opened.remote_call_id);
@@ -223,11 +249,34 @@ take_accepted(RemoteCall *call, FrameReader *reader)
 	return true;
 }
 
+/*
+ * Kept, not told: telling converts text, which may fail and needs a
+ * transaction, and this may be within somebody else's wait.
+ */
+static bool
+take_notice(RemoteCall *call, FrameReader *reader)
+{
+	Slice message;
+	Notice *notice;
+
+	if (!frame_get_notice(reader, &message))
+		return false;
+	if (call->nnotices == MAX_NOTICES)
+		return true;
+	notice = MemoryContextAllocZero(call->cxt, sizeof(Notice));
+	notice->kind = (NoticeKind) reader->header.flags;
+	notice->message = copy_slice(call->cxt, message);
+	*call->notices_tail = notice;
+	call->notices_tail = &notice->next;
+	call->nnotices++;
+	return true;
+}
+
 static bool
 take_frame(RemoteCall *call, FrameReader *reader)
 {
 	CallClosed closed;
-	Slice message;
+	uint64_t credit;
 
 	switch (reader->header.type)
 	{
@@ -240,10 +289,11 @@ take_frame(RemoteCall *call, FrameReader *reader)
 		case FRAME_OUTPUT_PART:
 			return take_part(call, reader);
 		case FRAME_NOTICE:
-			if (!frame_get_notice(reader, &message))
+			return take_notice(call, reader);
+		case FRAME_CREDIT:
+			if (!frame_get_credit(reader, &credit))
 				return false;
-			ereport(WARNING, (errmsg("%s", remote_text(message)),
-							  errcontext("remote function %s", call->label)));
+			call->input_bytes = (Size) Min(credit, call->window_bytes);
 			return true;
 		case FRAME_CLOSED:
 			if (!frame_get_closed(reader, &closed))
@@ -284,9 +334,9 @@ fill_open(CallOpen *open, const RemoteCall *call, const Endpoint *endpoint,
 	memset(open, 0, sizeof(*open));
 	open->kind = spec->kind;
 	open->op = spec->op;
-	open->input_format = spec->input_format != 0 ? spec->input_format
-		: endpoint->protocol == ENDPOINT_MODAL	 ? PAYLOAD_CBOR
-												 : PAYLOAD_JSON;
+	open->input_format = spec->input_format != 0
+		? spec->input_format
+		: endpoint_arg_format(endpoint).payload;
 	open->flags = (spec->return_exceptions ? CALL_RETURN_EXCEPTIONS : 0) |
 		(spec->discard ? CALL_DISCARD : 0) | (spec->ordered ? CALL_ORDERED : 0) |
 		(spec->available ? CALL_AVAILABLE : 0);
@@ -302,10 +352,14 @@ fill_open(CallOpen *open, const RemoteCall *call, const Endpoint *endpoint,
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("could not generate random values")));
 	open->endpoint = (Slice){endpoint->options, endpoint->options_len};
-	open->reference = slice_of(spec->reference);
-	open->label = slice_of(call->label);
+	open->reference = utf8_slice(spec->reference);
+	open->label = utf8_slice(call->label);
 	open->remote_call_id = slice_of(spec->remote_call_id);
-	open->request = slice_of(spec->request);
+	/* a template's rows need what is around them, whoever calls */
+	open->request = utf8_slice(spec->request == NULL &&
+									   spec->kind != CALL_CONTROL
+								   ? endpoint_common_kwargs(endpoint, NULL)
+								   : spec->request);
 }
 
 static void
@@ -342,6 +396,7 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 		result_wait_event = modal_wait_event("ModalBatchResult");
 	call->cxt = cxt;
 	call->kind = spec->kind;
+	call->return_exceptions = spec->return_exceptions;
 	call->label = endpoint_label(endpoint, spec->reference != NULL
 									 ? spec->reference : "");
 	call->window = spec->window > 0 ? (uint32) spec->window
@@ -351,19 +406,20 @@ remote_call_open(MemoryContext parent, const Endpoint *endpoint,
 	call->window_bytes = spec->window_bytes > 0
 		? spec->window_bytes
 		: (Size) modal_window_bytes_kb * 1024;
+	call->input_bytes = call->window_bytes;
 	call->next_input = spec->first_ordinal;
 	output_queue_init(&call->outputs, cxt, spec->ordered, spec->first_ordinal);
 	call->accepted_tail = &call->accepted;
+	call->notices_tail = &call->notices;
 	buf_init(&call->frame, FRAME_MAX, buf_palloc);
 
-	call->channel = channel_get(endpoint->options, endpoint->options_len);
+	call->channel = channel_get(endpoint->serverid, endpoint->dispatchers);
 	call->id = channel_register(call->channel, call, deliver);
 	call->on_reset.func = on_context_reset;
 	call->on_reset.arg = call;
 	MemoryContextRegisterResetCallback(cxt, &call->on_reset);
 
 	send_open(call, endpoint, spec);
-	/* Its memory is had here first, and so will always be this context's. */
 	frame_put_header(&call->frame, FRAME_INPUTS, 0, call->id);
 	MemoryContextSwitchTo(old);
 	return call;
@@ -381,7 +437,10 @@ remote_call_window(RemoteCall *call)
 	if (call->kind == CALL_SPAWN_MAP)
 		return (int) window;
 	/* As many as their results would fit into the memory for them. */
-	return (int) output_size_window(&q->size, call->window_bytes, window);
+	window = output_size_window(&q->size, call->window_bytes, window);
+	/* Nor more than the dispatcher has memory for. */
+	return (int) output_size_window(&call->input_size, call->input_bytes,
+									window);
 }
 
 int
@@ -418,23 +477,17 @@ static void
 put_in_parts(RemoteCall *call, int64 ordinal, const void *p, Size n)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->cxt);
-	Buf record, frame;
+	uint64 offset = 0;
+	Buf frame;
 
 	remote_call_flush(call);
-	buf_init(&record, 0, buf_palloc);
-	(void) buf_reserve(&record, frame_input_size(n));
-	frame_put_input(&record, ordinal, p, n);
 	buf_init(&frame, FRAME_MAX, buf_palloc);
-	for (Size offset = 0; offset < record.len; offset += FRAME_PART_SIZE)
+	while (frame_put_input_part(&frame, call->id, ordinal, p, n, &offset))
 	{
-		buf_reset(&frame);
-		frame_put_part(&frame, FRAME_INPUT_PART, call->id, record.len, offset,
-					   record.data + offset,
-					   Min(FRAME_PART_SIZE, record.len - offset));
 		channel_send(call->channel, &frame);
+		buf_reset(&frame);
 	}
 	buf_free(&frame);
-	buf_free(&record);
 	call->counters.batches++;
 	MemoryContextSwitchTo(old);
 }
@@ -456,6 +509,7 @@ remote_call_put(RemoteCall *call, int64 ordinal, const void *p, Size n)
 	call->next_input = ordinal + 1;
 	c->put++;
 	c->bytes_put += n;
+	output_size_note(&call->input_size, n, 1);
 	c->max_in_flight = Max(c->max_in_flight, (int) (c->put - call->outputs.finished));
 	if (frame_input_size(n) > FRAME_MAX - sizeof(FrameHeader))
 	{
@@ -548,7 +602,15 @@ remote_call_poll_noerror(RemoteCall *call, FrameOutput *out)
 		if (pass == 0 && call->closed == NULL)
 			channel_poll(call->channel);
 	}
-	return call->closed != NULL ? REMOTE_CALL_END : REMOTE_CALL_PENDING;
+	if (call->closed == NULL)
+		return REMOTE_CALL_PENDING;
+	/* The first failure ends such a call: results before it may never come. */
+	if (!call->return_exceptions && output_queue_next_failed(q, out))
+	{
+		call->counters.returned++;
+		return REMOTE_CALL_OUTPUT;
+	}
+	return REMOTE_CALL_END;
 }
 
 static void
@@ -569,11 +631,43 @@ raise_if_failed(const RemoteCall *call)
 				 errcontext("remote function %s", call->label)));
 }
 
+NoticeKind
+remote_call_waits(const RemoteCall *call, Slice *message)
+{
+	for (Notice *notice = call->notices; notice != NULL; notice = notice->next)
+		if (notice->kind != NOTICE_WARNING)
+		{
+			*message = notice->message;
+			return notice->kind;
+		}
+	return NOTICE_WARNING;
+}
+
+void
+remote_call_tell(RemoteCall *call)
+{
+	while (call->notices != NULL)
+	{
+		Notice *notice = call->notices;
+
+		call->notices = notice->next;
+		if (call->notices == NULL)
+			call->notices_tail = &call->notices;
+		call->nnotices--;
+		ereport(WARNING, (errmsg("%s", remote_text(notice->message)),
+						  errcontext("remote function %s", call->label)));
+		if (notice->message.n > 0)
+			pfree(unconstify(char *, notice->message.p));
+		pfree(notice);
+	}
+}
+
 RemoteCallResult
 remote_call_poll(RemoteCall *call, FrameOutput *out)
 {
 	RemoteCallResult result = remote_call_poll_noerror(call, out);
 
+	remote_call_tell(call);
 	if (result == REMOTE_CALL_END)
 	{
 		raise_if_failed(call);

@@ -11,13 +11,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_REMOTE_CALL_H
-#define MODAL_SESSION_REMOTE_CALL_H
+#ifndef MODAL_LINK_REMOTE_CALL_H
+#define MODAL_LINK_REMOTE_CALL_H
 
 #include "compat.h"
 
 #include "core/frame.h"
-#include "session/server.h"
+#include "endpoint/endpoint.h"
 
 typedef struct RemoteCall RemoteCall;
 
@@ -32,7 +32,7 @@ typedef struct RemoteCallSpec
 	bool return_exceptions;
 	bool available;				/* FOLLOW: only what is there now */
 	bool discard;
-	int window;					/* 0: server option, else modal_batch.window */
+	int window;					/* 0: server option, else .max_in_flight */
 	bool put_ahead;				/* a caller that can, puts more than the window:
 								 * see remote_call_window */
 	Size window_bytes;			/* 0: modal_batch.window_bytes */
@@ -58,7 +58,10 @@ typedef struct RemoteCallCounters
 	int max_in_flight;
 } RemoteCallCounters;
 
-/* Never waits for the network.  Errors: 55000. */
+/*
+ * Inside a transaction, in which names are converted.  Never waits for the
+ * network.  Errors: 55000.
+ */
 extern RemoteCall *remote_call_open(MemoryContext parent,
 									const Endpoint *endpoint,
 									const RemoteCallSpec *spec);
@@ -113,9 +116,24 @@ extern RemoteCallResult remote_call_next(RemoteCall *call, FrameOutput *out);
 extern RemoteCallResult remote_call_poll_noerror(RemoteCall *call,
 												 FrameOutput *out);
 
+/*
+ * Tell the user, by warnings, what the service has said meanwhile.  Inside a
+ * transaction only; remote_call_poll and remote_call_next do so by themselves.
+ */
+extern void remote_call_tell(RemoteCall *call);
+/*
+ * Does it wait, as a notice says that has not been told?  NOTICE_WARNING: it
+ * does not, or that is not known.  *message is text from outside.
+ */
+extern NoticeKind remote_call_waits(const RemoteCall *call, Slice *message);
+
 /* How it ended; NULL while it goes on. */
 extern const CallClosed *remote_call_closed(RemoteCall *call);
-/* What the service said at the start; NULL until it has. */
+/*
+ * What the service said at the start; NULL until it has.  A call whose inputs
+ * are needed to begin it (endpoint.h, HTTP_BULK) gets its id after them, and may
+ * get another one.
+ */
 extern const CallOpened *remote_call_opened(RemoteCall *call);
 /* Wait for that (raises the call's error if it fails first). */
 extern const CallOpened *remote_call_wait_opened(RemoteCall *call);
@@ -136,4 +154,4 @@ extern void remote_call_once(MemoryContext cxt, const Endpoint *endpoint,
 							 const RemoteCallSpec *spec, const void *p, Size n,
 							 FrameOutput *out);
 
-#endif /* MODAL_SESSION_REMOTE_CALL_H */
+#endif /* MODAL_LINK_REMOTE_CALL_H */

@@ -12,49 +12,38 @@
  */
 #include "modal/auth.h"
 
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "core/backoff.h"
-#include "core/base64.h"
+#include "core/random.h"
+#include "core/retry.h"
+#include "core/token_life.h"
 #include "proto/modal.pb-c.h"
 
-#define DEFAULT_LIFE_S 1200.0 /* of a token that does not say */
 #define ATTEMPT_TIMEOUT_S 5.0
 #define TOTAL_TIMEOUT_S 15.0
 #define MAX_TOKEN 16384
+
+static const RetryPolicy fetch_policy = {
+	.first = 0.5,
+	.growth = 2,
+	.most = 60,
+	.budget = RETRY_FOREVER,
+	.tries = RETRY_OFTEN,
+};
 
 struct AuthCache
 {
 	GrpcService *service;
 	char *token;
-	double expires;	   /* Unix seconds */
+	double expires;	   /* monotonic, as all times here */
 	double refresh_at;
 	GrpcCall *fetch;   /* under way */
-	AuthWaiter *waiters;
-	Backoff backoff;
-	double not_before; /* monotonic: no fetch earlier */
+	List waiters;
+	ListNode mark;	   /* of the walk over them */
+	Retry retry;
+	double not_before; /* no fetch earlier */
 };
-
-static double
-unix_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-static double
-random_unit(void)
-{
-	uint32_t r;
-
-	grpc_random((uint8_t *) &r, sizeof(r));
-	return r / 4294967296.0;
-}
 
 AuthCache *
 auth_create(void)
@@ -62,7 +51,7 @@ auth_create(void)
 	AuthCache *auth = calloc(1, sizeof(*auth));
 
 	if (auth != NULL)
-		backoff_init(&auth->backoff, 0.5, 2, 60, false);
+		list_init(&auth->waiters);
 	return auth;
 }
 
@@ -94,44 +83,20 @@ auth_free(AuthCache *auth)
 	free(auth);
 }
 
-/* The claim "exp" of a JSON web token; its signature is the service's affair. */
-static double
-token_expiry(const char *token, double now)
-{
-	const char *payload = strchr(token, '.');
-	double expires = now + DEFAULT_LIFE_S;
-	struct json_object *claims;
-	struct json_object *exp;
-	Buf json;
-
-	if (payload == NULL)
-		return expires;
-	payload++;
-	buf_init(&json, MAX_TOKEN, NULL);
-	if (base64_decode(&json, payload, strcspn(payload, ".")))
-	{
-		claims = json_tokener_parse(buf_cstr(&json));
-		if (claims != NULL && json_object_is_type(claims, json_type_object) &&
-			json_object_object_get_ex(claims, "exp", &exp))
-			expires = json_object_get_double(exp);
-		json_object_put(claims);
-	}
-	buf_free(&json);
-	return expires;
-}
-
-/* Each waiter may start a new wait from within its callback. */
+/*
+ * A waiter may start a new wait from within its callback, and may end other
+ * waits: those of the same call, when that fails.
+ */
 static void
 wake_waiters(AuthCache *auth, const char *token, const GrpcResult *failure)
 {
-	AuthWaiter *list = auth->waiters;
-	AuthWaiter *waiter;
+	ListNode *node;
 
-	auth->waiters = NULL;
-	while ((waiter = list) != NULL)
+	list_mark(&auth->waiters, &auth->mark);
+	while ((node = list_pop_until(&auth->waiters, &auth->mark)) != NULL)
 	{
-		list = waiter->next;
-		waiter->waiting = false;
+		AuthWaiter *waiter = LIST_OWNER(AuthWaiter, node, node);
+
 		waiter->on_token(waiter->arg, token, failure);
 	}
 }
@@ -141,7 +106,7 @@ take_token(AuthCache *auth, const GrpcResult *result)
 {
 	Modal__Client__AuthTokenGetResponse *reply =
 		grpc_unpack(result, &modal__client__auth_token_get_response__descriptor);
-	double now = unix_seconds();
+	double now = monotonic_seconds();
 	double life;
 	char *token = NULL;
 
@@ -155,8 +120,8 @@ take_token(AuthCache *auth, const GrpcResult *result)
 		return false;
 	drop_token(auth);
 	auth->token = token;
-	auth->expires = token_expiry(token, now);
-	life = auth->expires > now ? auth->expires - now : 0;
+	life = token_life(token, unix_seconds());
+	auth->expires = now + life;
 	auth->refresh_at = now + life * (0.5 + 0.1 * random_unit());
 	return true;
 }
@@ -166,13 +131,14 @@ on_fetched(void *arg, const GrpcResult *result)
 {
 	AuthCache *auth = arg;
 	GrpcResult failure = *result;
+	double now;
 
 	auth->fetch = NULL;
 	if (result->status == GRPC_OK)
 	{
 		if (take_token(auth, result))
 		{
-			backoff_reset(&auth->backoff);
+			retry_progress(&auth->retry);
 			auth->not_before = 0;
 			wake_waiters(auth, auth->token, NULL);
 			return;
@@ -187,8 +153,9 @@ on_fetched(void *arg, const GrpcResult *result)
 		wake_waiters(auth, NULL, &failure);
 		return;
 	}
+	now = monotonic_seconds();
 	auth->not_before =
-		monotonic_seconds() + backoff_next(&auth->backoff, random_unit());
+		now + retry_pause(&auth->retry, &fetch_policy, now, random_unit(), 0);
 	wake_waiters(auth, auth->token, &failure);
 }
 
@@ -215,8 +182,8 @@ start_fetch(AuthCache *auth)
 const char *
 auth_token(AuthCache *auth, AuthWaiter *waiter)
 {
-	double now = unix_seconds();
-	bool may_fetch = monotonic_seconds() >= auth->not_before;
+	double now = monotonic_seconds();
+	bool may_fetch = now >= auth->not_before;
 
 	if (auth->token != NULL && now < auth->expires)
 	{
@@ -227,32 +194,23 @@ auth_token(AuthCache *auth, AuthWaiter *waiter)
 	if (auth->token != NULL && !may_fetch)
 		return auth->token;
 
-	waiter->waiting = true;
-	waiter->next = auth->waiters;
-	auth->waiters = waiter;
 	if (!start_fetch(auth))
 	{
 		GrpcResult failure = {.status = GRPC_INTERNAL,
 							  .transport = TRANSPORT_MEMORY,
 							  .message = "out of memory"};
 
-		wake_waiters(auth, NULL, &failure);
+		waiter->on_token(waiter->arg, NULL, &failure);
+		return NULL;
 	}
+	list_append(&auth->waiters, &waiter->node);
 	return NULL;
 }
 
 void
-auth_cancel(AuthCache *auth, AuthWaiter *waiter)
+auth_cancel(AuthWaiter *waiter)
 {
-	AuthWaiter **at = &auth->waiters;
-
-	if (!waiter->waiting)
-		return;
-	while (*at != NULL && *at != waiter)
-		at = &(*at)->next;
-	if (*at == waiter)
-		*at = waiter->next;
-	waiter->waiting = false;
+	list_remove(&waiter->node);
 }
 
 void

@@ -6,16 +6,16 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_AUTH_H
-#define MODAL_WORKER_AUTH_H
+#ifndef MODAL_MODAL_AUTH_H
+#define MODAL_MODAL_AUTH_H
 
+#include "core/list.h"
 #include "modal/grpc.h"
 
 /* Embedded in what waits for a token. */
 typedef struct AuthWaiter
 {
-	struct AuthWaiter *next;
-	bool waiting;
+	ListNode node;
 	/* token NULL: failure says why there is none. */
 	void (*on_token)(void *arg, const char *token, const GrpcResult *failure);
 	void *arg;
@@ -31,8 +31,8 @@ extern void auth_set_service(AuthCache *auth, GrpcService *control);
  * or it is known that there is none.
  */
 extern const char *auth_token(AuthCache *auth, AuthWaiter *waiter);
-extern void auth_cancel(AuthCache *auth, AuthWaiter *waiter);
+extern void auth_cancel(AuthWaiter *waiter); /* fine when it does not wait */
 /* The service has refused this token. */
 extern void auth_invalidate(AuthCache *auth, const char *token);
 
-#endif /* MODAL_WORKER_AUTH_H */
+#endif /* MODAL_MODAL_AUTH_H */

@@ -6,8 +6,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_BLOB_H
-#define MODAL_WORKER_BLOB_H
+#ifndef MODAL_MODAL_BLOB_H
+#define MODAL_MODAL_BLOB_H
 
 #include "modal/modal.h"
 
@@ -30,4 +30,11 @@ extern BlobDownload *blob_download(ModalTarget *mt, DispatchCall *call,
 								   void *arg);
 extern void blob_download_cancel(BlobDownload *download);
 
-#endif /* MODAL_WORKER_BLOB_H */
+/* --- for both --------------------------------------------------------------- */
+
+extern void blob_count_traffic(DispatchCall *call, const Response *response);
+/* Set the timer for another try after this HTTP status; false: no more. */
+extern bool blob_try_again(Retry *retry, const RetryPolicy *policy,
+						   Timer *timer, int status);
+
+#endif /* MODAL_MODAL_BLOB_H */

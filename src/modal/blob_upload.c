@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * blob.c
- *	  Uploads and downloads of payloads that are too large to travel inline.
+ * blob_upload.c
+ *	  Uploads of inputs that are too large to travel inline.
  *
  * BlobCreate answers with one or more places to upload to, each a single URL
  * or a list of URLs for parts; they are tried in turn.  A single upload is a
@@ -20,18 +20,21 @@
 #include <string.h>
 
 #include "core/base64.h"
+#include "modal/digest.h"
 #include "proto/modal.pb-c.h"
 
-#define UPLOAD_ATTEMPTS 3
-#define UPLOAD_FIRST_DELAY 0.3
-#define DOWNLOAD_ATTEMPTS 5
-#define DOWNLOAD_FIRST_DELAY 0.1
-#define SLOW_DOWN_DELAY 1.0		/* more, after HTTP 503 */
 #define PARALLEL_PARTS 8
 #define MAX_PARTS 10000
 #define MAX_REPLY (1024 * 1024)
-#define MD5_LEN 16
 #define MD5_HEX_LEN 32
+
+static const RetryPolicy upload_policy = {
+	.first = 0.3,
+	.growth = 2,
+	.most = 10,
+	.budget = RETRY_FOREVER,
+	.tries = 2,
+};
 
 typedef Modal__Client__BlobCreateResponse BlobCreateResponse;
 typedef Modal__Client__MultiPartUpload MultiPartUpload;
@@ -42,9 +45,10 @@ typedef struct Part
 	const char *url;
 	const uint8_t *p;
 	size_t n;
+	Digest *digest;
 	Request *request;
-	Timer retry;
-	int attempts;
+	Timer again;
+	Retry retry;
 	bool done;
 	uint8_t md5[MD5_LEN];
 	char etag[MD5_HEX_LEN + 1];
@@ -59,6 +63,7 @@ struct BlobUpload
 	BlobUploaded on_done;
 	void *arg;
 	uint8_t md5[MD5_LEN];
+	Digest *digest;
 	GrpcCall *create;
 	BlobCreateResponse *places;
 	size_t place;			  /* being tried */
@@ -69,38 +74,13 @@ struct BlobUpload
 	int active;
 	Request *completion;
 	Buf completion_body;
-	Timer retry;			  /* of the completion */
-	int attempts;
+	Timer again;			  /* the completion */
+	Retry retry;
 };
 
 static void try_place(BlobUpload *upload);
 static void send_parts(BlobUpload *upload);
 static void send_completion(BlobUpload *upload);
-
-static double
-retry_delay(double first, int attempts, int status)
-{
-	double delay = first;
-
-	for (int i = 1; i < attempts; i++)
-		delay *= 2;
-	return status == 503 ? delay + SLOW_DOWN_DELAY : delay;
-}
-
-static void
-count_traffic(DispatchCall *call, const Response *response)
-{
-	call->requests++;
-	call->bytes_out += response->bytes_sent;
-	call->bytes_in += response->bytes_received;
-	call_touch(call);
-}
-
-static bool
-digest(const EVP_MD *type, const void *p, size_t n, uint8_t *to)
-{
-	return EVP_Digest(p, n, to, NULL, type, NULL) == 1;
-}
 
 static void
 hex(const uint8_t *p, size_t n, char *to)
@@ -116,9 +96,11 @@ parts_free(BlobUpload *upload)
 {
 	for (size_t i = 0; i < upload->nparts; i++)
 	{
+		if (upload->parts[i].digest != NULL)
+			digest_cancel(upload->parts[i].digest);
 		if (upload->parts[i].request != NULL)
 			request_cancel(upload->parts[i].request);
-		timer_cancel(&upload->parts[i].retry);
+		timer_cancel(&upload->parts[i].again);
 	}
 	free(upload->parts);
 	upload->parts = NULL;
@@ -129,11 +111,13 @@ static void
 upload_free(BlobUpload *upload)
 {
 	parts_free(upload);
+	if (upload->digest != NULL)
+		digest_cancel(upload->digest);
 	if (upload->create != NULL)
 		grpc_cancel(upload->create);
 	if (upload->completion != NULL)
 		request_cancel(upload->completion);
-	timer_cancel(&upload->retry);
+	timer_cancel(&upload->again);
 	buf_free(&upload->completion_body);
 	if (upload->places != NULL)
 		modal__client__blob_create_response__free_unpacked(upload->places, NULL);
@@ -252,7 +236,7 @@ on_part_done(void *arg, Response *response)
 
 	part->request = NULL;
 	upload->active--;
-	count_traffic(upload->call, response);
+	blob_count_traffic(upload->call, response);
 	if (good && intact)
 	{
 		part->done = true;
@@ -264,11 +248,8 @@ on_part_done(void *arg, Response *response)
 		else
 			upload_succeeded(upload);
 	}
-	else if (part->attempts < UPLOAD_ATTEMPTS &&
-			 timer_set(&part->retry,
-					   monotonic_seconds() +
-						   retry_delay(UPLOAD_FIRST_DELAY, part->attempts,
-									   response->status)))
+	else if (blob_try_again(&part->retry, &upload_policy, &part->again,
+					   response->status))
 		upload->call->retries++;
 	else
 		place_failed(upload, response,
@@ -305,7 +286,6 @@ send_part(Part *part)
 	spec.on_done = on_part_done;
 	spec.arg = part;
 	part->etag[0] = '\0';
-	part->attempts++;
 	part->request = request_start(&spec);
 	buf_free(&md5);
 	if (part->request == NULL)
@@ -324,12 +304,45 @@ on_part_retry(void *arg)
 }
 
 static void
+on_part_digest(void *arg, const uint8_t *md5, const uint8_t *sha256)
+{
+	Part *part = arg;
+
+	(void) sha256;
+	part->digest = NULL;
+	part->upload->active--;
+	if (md5 != NULL)
+		memcpy(part->md5, md5, MD5_LEN);
+	if (md5 == NULL || !send_part(part))
+		upload_failed_memory(part->upload);
+}
+
+/* The digest of the only part is known; any other part's is made first. */
+static bool
+begin_part(Part *part)
+{
+	BlobUpload *upload = part->upload;
+
+	if (upload->nparts == 1)
+	{
+		memcpy(part->md5, upload->md5, MD5_LEN);
+		return send_part(part);
+	}
+	part->digest =
+		digest_start(part->p, part->n, false, on_part_digest, part);
+	if (part->digest == NULL)
+		return false;
+	upload->active++;
+	return true;
+}
+
+static void
 send_parts(BlobUpload *upload)
 {
 	while (upload->next_part < upload->nparts &&
 		   upload->active < PARALLEL_PARTS)
 	{
-		if (!send_part(&upload->parts[upload->next_part++]))
+		if (!begin_part(&upload->parts[upload->next_part++]))
 		{
 			upload_failed_memory(upload);
 			return;
@@ -352,7 +365,8 @@ completion_matches(BlobUpload *upload, const Response *response)
 	buf_init(&all, 0, NULL);
 	for (size_t i = 0; i < upload->nparts; i++)
 		buf_put(&all, upload->parts[i].md5, MD5_LEN);
-	ok = !all.failed && digest(EVP_md5(), all.data, all.len, md5);
+	ok = !all.failed &&
+		EVP_Digest(all.data, all.len, md5, NULL, EVP_md5(), NULL) == 1;
 	buf_free(&all);
 	if (!ok)
 		return false;
@@ -368,14 +382,11 @@ on_completed(void *arg, Response *response)
 	bool good = response->error == TRANSPORT_OK && response->status / 100 == 2;
 
 	upload->completion = NULL;
-	count_traffic(upload->call, response);
+	blob_count_traffic(upload->call, response);
 	if (good && completion_matches(upload, response))
 		upload_succeeded(upload);
-	else if (upload->attempts < UPLOAD_ATTEMPTS &&
-			 timer_set(&upload->retry,
-					   monotonic_seconds() +
-						   retry_delay(UPLOAD_FIRST_DELAY, upload->attempts,
-									   response->status)))
+	else if (blob_try_again(&upload->retry, &upload_policy, &upload->again,
+					   response->status))
 		upload->call->retries++;
 	else
 		place_failed(upload, response,
@@ -410,7 +421,6 @@ send_completion(BlobUpload *upload)
 	spec.stall_timeout_s = upload->mt->control->response_timeout;
 	spec.on_done = on_completed;
 	spec.arg = upload;
-	upload->attempts++;
 	upload->completion = body->failed ? NULL : request_start(&spec);
 	if (upload->completion == NULL)
 		upload_failed_memory(upload);
@@ -430,7 +440,7 @@ make_parts(BlobUpload *upload, char **urls, size_t nurls, size_t part_len)
 	upload->nparts = nurls;
 	upload->next_part = upload->ndone = 0;
 	upload->active = 0;
-	upload->attempts = 0;
+	retry_progress(&upload->retry);
 	for (size_t i = 0; i < nurls; i++)
 	{
 		Part *part = &upload->parts[i];
@@ -440,11 +450,7 @@ make_parts(BlobUpload *upload, char **urls, size_t nurls, size_t part_len)
 		part->url = urls[i];
 		part->p = upload->p + at;
 		part->n = upload->n - at < part_len ? upload->n - at : part_len;
-		timer_init(&part->retry, on_part_retry, part);
-		if (nurls == 1)
-			memcpy(part->md5, upload->md5, MD5_LEN);
-		else if (!digest(EVP_md5(), part->p, part->n, part->md5))
-			return false;
+		timer_init(&part->again, on_part_retry, part);
 	}
 	return true;
 }
@@ -541,17 +547,45 @@ on_created(void *arg, const GrpcResult *result)
 	try_place(upload);
 }
 
+static void
+on_digests(void *arg, const uint8_t *md5, const uint8_t *sha256)
+{
+	BlobUpload *upload = arg;
+	Modal__Client__BlobCreateRequest request =
+		MODAL__CLIENT__BLOB_CREATE_REQUEST__INIT;
+	GrpcSpec spec;
+	Buf md5_text;
+	Buf sha256_text;
+
+	upload->digest = NULL;
+	if (md5 == NULL)
+	{
+		upload_failed_memory(upload);
+		return;
+	}
+	memcpy(upload->md5, md5, MD5_LEN);
+	buf_init(&md5_text, 0, NULL);
+	buf_init(&sha256_text, 0, NULL);
+	base64_encode(&md5_text, md5, MD5_LEN);
+	base64_encode(&sha256_text, sha256, SHA256_LEN);
+	request.content_md5 = (char *) buf_cstr(&md5_text);
+	request.content_sha256_base64 = (char *) buf_cstr(&sha256_text);
+	request.content_length = upload->n;
+	spec = grpc_spec(upload->mt->control, "BlobCreate", upload->call,
+					 on_created, upload);
+	grpc_pack(&spec.request, &request.base);
+	upload->create = grpc_start(&spec);
+	buf_free(&md5_text);
+	buf_free(&sha256_text);
+	if (upload->create == NULL)
+		upload_failed_memory(upload);
+}
+
 BlobUpload *
 blob_upload(ModalTarget *mt, DispatchCall *call, const void *p, size_t n,
 			BlobUploaded on_done, void *arg)
 {
 	BlobUpload *upload = calloc(1, sizeof(*upload));
-	Modal__Client__BlobCreateRequest request =
-		MODAL__CLIENT__BLOB_CREATE_REQUEST__INIT;
-	GrpcSpec spec;
-	uint8_t sha256[32];
-	Buf md5;
-	Buf sha;
 
 	if (upload == NULL)
 		return NULL;
@@ -562,199 +596,12 @@ blob_upload(ModalTarget *mt, DispatchCall *call, const void *p, size_t n,
 	upload->on_done = on_done;
 	upload->arg = arg;
 	buf_init(&upload->completion_body, MAX_REPLY, NULL);
-	timer_init(&upload->retry, on_completion_retry, upload);
-	if (!digest(EVP_md5(), p, n, upload->md5) ||
-		!digest(EVP_sha256(), p, n, sha256))
-	{
-		upload_free(upload);
-		return NULL;
-	}
-	buf_init(&md5, 0, NULL);
-	buf_init(&sha, 0, NULL);
-	base64_encode(&md5, upload->md5, MD5_LEN);
-	base64_encode(&sha, sha256, sizeof(sha256));
-	request.content_md5 = (char *) buf_cstr(&md5);
-	request.content_sha256_base64 = (char *) buf_cstr(&sha);
-	request.content_length = n;
-	spec = grpc_spec(mt->control, "BlobCreate", call, on_created, upload);
-	grpc_pack(&spec.request, &request.base);
-	upload->create = grpc_start(&spec);
-	buf_free(&md5);
-	buf_free(&sha);
-	if (upload->create == NULL)
+	timer_init(&upload->again, on_completion_retry, upload);
+	upload->digest = digest_start(p, n, true, on_digests, upload);
+	if (upload->digest == NULL)
 	{
 		upload_free(upload);
 		return NULL;
 	}
 	return upload;
-}
-
-/* --- downloads ------------------------------------------------------------ */
-
-struct BlobDownload
-{
-	ModalTarget *mt;
-	DispatchCall *call;
-	BlobDownloaded on_done;
-	void *arg;
-	GrpcCall *get;
-	char *url;
-	Request *request;
-	Timer retry;
-	int attempts;
-};
-
-static void
-download_free(BlobDownload *download)
-{
-	if (download->get != NULL)
-		grpc_cancel(download->get);
-	if (download->request != NULL)
-		request_cancel(download->request);
-	timer_cancel(&download->retry);
-	free(download->url);
-	free(download);
-}
-
-void
-blob_download_cancel(BlobDownload *download)
-{
-	download_free(download);
-}
-
-static void
-download_failed(BlobDownload *download, const ModalError *error)
-{
-	BlobDownloaded on_done = download->on_done;
-	void *arg = download->arg;
-
-	download_free(download);
-	on_done(arg, NULL, error);
-}
-
-static void
-on_downloaded(void *arg, Response *response)
-{
-	BlobDownload *download = arg;
-	ModalError error;
-
-	download->request = NULL;
-	count_traffic(download->call, response);
-	if (response->error == TRANSPORT_OK && response->status / 100 == 2)
-	{
-		BlobDownloaded on_done = download->on_done;
-		void *owner = download->arg;
-
-		download_free(download);
-		on_done(owner, &response->body, NULL);
-		return;
-	}
-	if (response->error != TRANSPORT_TOO_LARGE &&
-		download->attempts < DOWNLOAD_ATTEMPTS &&
-		timer_set(&download->retry,
-				  monotonic_seconds() +
-					  retry_delay(DOWNLOAD_FIRST_DELAY, download->attempts,
-								  response->status)))
-	{
-		download->call->retries++;
-		return;
-	}
-	if (response->error == TRANSPORT_OK)
-		modal_error(&error, MODAL_SQLSTATE_CONNECTION, NULL,
-					"could not download a result: the object store answered with HTTP status %d",
-					response->status);
-	else
-		modal_error(&error,
-					response->error == TRANSPORT_TOO_LARGE
-						? MODAL_SQLSTATE_TOO_LARGE
-						: MODAL_SQLSTATE_CONNECTION,
-					NULL, "could not download a result: %s", response->message);
-	error.retryable = response->error != TRANSPORT_TOO_LARGE;
-	download_failed(download, &error);
-}
-
-static void
-send_download(void *arg)
-{
-	BlobDownload *download = arg;
-	RequestSpec spec = {0};
-	ModalError error;
-
-	spec.origin = download->mt->target->origin;
-	spec.method = "GET";
-	spec.path = download->url;
-	spec.max_body = FRAME_MAX_PAYLOAD;
-	spec.stall_timeout_s = download->mt->control->response_timeout;
-	spec.on_done = on_downloaded;
-	spec.arg = download;
-	download->attempts++;
-	download->request = request_start(&spec);
-	if (download->request == NULL)
-	{
-		modal_error_memory(&error);
-		download_failed(download, &error);
-	}
-}
-
-static void
-on_blob_url(void *arg, const GrpcResult *result)
-{
-	BlobDownload *download = arg;
-	Modal__Client__BlobGetResponse *reply = NULL;
-	ModalError error;
-
-	download->get = NULL;
-	if (result->status != GRPC_OK)
-	{
-		modal_error_grpc(&error, result, "could not download a result");
-		download_failed(download, &error);
-		return;
-	}
-	reply = grpc_unpack(result, &modal__client__blob_get_response__descriptor);
-	if (reply != NULL && reply->download_url[0] != '\0')
-		download->url = strdup(reply->download_url);
-	if (reply != NULL)
-		modal__client__blob_get_response__free_unpacked(reply, NULL);
-	if (download->url == NULL)
-	{
-		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
-					"the reply of the service to BlobGet cannot be read");
-		download_failed(download, &error);
-		return;
-	}
-	send_download(download);
-}
-
-BlobDownload *
-blob_download(ModalTarget *mt, DispatchCall *call, Slice blob_id,
-			  BlobDownloaded on_done, void *arg)
-{
-	BlobDownload *download = calloc(1, sizeof(*download));
-	Modal__Client__BlobGetRequest request =
-		MODAL__CLIENT__BLOB_GET_REQUEST__INIT;
-	GrpcSpec spec;
-	char *id = strndup(blob_id.p, blob_id.n);
-
-	if (download == NULL || id == NULL)
-	{
-		free(download);
-		free(id);
-		return NULL;
-	}
-	download->mt = mt;
-	download->call = call;
-	download->on_done = on_done;
-	download->arg = arg;
-	timer_init(&download->retry, send_download, download);
-	spec = grpc_spec(mt->control, "BlobGet", call, on_blob_url, download);
-	request.blob_id = id;
-	grpc_pack(&spec.request, &request.base);
-	download->get = grpc_start(&spec);
-	free(id);
-	if (download->get == NULL)
-	{
-		download_free(download);
-		return NULL;
-	}
-	return download;
 }

@@ -1,17 +1,32 @@
 /*-------------------------------------------------------------------------
  *
- * modal_call.c
+ * call.c
  *	  A call of a Modal function, from its lookup to its end.
  *
- * Three activities overlap once it has started: requests that carry inputs
- * (modal_inputs.c), one long poll for outputs (modal_poll.c), and transfers
- * of blobs.
+ * A call goes from looked up (handle) to begun at the service (started) to
+ * gone; kinds that are waited for begin by a request (start), spawned calls
+ * may be resumed instead.  Once it has started, requests that carry inputs
+ * (inputs.c), one long poll for outputs (poll.c) and transfers of blobs
+ * overlap.  What keeps this right:
  *
- * A function that says that the call has ended leaves mc freed.
+ *	 - modal_call_pump() is the one way on.  Whoever changes something ends with
+ *	   it, or with the end of the call, and touches nothing afterwards.
+ *	 - Only modal_call_fail() and modal_call_end(), called by us, and the
+ *	   driver's cancel, called by the channel, free a call; all through
+ *	   call_gone().  A function that may do so returns false when it has, and
+ *	   its callers return at once.
+ *	 - The end of a call cancels every request, transfer and timer of it, at
+ *	   once, so none of their callbacks runs later.  It may happen in a callback
+ *	   of any of them: so each callback first forgets its own request (poll =
+ *	   NULL and the like), which is gone when it returns.
+ *	 - A callback may also end other requests of the call than its own.  Those
+ *	   who walk over waiting requests of many calls (auth.c) expect that.
+ *	 - Requests under way hold no reference to the handle: what they need is in
+ *	   the request.
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/modal_call.h"
+#include "modal/call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,13 +43,20 @@ modal_call_free(ModalCall *mc)
 		grpc_cancel(mc->start);
 	modal_inputs_free(mc);
 	modal_poll_free(mc);
-	spawn_free(mc);
-	generator_free(mc);
+	if (mc->kind->free != NULL)
+		mc->kind->free(mc);
 	handle_release(mc->handle);
 	buf_free(&mc->call_id);
 	buf_free(&mc->token);
-	buf_free(&mc->attempt_token);
 	free(mc);
+}
+
+static void
+call_gone(ModalCall *mc, CallEnd end, bool terminate)
+{
+	if (mc->call_id.len > 0 && mc->kind->leave != NULL)
+		mc->kind->leave(mc, end, terminate);
+	modal_call_free(mc);
 }
 
 void
@@ -42,9 +64,7 @@ modal_call_fail(ModalCall *mc, const ModalError *error)
 {
 	DispatchCall *call = mc->call;
 
-	if (mc->call_id.len > 0 && !mc->async && !mc->follow)
-		modal_cancel_remote(mc->mt, buf_cstr(&mc->call_id), false);
-	modal_call_free(mc);
+	call_gone(mc, END_FAILED, false);
 	modal_fail(call, error);
 }
 
@@ -89,38 +109,21 @@ modal_call_end(ModalCall *mc)
 {
 	DispatchCall *call = mc->call;
 
-	if (!mc->async && !mc->follow && mc->call_id.len > 0)
-	{
-		if (mc->items.count > 0)
-			modal_cancel_remote(mc->mt, buf_cstr(&mc->call_id), false);
-		else if (!mc->unary)
-		{
-			GrpcSpec spec = wire_ack(mc);
-
-			modal_background(mc->mt, &spec);
-		}
-	}
-	modal_call_free(mc);
+	call_gone(mc, END_DONE, false);
 	call_close(call);
 }
 
-bool
-modal_call_check_done(ModalCall *mc)
+/* Is there nothing left to do?  So it is for a map that had no inputs, too. */
+static bool
+is_done(const ModalCall *mc)
 {
 	const DispatchCall *call = mc->call;
 
-	if (!mc->stop)
-	{
-		if (!call->finished || call->npending > 0 || mc->nready > 0 ||
-			mc->nuploads > 0 || mc->items.count > 0 || mc->ndownloads > 0 ||
-			mc->nputs > 0 || mc->start != NULL || mc->handle == NULL)
-			return false;
-		if (mc->generator != NULL || (mc->async && !spawn_is_done(mc)))
-			return false;
-		/* A map without inputs that has not even begun. */
-	}
-	modal_call_end(mc);
-	return true;
+	if (mc->stop)
+		return true;
+	return call->finished && call->npending == 0 && mc->nready == 0 &&
+		mc->nuploads == 0 && mc->nputs == 0 && mc->downloads.count == 0 &&
+		mc->start == NULL && mc->handle != NULL && mc->kind->is_done(mc);
 }
 
 /* --- starting ------------------------------------------------------------- */
@@ -152,63 +155,34 @@ modal_call_apply_started(ModalCall *mc, const GrpcResult *result)
 	if (!wire_read_started(mc, result, &started))
 	{
 		modal_call_fail_reply(mc, "FunctionMap");
-		return true;
+		return false;
 	}
 	buf_put(&mc->call_id, started.call_id.p, started.call_id.n);
 	buf_put(&mc->token, started.token.p, started.token.n);
 	if (mc->call_id.failed || mc->token.failed)
 	{
 		modal_call_fail_memory(mc);
-		return true;
+		return false;
 	}
 	mc->window = started.window > 0 ? started.window : DEFAULT_WINDOW;
-	/* what the service says is for synchronous calls */
-	if (mc->window > mc->call->open.window || mc->async)
+	/* what the service says is for calls that are waited for */
+	if (mc->window > mc->call->open.window || mc->kind->background)
 		mc->window = mc->call->open.window;
-	mc->items.client_retries =
-		started.client_retries && !mc->async && mc->generator == NULL;
-	if (started.has_policy)
-	{
-		mc->items.retries = started.retries;
-		mc->items.initial_delay_ms = started.initial_delay_ms;
-		mc->items.backoff_coefficient = started.backoff_coefficient;
-	}
-	if (mc->plane != NULL && !mc->unary)
-		modal_check_later(mc);
 	modal_call_opened(mc);
+	if (mc->kind->started(mc, &started))
+		return true;
+	modal_call_fail_memory(mc);
 	return false;
 }
 
-static void
-on_start(void *arg, const GrpcResult *result);
+static void on_start(void *arg, const GrpcResult *result);
 
-/* Send the one input again by itself: the start took the call only. */
-static bool
-put_unary(ModalCall *mc, CallItem *item)
+bool
+modal_call_start(ModalCall *mc, const CallInput *input, const uint8_t *key)
 {
-	PutRequest *put = put_request_add(mc);
-	GrpcSpec spec;
-
-	if (put == NULL)
-		return false;
-	spec = wire_put(mc, put);
-	put->idx[put->n++] = item->idx;
-	wire_put_input(mc, &spec.request, item->idx, item->payload);
-	return modal_call_start_put(put, &spec);
-}
-
-static bool
-start_request(ModalCall *mc, CallInput *input)
-{
-	uint8_t key[16];
 	GrpcSpec spec = wire_start(mc, input, on_start);
 
-	if (mc->async)
-	{
-		if (!spawn_key(mc, "start", NULL, 0, key))
-			return false;
-		spec.idempotency = key;
-	}
+	spec.idempotency = key;
 	grpc_end(&spec.request);
 	mc->start = grpc_start(&spec);
 	return mc->start != NULL;
@@ -220,7 +194,7 @@ static void lookup(ModalCall *mc);
 static bool
 is_spawn_refused(const ModalCall *mc, const GrpcResult *result)
 {
-	return mc->async && mc->handle->plane != NULL &&
+	return mc->kind == &spawn_kind && mc->handle->plane != NULL &&
 		(result->status == GRPC_INVALID_ARGUMENT ||
 		 result->status == GRPC_FAILED_PRECONDITION ||
 		 result->status == GRPC_UNIMPLEMENTED);
@@ -243,8 +217,6 @@ static void
 on_start(void *arg, const GrpcResult *result)
 {
 	ModalCall *mc = arg;
-	WireStarted started;
-	CallItem *item = call_state_find(&mc->items, 0);
 
 	mc->start = NULL;
 	if (result->status == GRPC_NOT_FOUND && !mc->looked_up_again)
@@ -254,101 +226,29 @@ on_start(void *arg, const GrpcResult *result)
 		handle_invalidate(mc->mt, mc->handle);
 		handle_release(mc->handle);
 		mc->handle = NULL;
-		if (item != NULL)
-		{
-			CallInput *input = item->payload;
-
-			call_state_remove(&mc->items, item);
-			input->next = mc->ready;
-			if (mc->ready == NULL)
-				mc->ready_tail = &input->next;
-			mc->ready = input;
-			mc->nready++;
-		}
+		if (mc->kind->restart != NULL)
+			mc->kind->restart(mc);
 		lookup(mc);
-		return;
 	}
-	if (is_spawn_refused(mc, result))
-	{
+	else if (is_spawn_refused(mc, result))
 		refuse_spawn(mc, result);
-		return;
-	}
-	if (result->status != GRPC_OK)
-	{
+	else if (result->status != GRPC_OK)
 		modal_call_fail_grpc(mc, result, "starting the call");
-		return;
-	}
-	if (modal_call_apply_started(mc, result))
-		return;
-	if (item != NULL)
-	{
-		if (!wire_read_started(mc, result, &started) || !started.has_item
-				? !put_unary(mc, item)
-				: !call_state_sent(&mc->items, item, started.item_token.p,
-								   started.item_token.n, monotonic_seconds()))
-		{
-			modal_call_fail_memory(mc);
-			return;
-		}
-	}
-	if (mc->generator != NULL && mc->plane != NULL && item != NULL)
-		buf_put(&mc->attempt_token, item->token.data, item->token.len);
-	if (mc->generator != NULL && !generator_begin(mc))
-	{
-		modal_call_fail_memory(mc);
-		return;
-	}
-	modal_call_pump(mc);
-}
-
-/* A call of one input starts with it; false: no memory. */
-static bool
-start_unary(ModalCall *mc)
-{
-	CallInput *input;
-
-	if (mc->start != NULL || mc->nready == 0)
-		return true;
-	input = modal_call_pop_ready(mc);
-	if (call_state_add(&mc->items, 0, input) == NULL)
-	{
-		call_input_free(input);
-		return false;
-	}
-	mc->call->sent++;
-	call_touch(mc->call);
-	return start_request(mc, input);
+	else if (modal_call_apply_started(mc, result))
+		modal_call_pump(mc);
 }
 
 void
 modal_call_pump(ModalCall *mc)
 {
-	if (mc->follow)
-	{
-		follow_pump(mc);
+	if (mc->handle == NULL && !mc->kind->by_id)
 		return;
-	}
-	if (mc->handle == NULL)
+	if (!mc->kind->pump(mc))
 		return;
-	if (mc->async)
-	{
-		if (!spawn_pump(mc))
-			return;
-	}
-	else
-	{
-		if (!modal_inputs_take(mc))
-			return;
-		if (mc->unary && !mc->started ? !start_unary(mc)
-									  : !modal_inputs_send(mc))
-		{
-			modal_call_fail_memory(mc);
-			return;
-		}
-	}
-	if (modal_call_check_done(mc))
-		return;
-	modal_call_ensure_poll(mc);
+	if (is_done(mc))
+		modal_call_end(mc);
+	else if (mc->kind->wants_poll != NULL)
+		modal_call_ensure_poll(mc);
 }
 
 /* --- driver --------------------------------------------------------------- */
@@ -402,22 +302,8 @@ check_handle(ModalCall *mc)
 static void
 use_handle(ModalCall *mc)
 {
-	if (!check_handle(mc))
-		return;
-	if (!mc->async)
-		mc->plane = mc->handle->plane;
-	mc->next_idx = mc->plane != NULL && !mc->unary ? 1 : 0;
-	if (mc->async && mc->call->open.remote_call_id.n > 0)
-	{
-		spawn_resume(mc);
-		return;
-	}
-	if (!mc->unary && mc->plane == NULL && !start_request(mc, NULL))
-	{
-		modal_call_fail_memory(mc);
-		return;
-	}
-	modal_call_pump(mc);
+	if (check_handle(mc) && mc->kind->begin(mc))
+		modal_call_pump(mc);
 }
 
 static void
@@ -447,11 +333,29 @@ lookup(ModalCall *mc)
 		modal_call_fail_memory(mc);
 }
 
+static const ModalKind *
+kind_of(CallKind kind)
+{
+	switch (kind)
+	{
+		case CALL_MAP:
+			return &map_kind;
+		case CALL_SPAWN_MAP:
+			return &spawn_kind;
+		case CALL_GENERATOR:
+			return &generator_kind;
+		case CALL_FOLLOW:
+			return &follow_kind;
+		default:
+			return &remote_kind;
+	}
+}
+
 static void
 modal_call_open(DispatchCall *call)
 {
-	ModalCall *mc = calloc(1, sizeof(*mc));
-	CallKind kind = call->open.kind;
+	const ModalKind *kind = kind_of(call->open.kind);
+	ModalCall *mc = calloc(1, kind->size);
 
 	if (mc == NULL)
 	{
@@ -462,28 +366,16 @@ modal_call_open(DispatchCall *call)
 	call->state = mc;
 	mc->call = call;
 	mc->mt = call->target->state;
-	mc->unary = kind == CALL_REMOTE || kind == CALL_GENERATOR;
-	mc->async = kind == CALL_SPAWN_MAP;
-	mc->follow = kind == CALL_FOLLOW;
+	mc->kind = kind;
 	mc->window = call->open.window;
-	if (mc->window > DEFAULT_WINDOW && !mc->async)
-		mc->window = DEFAULT_WINDOW; /* until the service has said more */
-	mc->highest = -1;
-	mc->total = -1;
 	buf_init(&mc->call_id, 4096, NULL);
 	buf_init(&mc->token, 64 * 1024, NULL);
-	buf_init(&mc->attempt_token, 64 * 1024, NULL);
 	modal_inputs_init(mc);
 	modal_poll_init(mc);
-	if (mc->async)
-		spawn_begin(mc);
-	if (kind == CALL_GENERATOR && !generator_create(mc))
-	{
-		modal_call_fail_memory(mc);
-		return;
-	}
-	if (mc->follow)
-		follow_begin(mc);
+	if (kind->init != NULL)
+		kind->init(mc);
+	if (kind->by_id)
+		(void) kind->begin(mc);
 	else
 		lookup(mc);
 }
@@ -493,7 +385,7 @@ modal_call_inputs(DispatchCall *call)
 {
 	ModalCall *mc = call->state;
 
-	if (mc->unary && call->received > 1)
+	if (mc->kind->unary && call->received > 1)
 	{
 		ModalError error;
 
@@ -511,16 +403,11 @@ modal_call_consumed(DispatchCall *call)
 	ModalCall *mc = call->state;
 
 	if (!modal_downloads_start(mc))
-	{
 		modal_call_fail_memory(mc);
-		return;
-	}
-	if (mc->follow)
-		follow_pump(mc);
-	else if (mc->generator != NULL)
-		generator_consumed(mc);
+	else if (mc->kind->consumed != NULL)
+		mc->kind->consumed(mc);
 	else
-		modal_call_ensure_poll(mc);
+		(void) modal_call_ensure_poll(mc);
 }
 
 static void
@@ -529,18 +416,19 @@ modal_call_cancel(DispatchCall *call, int flags)
 	ModalCall *mc = call->state;
 	bool terminate = (flags & FRAME_FLAG_TERMINATE) != 0;
 
-	if (!(flags & FRAME_FLAG_DETACH) && !mc->follow)
+	if ((flags & FRAME_FLAG_DETACH) != 0)
 	{
-		if (mc->call_id.len > 0)
-			modal_cancel_remote(mc->mt, buf_cstr(&mc->call_id), terminate);
-		else if (mc->start != NULL && mc->plane == NULL)
-		{
-			/* It may be running already: wait for its id, then cancel it. */
-			modal_cancel_when_started(mc->mt, mc->start, terminate);
-			mc->start = NULL;
-		}
+		modal_call_free(mc);
+		return;
 	}
-	modal_call_free(mc);
+	if (mc->call_id.len == 0 && mc->start != NULL && mc->plane == NULL &&
+		mc->kind->leave != NULL)
+	{
+		/* It may be running already: wait for its id, then cancel it. */
+		modal_cancel_when_started(mc->mt, mc->start, terminate);
+		mc->start = NULL;
+	}
+	call_gone(mc, END_CANCELLED, terminate);
 }
 
 const CallDriver modal_call_driver = {

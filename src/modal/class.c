@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_class.c
+ * class.c
  *	  Class parameters and with-options, from JSON to protocol buffers.
  *
  *-------------------------------------------------------------------------
@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/base64.h"
+#include "core/cbor.h"
 
 typedef struct json_object Json;
 typedef Modal__Client__ClassParameterSpec ParameterSpec;
@@ -22,22 +23,74 @@ typedef Modal__Client__ClassParameterValue ParameterValue;
 
 #define MAX_PARAMETERS 256
 
+/* The bytes of a character after its first one, in valid UTF-8. */
+static size_t
+more_bytes(uint8_t first)
+{
+	return first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+}
+
+/* JSON with what is not ASCII as \u.  False: not UTF-8, or no memory. */
+static bool
+put_ascii_json(Buf *out, Slice text)
+{
+	const uint8_t *p = (const uint8_t *) text.p;
+	const uint8_t *end = p + text.n;
+
+	if (!utf8_valid(p, text.n))
+		return false;
+	while (p < end)
+	{
+		size_t more = more_bytes(*p);
+		uint32_t c = more == 0 ? *p : *p & (0x3fu >> more);
+
+		p++;
+		for (size_t i = 0; i < more; i++)
+			c = c << 6 | (*p++ & 0x3f);
+		if (more == 0)
+			buf_put_u8(out, (uint8_t) c);
+		else if (c < 0x10000)
+			buf_printf(out, "\\u%04x", c);
+		else
+			buf_printf(out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+					   0xdc00 + ((c - 0x10000) & 0x3ff));
+	}
+	return !out->failed;
+}
+
+/*
+ * By the strict rules, or integers that are too large would become the
+ * largest.  json-c 0.18 takes what is not ASCII for control characters then.
+ */
+static Json *
+parse_strict(Slice text)
+{
+	struct json_tokener *tokener = json_tokener_new();
+	Json *json = NULL;
+	Buf ascii;
+
+	buf_init(&ascii, INT_MAX, NULL);
+	if (tokener != NULL && put_ascii_json(&ascii, text))
+	{
+		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+		json = json_tokener_parse_ex(tokener, buf_cstr(&ascii),
+									 (int) ascii.len);
+	}
+	if (tokener != NULL)
+		json_tokener_free(tokener);
+	buf_free(&ascii);
+	return json;
+}
+
 /* An empty object when there is no text; NULL when it is not an object. */
 static Json *
 parse_object(Slice text)
 {
-	struct json_tokener *tokener;
 	Json *json;
 
 	if (text.p == NULL)
 		return json_object_new_object();
-	tokener = text.n <= INT_MAX ? json_tokener_new() : NULL;
-	if (tokener == NULL)
-		return NULL;
-	/* else integers that are too large would become the largest */
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	json = json_tokener_parse_ex(tokener, text.p, (int) text.n);
-	json_tokener_free(tokener);
+	json = parse_strict(text);
 	if (json != NULL && !json_object_is_type(json, json_type_object))
 	{
 		json_object_put(json);

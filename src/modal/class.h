@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
- * modal_class.h
+ * class.h
  *	  Class parameters and with-options: from the JSON of a function reference
  *	  to the messages of FunctionBindParams.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_MODAL_CLASS_H
-#define MODAL_WORKER_MODAL_CLASS_H
+#ifndef MODAL_MODAL_CLASS_H
+#define MODAL_MODAL_CLASS_H
 
-#include "proto/modal.pb-c.h"
 #include "modal/modal.h"
+#include "proto/modal.pb-c.h"
 
 /*
  * The encoded ClassParameterSet, sorted by name as its bytes identify the pool
@@ -66,4 +66,4 @@ extern bool bind_options_parse(BindOptions *options, Slice json,
 extern bool bind_options_complete(BindOptions *options);
 extern void bind_options_free(BindOptions *options);
 
-#endif /* MODAL_WORKER_MODAL_CLASS_H */
+#endif /* MODAL_MODAL_CLASS_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_control.c
+ * control.c
  *	  Questions: one or a few requests, whose answer is a JSON object.
  *
  *-------------------------------------------------------------------------
@@ -9,14 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
-#include "proto/modal.pb-c.h"
+#include "clock.h"
+#include "core/url.h"
+#include "modal/logs.h"
 #include "modal/modal.h"
+#include "proto/modal.pb-c.h"
 
 /* Where Modal shows any object by its id. */
 #define DASHBOARD_URL "https://modal.com/id/"
-#define MAX_UNIX_SECONDS 253402300800.0 /* year 10000 */
+#define CONSOLE_URL "http://%.*s/console/call/%s" /* modal-local has no https there */
 
 typedef struct json_object Json;
 
@@ -28,6 +32,7 @@ typedef struct Control
 	FunctionHandle *handle;
 	GrpcCall *grpc;
 	char *call_id;
+	Json *request;		/* NULL: there is none, or it is no object */
 	double sent_at;
 	bool warm;			/* PING: the second request, on an open connection */
 	Json *answer;
@@ -42,6 +47,7 @@ control_free(Control *control)
 		grpc_cancel(control->grpc);
 	handle_release(control->handle);
 	free(control->call_id);
+	json_object_put(control->request);
 	json_object_put(control->answer);
 	free(control);
 }
@@ -195,9 +201,10 @@ on_pong(void *arg, const GrpcResult *result)
 	if (reply != NULL)
 	{
 		if (reply->warning[0] != '\0')
-			call_notice(control->call, reply->warning);
+			call_notice(control->call, NOTICE_WARNING, reply->warning);
 		for (size_t i = 0; i < reply->n_server_warnings; i++)
-			call_notice(control->call, reply->server_warnings[i]->message);
+			call_notice(control->call, NOTICE_WARNING,
+						reply->server_warnings[i]->message);
 		modal__client__client_hello_response__free_unpacked(reply, NULL);
 	}
 	answer(control);
@@ -285,11 +292,9 @@ update_autoscaler(Control *control)
 		MODAL__CLIENT__FUNCTION_UPDATE_SCHEDULING_PARAMS_REQUEST__INIT;
 	Modal__Client__AutoscalerSettings settings =
 		MODAL__CLIENT__AUTOSCALER_SETTINGS__INIT;
-	Slice text = control->call->open.request;
-	char *copy = strndup(text.p != NULL ? text.p : "", text.n);
-	Json *wanted = copy != NULL ? json_tokener_parse(copy) : NULL;
+	Json *wanted = control->request;
 
-	if (wanted == NULL || !json_object_is_type(wanted, json_type_object))
+	if (wanted == NULL)
 	{
 		ModalError error;
 
@@ -308,8 +313,6 @@ update_autoscaler(Control *control)
 		send(control, "FunctionUpdateSchedulingParams", &request.base,
 			 on_autoscaler);
 	}
-	json_object_put(wanted);
-	free(copy);
 }
 
 static void
@@ -400,6 +403,102 @@ on_call_info(void *arg, const GrpcResult *result)
 	answer(control);
 }
 
+/* --- what was printed ----------------------------------------------------- */
+
+static void
+on_logs(void *arg, const GrpcResult *result)
+{
+	Control *control = arg;
+	Modal__Client__AppFetchLogsResponse *reply = take_reply(
+		control, result, &modal__client__app_fetch_logs_response__descriptor);
+
+	if (reply == NULL)
+		return;
+	json_object_object_add(control->answer, "lines", logs_to_json(reply));
+	modal__client__app_fetch_logs_response__free_unpacked(reply, NULL);
+	answer(control);
+}
+
+/* A number of the request; 0: it is not there. */
+static int64_t
+request_int(const Control *control, const char *name)
+{
+	Json *value;
+
+	return json_object_object_get_ex(control->request, name, &value)
+		? json_object_get_int64(value)
+		: 0;
+}
+
+static void
+set_time(Modal__Client__Timestamp *time, int64_t microseconds)
+{
+	modal__client__timestamp__init(time);
+	time->seconds = microseconds / 1000000;
+	time->nanos = (int32_t) (microseconds % 1000000) * 1000;
+}
+
+/* Logs are an app's: which one, the first reply has told. */
+static void
+fetch_logs(Control *control, const Modal__Client__FunctionCallHandleMetadata *of)
+{
+	Modal__Client__AppFetchLogsRequest request =
+		MODAL__CLIENT__APP_FETCH_LOGS_REQUEST__INIT;
+	Modal__Client__Timestamp since;
+	Modal__Client__Timestamp until;
+	Json *search;
+
+	set_time(&since, request_int(control, "since"));
+	set_time(&until, request_int(control, "until"));
+	request.since = &since;
+	request.until = &until;
+	request.limit = (uint32_t) request_int(control, "limit");
+	request.function_call_id = control->call_id;
+	if (of != NULL)
+		request.app_id = of->app_id;
+	if (json_object_object_get_ex(control->request, "search", &search))
+		request.search_text = (char *) json_object_get_string(search);
+	send(control, "AppFetchLogs", &request.base, on_logs);
+}
+
+/* --- what is known of a call ---------------------------------------------- */
+
+/* Is it Modal's own, and not a modal-local? */
+static bool
+is_modals(const Url *url)
+{
+	static const char *const domains[] = {"modal.com", "modal2.com"};
+
+	for (int i = 0; i < 2; i++)
+	{
+		size_t n = strlen(domains[i]);
+		const char *end = url->host + url->host_len;
+
+		if (url->host_len >= n && strncasecmp(end - n, domains[i], n) == 0 &&
+			(url->host_len == n || end[-n - 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/* The call's page there, or in the console of modal-local. */
+static void
+add_dashboard_url(Control *control)
+{
+	char text[1024];
+	Url url;
+
+	if (url_parse(control->mt->target->url,
+				  strlen(control->mt->target->url), &url) != NULL)
+		return;
+	if (is_modals(&url))
+		snprintf(text, sizeof(text), DASHBOARD_URL "%s", control->call_id);
+	else
+		snprintf(text, sizeof(text), CONSOLE_URL, (int) url.authority_len,
+				 url.authority, control->call_id);
+	add_string(control->answer, "dashboard_url", text);
+}
+
 static void
 on_call_found(void *arg, const GrpcResult *result)
 {
@@ -409,13 +508,18 @@ on_call_found(void *arg, const GrpcResult *result)
 		&modal__client__function_call_from_id_response__descriptor);
 	Modal__Client__FunctionCallGetInfoRequest request =
 		MODAL__CLIENT__FUNCTION_CALL_GET_INFO_REQUEST__INIT;
-	char url[256];
 
 	if (reply == NULL)
 		return;
-	snprintf(url, sizeof(url), DASHBOARD_URL "%s", control->call_id);
+	if (control->call->open.op == CONTROL_CALL_LOGS)
+	{
+		fetch_logs(control, reply->metadata);
+		modal__client__function_call_from_id_response__free_unpacked(reply,
+																	 NULL);
+		return;
+	}
 	add_string(control->answer, "call_id", control->call_id);
-	add_string(control->answer, "dashboard_url", url);
+	add_dashboard_url(control);
 	add_int(control->answer, "inputs", reply->num_inputs);
 	request.function_call_id = control->call_id;
 	if (reply->metadata != NULL)
@@ -502,19 +606,13 @@ on_call_cancelled(void *arg, const GrpcResult *result)
 }
 
 static bool
-wants_termination(const DispatchCall *call)
+wants_termination(const Control *control)
 {
-	Slice text = call->open.request;
-	char *copy = strndup(text.p != NULL ? text.p : "", text.n);
-	Json *request = copy != NULL ? json_tokener_parse(copy) : NULL;
 	Json *value;
-	bool wanted = json_object_is_type(request, json_type_object) &&
-		json_object_object_get_ex(request, "terminate_containers", &value) &&
-		json_object_get_boolean(value);
 
-	json_object_put(request);
-	free(copy);
-	return wanted;
+	return json_object_object_get_ex(control->request, "terminate_containers",
+									 &value) &&
+		json_object_get_boolean(value);
 }
 
 static void
@@ -530,6 +628,7 @@ ask_about_call(Control *control)
 	switch (control->call->open.op)
 	{
 		case CONTROL_CALL_INFO:
+		case CONTROL_CALL_LOGS:
 			from_id.function_call_id = control->call_id;
 			send(control, "FunctionCallFromId", &from_id.base, on_call_found);
 			break;
@@ -539,7 +638,7 @@ ask_about_call(Control *control)
 			break;
 		default:
 			cancel.function_call_id = control->call_id;
-			cancel.terminate_containers = wants_termination(control->call);
+			cancel.terminate_containers = wants_termination(control);
 			send(control, "FunctionCallCancel", &cancel.base,
 				 on_call_cancelled);
 			break;
@@ -576,6 +675,7 @@ begin(Control *control)
 		case CONTROL_CALL_INFO:
 		case CONTROL_CALL_GRAPH:
 		case CONTROL_CALL_CANCEL:
+		case CONTROL_CALL_LOGS:
 			control->call_id = strndup(call->open.remote_call_id.p,
 									   call->open.remote_call_id.n);
 			if (control->call_id != NULL)
@@ -590,6 +690,20 @@ begin(Control *control)
 			control_fail(control, &error);
 			break;
 	}
+}
+
+/* NULL: it is no JSON object, or there is no memory. */
+static Json *
+parse_request(Slice text)
+{
+	char *copy = strndup(text.p != NULL ? text.p : "", text.n);
+	Json *request = copy != NULL ? json_tokener_parse(copy) : NULL;
+
+	free(copy);
+	if (json_object_is_type(request, json_type_object))
+		return request;
+	json_object_put(request);
+	return NULL;
 }
 
 static void
@@ -608,6 +722,7 @@ control_open(DispatchCall *call)
 	call->state = control;
 	control->call = call;
 	control->mt = call->target->state;
+	control->request = parse_request(call->open.request);
 	begin(control);
 }
 

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_follow.c
+ * follow.c
  *	  Results of a remote call that was started elsewhere or earlier, by index
  *	  and in order.
  *
@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/modal_call.h"
+#include "modal/call.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,52 +20,76 @@
 
 #define RANGE 49
 
+typedef struct FollowCall
+{
+	ModalCall mc;
+	int64_t next;	/* ordinal of the output that comes next */
+	int64_t last;
+	bool wait;		/* for that one: it is not there yet */
+} FollowCall;
+
+#define FOLLOW_CALL(mc) ((FollowCall *) (mc))
+
 static void on_outputs(void *arg, const GrpcResult *result);
 
-static void
+static bool
 ask(ModalCall *mc)
 {
+	FollowCall *follow = FOLLOW_CALL(mc);
 	GrpcSpec spec = grpc_spec(mc->mt->control, "FunctionGetOutputs", mc->call,
 							  on_outputs, mc);
 	Buf *buf = &spec.request;
 	/* Wait for one, or look at many. */
-	double timeout = grpc_long_poll(&spec, mc->follow_wait ? LONG_POLL_S : 0);
-	int64_t last = mc->follow_wait ? mc->next_idx : mc->next_idx + RANGE - 1;
+	double timeout = grpc_long_poll(&spec, follow->wait ? LONG_POLL_S : 0);
+	int64_t last = follow->wait ? follow->next : follow->next + RANGE - 1;
 
-	if (last > mc->highest)
-		last = mc->highest;
+	if (last > follow->last)
+		last = follow->last;
 	pb_put_bytes(buf, 1, mc->call_id.data, mc->call_id.len);
 	pb_put_float(buf, 3, timeout);
 	pb_put_string(buf, 6, "0-0");
 	pb_put_uint(buf, 7, 0);
 	pb_put_double(buf, 8, unix_seconds());
-	pb_put_uint(buf, 10, mc->next_idx);
+	pb_put_uint(buf, 10, follow->next);
 	pb_put_uint(buf, 11, last);
 	grpc_end(buf);
 	mc->poll = grpc_start(&spec);
-	if (mc->poll == NULL)
-		modal_call_fail_memory(mc);
+	if (mc->poll != NULL)
+		return true;
+	modal_call_fail_memory(mc);
+	return false;
 }
 
-void
+/* Has the last output been read?  Then only blobs are left, or nothing. */
+static bool
+is_at_end(const ModalCall *mc)
+{
+	return mc->stop ||
+		(mc->started && FOLLOW_CALL(mc)->next > FOLLOW_CALL(mc)->last);
+}
+
+static bool
 follow_pump(ModalCall *mc)
 {
-	if (mc->stop || (mc->started && mc->next_idx > mc->highest))
+	if (is_at_end(mc))
 	{
-		if (mc->ndownloads == 0)
-			modal_call_end(mc);
-		return;
+		if (mc->downloads.count > 0)
+			return true;
+		modal_call_end(mc);
+		return false;
 	}
 	if (mc->started && mc->poll == NULL &&
 		credit_fetch(&mc->call->credit, 1, 0) > 0 &&
-		mc->ndownloads < MAX_DOWNLOADS)
-		ask(mc);
+		mc->downloads.count < MAX_DOWNLOADS)
+		return ask(mc);
+	return true;
 }
 
 /* Deliver the output of the next index, if the reply has it. */
 static bool
 take_next(ModalCall *mc, const WireOutputs *reply, bool *found)
 {
+	FollowCall *follow = FOLLOW_CALL(mc);
 	WireOutputs outputs = *reply;
 	WireOutput output;
 	bool bad;
@@ -73,7 +97,7 @@ take_next(ModalCall *mc, const WireOutputs *reply, bool *found)
 	*found = false;
 	while (wire_next_output(&outputs, &output, &bad))
 	{
-		if (output.idx != mc->next_idx)
+		if (output.idx != follow->next)
 			continue;
 		*found = true;
 		if (!modal_deliver(mc, output.idx, output.retry_count + 1, &output))
@@ -81,7 +105,7 @@ take_next(ModalCall *mc, const WireOutputs *reply, bool *found)
 		if (output.status != RESULT_SUCCESS &&
 			!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
 			mc->stop = true;
-		mc->next_idx++;
+		follow->next++;
 		return true;
 	}
 	return true;
@@ -120,7 +144,7 @@ on_outputs(void *arg, const GrpcResult *result)
 	}
 	if (!any && (mc->call->open.flags & CALL_AVAILABLE))
 		mc->stop = true;
-	else if (!any && mc->follow_wait && reply.unfinished == 0)
+	else if (!any && FOLLOW_CALL(mc)->wait && reply.unfinished == 0)
 	{
 		modal_error(&error, MODAL_SQLSTATE_GONE,
 					"The service keeps results for a limited time.",
@@ -129,8 +153,8 @@ on_outputs(void *arg, const GrpcResult *result)
 		modal_call_fail(mc, &error);
 		return;
 	}
-	mc->follow_wait = !any;
-	follow_pump(mc);
+	FOLLOW_CALL(mc)->wait = !any;
+	(void) follow_pump(mc);
 }
 
 bool
@@ -178,6 +202,7 @@ static void
 on_call_found(void *arg, const GrpcResult *result)
 {
 	ModalCall *mc = arg;
+	FollowCall *follow = FOLLOW_CALL(mc);
 	Modal__Client__FunctionCallFromIdResponse *reply =
 		modal_call_found(mc, result);
 	CallOpened opened = {0};
@@ -185,11 +210,11 @@ on_call_found(void *arg, const GrpcResult *result)
 	if (reply == NULL)
 		return;
 	mc->started = true;
-	mc->next_idx = mc->call->open.first_ordinal;
-	mc->highest = reply->num_inputs - 1;
+	follow->next = mc->call->open.first_ordinal;
+	follow->last = reply->num_inputs - 1;
 	if (mc->call->open.last_ordinal >= 0 &&
-		mc->call->open.last_ordinal < mc->highest)
-		mc->highest = mc->call->open.last_ordinal;
+		mc->call->open.last_ordinal < follow->last)
+		follow->last = mc->call->open.last_ordinal;
 	if (reply->metadata != NULL)
 		opened.function_id = (Slice){reply->metadata->function_id,
 									 strlen(reply->metadata->function_id)};
@@ -198,12 +223,39 @@ on_call_found(void *arg, const GrpcResult *result)
 	call_set_remote_id(mc->call, buf_cstr(&mc->call_id));
 	call_opened(mc->call, &opened);
 	modal__client__function_call_from_id_response__free_unpacked(reply, NULL);
-	follow_pump(mc);
+	(void) follow_pump(mc);
 }
 
-void
+/* --- the kind of call ----------------------------------------------------- */
+
+static bool
 follow_begin(ModalCall *mc)
 {
-	if (!modal_call_find(mc, on_call_found))
-		modal_call_fail_memory(mc);
+	if (modal_call_find(mc, on_call_found))
+		return true;
+	modal_call_fail_memory(mc);
+	return false;
 }
+
+static void
+follow_consumed(ModalCall *mc)
+{
+	(void) follow_pump(mc);
+}
+
+/* Never done by itself: it ends when it has read all that was asked for. */
+static bool
+follow_is_done(const ModalCall *mc)
+{
+	(void) mc;
+	return false;
+}
+
+const ModalKind follow_kind = {
+	.size = sizeof(FollowCall),
+	.by_id = true,
+	.begin = follow_begin,
+	.pump = follow_pump,
+	.is_done = follow_is_done,
+	.consumed = follow_consumed,
+};

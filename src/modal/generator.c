@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_generator.c
+ * generator.c
  *	  Generators: a stream of items beside the one result, which says how many
  *	  there are.
  *
@@ -14,16 +14,23 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/modal_call.h"
+#include "modal/call.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/pb.h"
+#include "core/random.h"
 
-#define MAX_REOPENINGS 10
-#define FIRST_REOPEN_DELAY 0.001
-#define MAX_REOPEN_DELAY 1.0
+#define REOPEN_DELAY 1.0 /* of a stream that ended well, without the end */
+
+static const RetryPolicy reopen_policy = {
+	.first = 0.001,
+	.growth = 10,
+	.most = REOPEN_DELAY,
+	.budget = RETRY_FOREVER,
+	.tries = 10,
+};
 
 typedef struct Chunk
 {
@@ -34,13 +41,13 @@ typedef struct Chunk
 	uint8_t data[]; /* item, or blob id */
 } Chunk;
 
-struct Generator
+typedef struct GeneratorCall
 {
-	ModalCall *mc;
+	SyncCall sync;
+	Buf attempt_token;	  /* on an input plane */
 	GrpcCall *stream;
 	Timer reopen;
-	double delay;
-	int reopenings;
+	Retry retry;
 	uint64_t last_index;  /* received */
 	uint64_t delivered;
 	bool total_known;
@@ -48,28 +55,16 @@ struct Generator
 	Chunk *head, **tail;
 	size_t queued_bytes;
 	BlobDownload *blob;	  /* of the head */
-};
+} GeneratorCall;
 
-static void open_stream(void *arg);
-static bool deliver_chunks(Generator *gen);
+#define GENERATOR_CALL(mc) ((GeneratorCall *) (mc))
+#define CALL_OF(gen) (&(gen)->sync.mc)
 
-bool
-generator_create(ModalCall *mc)
-{
-	Generator *gen = calloc(1, sizeof(*gen));
-
-	if (gen == NULL)
-		return false;
-	gen->mc = mc;
-	gen->tail = &gen->head;
-	gen->delay = FIRST_REOPEN_DELAY;
-	timer_init(&gen->reopen, open_stream, gen);
-	mc->generator = gen;
-	return true;
-}
+static bool start_stream(GeneratorCall *gen);
+static bool deliver_chunks(GeneratorCall *gen);
 
 static void
-pop_chunk(Generator *gen)
+pop_chunk(GeneratorCall *gen)
 {
 	Chunk *chunk = gen->head;
 
@@ -80,30 +75,12 @@ pop_chunk(Generator *gen)
 	free(chunk);
 }
 
-void
-generator_free(ModalCall *mc)
-{
-	Generator *gen = mc->generator;
-
-	if (gen == NULL)
-		return;
-	if (gen->stream != NULL)
-		grpc_cancel(gen->stream);
-	if (gen->blob != NULL)
-		blob_download_cancel(gen->blob);
-	timer_cancel(&gen->reopen);
-	while (gen->head != NULL)
-		pop_chunk(gen);
-	free(gen);
-	mc->generator = NULL;
-}
-
 /* --- items to the reader -------------------------------------------------- */
 
 static void
-deliver_item(Generator *gen, const WireOutput *output, Slice data)
+deliver_item(GeneratorCall *gen, const WireOutput *output, Slice data)
 {
-	ModalCall *mc = gen->mc;
+	ModalCall *mc = CALL_OF(gen);
 	FrameOutput out = {0};
 	Buf scratch;
 
@@ -119,12 +96,12 @@ deliver_item(Generator *gen, const WireOutput *output, Slice data)
 static void
 on_item_downloaded(void *arg, Buf *data, const ModalError *error)
 {
-	Generator *gen = arg;
+	GeneratorCall *gen = arg;
 
 	gen->blob = NULL;
 	if (data == NULL)
 	{
-		modal_call_fail(gen->mc, error);
+		modal_call_fail(CALL_OF(gen), error);
 		return;
 	}
 	deliver_item(gen, &gen->head->output,
@@ -133,11 +110,10 @@ on_item_downloaded(void *arg, Buf *data, const ModalError *error)
 	deliver_chunks(gen);
 }
 
-/* True: the call has ended. */
 static bool
-deliver_chunks(Generator *gen)
+deliver_chunks(GeneratorCall *gen)
 {
-	ModalCall *mc = gen->mc;
+	ModalCall *mc = CALL_OF(gen);
 	Chunk *chunk;
 
 	while (gen->blob == NULL && (chunk = gen->head) != NULL &&
@@ -156,25 +132,25 @@ deliver_chunks(Generator *gen)
 		if (gen->blob == NULL)
 		{
 			modal_call_fail_memory(mc);
-			return true;
+			return false;
 		}
 	}
 	if (gen->total_known && gen->delivered >= gen->total)
 	{
 		modal_call_end(mc);
-		return true;
+		return false;
 	}
 	/* Closed while the reader had no room. */
 	if (gen->stream == NULL && gen->reopen.heap_index == 0 &&
 		gen->head == NULL && mc->started)
-		open_stream(gen);
-	return false;
+		return start_stream(gen);
+	return true;
 }
 
-void
+static void
 generator_consumed(ModalCall *mc)
 {
-	deliver_chunks(mc->generator);
+	(void) deliver_chunks(GENERATOR_CALL(mc));
 }
 
 /* --- the stream ----------------------------------------------------------- */
@@ -213,7 +189,7 @@ read_chunk(const uint8_t *p, size_t n, WireOutput *output, uint64_t *index)
 static void
 on_chunk(void *arg, const uint8_t *p, size_t n)
 {
-	Generator *gen = arg;
+	GeneratorCall *gen = arg;
 	WireOutput output;
 	ModalError error;
 	Chunk *chunk;
@@ -224,7 +200,7 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 	{
 		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
 					"an item of the generator cannot be read");
-		modal_call_fail(gen->mc, &error);
+		modal_call_fail(CALL_OF(gen), &error);
 		return;
 	}
 	if (index <= gen->last_index)
@@ -233,7 +209,7 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 	chunk = malloc(sizeof(*chunk) + data.n);
 	if (chunk == NULL)
 	{
-		modal_call_fail_memory(gen->mc);
+		modal_call_fail_memory(CALL_OF(gen));
 		return;
 	}
 	chunk->next = NULL;
@@ -248,10 +224,10 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 	gen->tail = &chunk->next;
 	gen->queued_bytes += chunk->n;
 	gen->last_index = index;
-	gen->delay = FIRST_REOPEN_DELAY;
+	retry_progress(&gen->retry);
 
 	/* A reader who does not keep up: close, and come back later. */
-	if (gen->queued_bytes > gen->mc->call->credit.budget &&
+	if (gen->queued_bytes > CALL_OF(gen)->call->credit.budget &&
 		gen->stream != NULL)
 	{
 		grpc_cancel(gen->stream);
@@ -263,34 +239,30 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 static void
 on_stream_end(void *arg, const GrpcResult *result)
 {
-	Generator *gen = arg;
+	GeneratorCall *gen = arg;
+
+	double now = monotonic_seconds();
+	double pause = REOPEN_DELAY;
 
 	gen->stream = NULL;
-	if (result->status == GRPC_OK)
+	if (result->status != GRPC_OK)
 	{
-		gen->delay = MAX_REOPEN_DELAY;
+		if (!grpc_worth_retrying(result) ||
+			!retry_failed(&gen->retry, &reopen_policy, now))
+		{
+			modal_call_fail_grpc(CALL_OF(gen), result, "FunctionCallGetDataOut");
+			return;
+		}
+		pause = retry_pause(&gen->retry, &reopen_policy, now, random_unit(), 0);
 	}
-	else if (!grpc_worth_retrying(result) ||
-			 ++gen->reopenings > MAX_REOPENINGS)
-	{
-		modal_call_fail_grpc(gen->mc, result, "FunctionCallGetDataOut");
-		return;
-	}
-	if (!timer_set(&gen->reopen, monotonic_seconds() + gen->delay))
-	{
-		modal_call_fail_memory(gen->mc);
-		return;
-	}
-	gen->delay *= 10;
-	if (gen->delay > MAX_REOPEN_DELAY)
-		gen->delay = MAX_REOPEN_DELAY;
+	if (!timer_set(&gen->reopen, now + pause))
+		modal_call_fail_memory(CALL_OF(gen));
 }
 
-static void
-open_stream(void *arg)
+static bool
+start_stream(GeneratorCall *gen)
 {
-	Generator *gen = arg;
-	ModalCall *mc = gen->mc;
+	ModalCall *mc = CALL_OF(gen);
 	GrpcSpec spec =
 		grpc_spec(mc->plane != NULL ? mc->plane : mc->mt->control,
 				  "FunctionCallGetDataOut", mc->call, on_stream_end, gen);
@@ -298,22 +270,24 @@ open_stream(void *arg)
 	spec.on_message = on_chunk;
 	spec.auth = mc->plane != NULL;
 	if (mc->plane != NULL)
-		pb_put_bytes(&spec.request, 3, gen->mc->attempt_token.data,
-					 gen->mc->attempt_token.len);
+		pb_put_bytes(&spec.request, 3, gen->attempt_token.data,
+					 gen->attempt_token.len);
 	else
 		pb_put_bytes(&spec.request, 1, mc->call_id.data, mc->call_id.len);
 	if (gen->last_index > 0)
 		pb_put_uint(&spec.request, 2, gen->last_index);
 	grpc_end(&spec.request);
 	gen->stream = grpc_start(&spec);
-	if (gen->stream == NULL)
-		modal_call_fail_memory(mc);
+	if (gen->stream != NULL)
+		return true;
+	modal_call_fail_memory(mc);
+	return false;
 }
 
-bool
-generator_begin(ModalCall *mc)
+static void
+on_reopen(void *arg)
 {
-	return timer_set(&mc->generator->reopen, monotonic_seconds());
+	(void) start_stream(arg);
 }
 
 /* --- the result ----------------------------------------------------------- */
@@ -334,10 +308,11 @@ items_total(const WireOutput *output)
 	return total;
 }
 
-bool
-generator_result(ModalCall *mc, const WireOutput *output)
+/* The result that ends the stream. */
+static bool
+take_result(GeneratorCall *gen, const WireOutput *output)
 {
-	Generator *gen = mc->generator;
+	ModalCall *mc = CALL_OF(gen);
 	ModalError error;
 
 	if (output->status == RESULT_SUCCESS &&
@@ -352,10 +327,91 @@ generator_result(ModalCall *mc, const WireOutput *output)
 		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
 					"the generator ended without saying how many items there are");
 		modal_call_fail(mc, &error);
-		return true;
+		return false;
 	}
 	/* Items that came before the failure were delivered, or are lost. */
 	deliver_item(gen, output, (Slice){NULL, 0});
 	modal_call_end(mc);
-	return true;
+	return false;
 }
+
+static bool
+generator_output(ModalCall *mc, const WireOutput *output, double now)
+{
+	SyncResult result;
+
+	return !sync_settle(mc, 0, output, now, &result) ||
+		take_result(GENERATOR_CALL(mc), output);
+}
+
+/* --- the kind of call ----------------------------------------------------- */
+
+static void
+generator_init(ModalCall *mc)
+{
+	GeneratorCall *gen = GENERATOR_CALL(mc);
+
+	sync_init(mc);
+	buf_init(&gen->attempt_token, 64 * 1024, NULL);
+	gen->tail = &gen->head;
+	timer_init(&gen->reopen, on_reopen, gen);
+}
+
+static void
+generator_free(ModalCall *mc)
+{
+	GeneratorCall *gen = GENERATOR_CALL(mc);
+
+	if (gen->stream != NULL)
+		grpc_cancel(gen->stream);
+	if (gen->blob != NULL)
+		blob_download_cancel(gen->blob);
+	timer_cancel(&gen->reopen);
+	while (gen->head != NULL)
+		pop_chunk(gen);
+	buf_free(&gen->attempt_token);
+	sync_free(mc);
+}
+
+/* The call has begun: open the stream.  Its function is not run again. */
+static bool
+generator_started(ModalCall *mc, const WireStarted *started)
+{
+	GeneratorCall *gen = GENERATOR_CALL(mc);
+	Slice token = started->item_token;
+
+	if (!unary_started(mc, started))
+		return false;
+	SYNC_CALL(mc)->items.client_retries = false;
+	if (mc->plane != NULL)
+		buf_put(&gen->attempt_token, token.p, token.n);
+	return !gen->attempt_token.failed &&
+		timer_set(&gen->reopen, monotonic_seconds());
+}
+
+/* It ends with its last item. */
+static bool
+generator_is_done(const ModalCall *mc)
+{
+	(void) mc;
+	return false;
+}
+
+const ModalKind generator_kind = {
+	.size = sizeof(GeneratorCall),
+	.unary = true,
+	.invocation = INVOCATION_SYNC_LEGACY,
+	.init = generator_init,
+	.free = generator_free,
+	.begin = unary_begin,
+	.restart = unary_restart,
+	.started = generator_started,
+	.pump = sync_pump,
+	.put_done = sync_put_done,
+	.wants_poll = unary_wants_poll,
+	.output = generator_output,
+	.polled = sync_polled,
+	.is_done = generator_is_done,
+	.consumed = generator_consumed,
+	.leave = unary_leave,
+};

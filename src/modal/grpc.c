@@ -17,34 +17,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "core/grpc_frame.h"
-#include "errors.h"
-#include "proto/modal.pb-c.h"
-#include "modal/auth.h"
+#include "core/random.h"
 #include "dispatcher/flow.h"
+#include "errors.h"
+#include "modal/auth.h"
 #include "modal/grpc_status.h"
+#include "proto/modal.pb-c.h"
 
 #define PATH_PREFIX "/modal.client.ModalClient/"
 #define FIRST_DELAY 0.1
 #define LOST_FIRST_DELAY 0.005
 #define MIN_THROTTLE_DELAY 0.1
+#define HELD_S 1.0 /* a long poll that was held for so long, was held */
 #define THROTTLE_NOTICE_S 30.0
 #define TOTAL_TIMEOUT_SLACK 2.0
 #define LONG_POLL_GRACE_S 5.0
 #define MAX_HEADERS 24
+#define MESSAGES_PER_TURN 64 /* of a stream */
+
+/* What the service asks for is added to that. */
+static const RetryPolicy throttle_policy = {
+	.first = FIRST_DELAY,
+	.growth = 1,
+	.most = FIRST_DELAY,
+	.budget = RETRY_FOREVER,
+	.tries = RETRY_OFTEN,
+};
 
 struct GrpcCall
 {
 	GrpcSpec spec;
 	Request *request;
 	AuthWaiter auth_waiter;
-	Timer retry;
+	Timer again;
 	FlowWait wait;
 	double started;
-	double delay;			/* before the next retry */
+	double sent_at;			/* the attempt */
+	int origin;				/* of the service: where it went */
+	Retry retry;
+	Retry throttling;
 	uint32_t attempt;		/* retries so far, client-driven */
 	uint32_t throttled;		/* server-directed */
 	uint32_t sent;
@@ -55,6 +69,7 @@ struct GrpcCall
 	/* streaming */
 	GrpcReader reader;
 	Timer deliver;
+	bool *gone;				/* set when it is freed; or NULL */
 	bool stream_failed;
 	bool stream_ended;		/* well: what is left in reader comes first */
 };
@@ -63,26 +78,6 @@ static void start_attempt(GrpcCall *call);
 static void deliver_messages(void *arg);
 
 /* --- helpers -------------------------------------------------------------- */
-
-void
-grpc_random(uint8_t *to, size_t n)
-{
-	static uint8_t pool[4096];
-	static size_t used = sizeof(pool);
-
-	if (used + n > sizeof(pool))
-	{
-		/* Cannot fail or be short for so few bytes once booted. */
-		for (size_t got = 0; got < sizeof(pool); got += 256)
-		{
-			while (getrandom(pool + got, 256, 0) != 256)
-				;
-		}
-		used = 0;
-	}
-	memcpy(to, pool + used, n);
-	used += n;
-}
 
 static void
 format_uuid(char *to, const uint8_t *bytes)
@@ -127,6 +122,7 @@ grpc_long_poll(GrpcSpec *spec, double seconds)
 
 	if (seconds > most)
 		seconds = most;
+	spec->long_poll = true;
 	spec->attempt_timeout =
 		seconds + (most < LONG_POLL_GRACE_S ? most : LONG_POLL_GRACE_S);
 	return seconds;
@@ -174,19 +170,29 @@ grpc_unpack(const GrpcResult *result,
 /* --- the end -------------------------------------------------------------- */
 
 static void
+forget_token(GrpcCall *call)
+{
+	if (call->token != NULL)
+		explicit_bzero(call->token, strlen(call->token));
+	free(call->token);
+	call->token = NULL;
+}
+
+static void
 call_free(GrpcCall *call)
 {
+	if (call->gone != NULL)
+		*call->gone = true;
 	flow_wait_end(&call->wait);
-	timer_cancel(&call->retry);
+	timer_cancel(&call->again);
 	timer_cancel(&call->deliver);
 	if (call->request != NULL)
 		request_cancel(call->request);
-	if (call->spec.service->auth != NULL)
-		auth_cancel(call->spec.service->auth, &call->auth_waiter);
+	auth_cancel(&call->auth_waiter);
 	buf_free(&call->spec.request);
 	grpc_trailers_free(&call->trailers);
 	grpc_reader_free(&call->reader);
-	free(call->token);
+	forget_token(call);
 	free(call);
 }
 
@@ -240,7 +246,7 @@ static void
 retry_after(GrpcCall *call, double delay, FlowReason reason)
 {
 	flow_wait_begin(&call->wait, reason);
-	if (!timer_set(&call->retry, monotonic_seconds() + delay))
+	if (!timer_set(&call->again, monotonic_seconds() + delay))
 		finish_no_memory(call);
 }
 
@@ -267,7 +273,7 @@ notice_throttling(GrpcCall *call, double delay, const GrpcResult *result)
 	snprintf(text, sizeof(text),
 			 "the service asks to wait %.1f s before %s is sent again: %s",
 			 delay, call->spec.method, result->message);
-	call_notice(call->spec.call, text);
+	call_notice(call->spec.call, NOTICE_THROTTLED, text);
 }
 
 /* True when a server-directed delay was obeyed. */
@@ -288,6 +294,8 @@ throttle(GrpcCall *call, const GrpcResult *result)
 		return false;
 	call->throttled++;
 	notice_throttling(call, delay, result);
+	delay = retry_pause(&call->throttling, &throttle_policy,
+						monotonic_seconds(), random_unit(), delay);
 	retry_after(call, delay, FLOW_THROTTLED);
 	return true;
 }
@@ -305,38 +313,73 @@ renew_token(GrpcCall *call, const GrpcResult *result)
 	return true;
 }
 
+/*
+ * To the next URL, if the one that does not answer is still the one in use: it
+ * may be that others who failed with us have moved on already.
+ */
+static void
+try_next_origin(const GrpcCall *call)
+{
+	GrpcService *service = call->spec.service;
+
+	if (service->current == call->origin)
+		service->current = (call->origin + 1) % service->norigins;
+}
+
+/* How long to wait before the next attempt; negative: there is none. */
+static double
+pause_after(GrpcCall *call, const GrpcResult *result)
+{
+	const GrpcSpec *spec = &call->spec;
+	RetryPolicy policy = {
+		.first = FIRST_DELAY,
+		.growth = 2,
+		.most = spec->max_delay,
+		.budget = RETRY_FOREVER,
+		.tries = spec->max_retries,
+	};
+	double now = monotonic_seconds();
+	bool lost = result->transport == TRANSPORT_LOST;
+	double pause;
+
+	if (lost && spec->long_poll && now - call->sent_at >= HELD_S)
+		retry_progress(&call->retry);
+	if (!retry_failed(&call->retry, &policy, now))
+		return -1;
+	pause = retry_pause(&call->retry, &policy, now, random_unit(), 0);
+	/* Connections end for many reasons; most are no sign of trouble. */
+	if (lost && call->retry.failures == 1)
+		pause *= LOST_FIRST_DELAY / FIRST_DELAY;
+	if (spec->total_timeout > 0 &&
+		now - call->started + pause + TOTAL_TIMEOUT_SLACK >=
+			spec->total_timeout)
+		return -1;
+	return pause;
+}
+
 static void
 attempt_failed(GrpcCall *call, GrpcResult *result)
 {
 	GrpcSpec *spec = &call->spec;
-	GrpcService *service = spec->service;
-	double delay = call->delay;
+	double pause;
 
 	if (throttle(call, result) || renew_token(call, result))
 		return;
+	if (result->transport == TRANSPORT_CONNECT)
+		try_next_origin(call);
 	if (!status_is_retryable(call, result) ||
-		(spec->max_retries != GRPC_RETRY_FOREVER &&
-		 call->attempt >= (uint32_t) spec->max_retries) ||
-		(spec->total_timeout > 0 &&
-		 monotonic_seconds() - call->started + delay + TOTAL_TIMEOUT_SLACK >=
-			 spec->total_timeout))
+		(pause = pause_after(call, result)) < 0)
 	{
 		finish(call, result);
 		return;
 	}
-	/* Connections end for many reasons; most are no sign of trouble. */
-	if (result->transport == TRANSPORT_LOST && call->attempt == 0)
-		delay = LOST_FIRST_DELAY;
-	if (result->transport == TRANSPORT_CONNECT)
-		service->current = (service->current + 1) % service->norigins;
 	call->attempt++;
-	call->delay = delay * 2 < spec->max_delay ? delay * 2 : spec->max_delay;
 	if (spec->call != NULL)
 	{
 		spec->call->retries++;
 		call_touch(spec->call);
 	}
-	retry_after(call, delay, FLOW_BACKING_OFF);
+	retry_after(call, pause, FLOW_BACKING_OFF);
 }
 
 /* --- one attempt ---------------------------------------------------------- */
@@ -457,35 +500,48 @@ finish_stream(GrpcCall *call)
 	finish(call, &result);
 }
 
-static void
-deliver_messages(void *arg)
+/* False: there is none yet, or the call has ended. */
+static bool
+deliver_message(GrpcCall *call)
 {
-	GrpcCall *call = arg;
 	const uint8_t *p;
 	size_t n;
+	bool gone = false;
 	GrpcFrameResult rc = grpc_reader_next(&call->reader, &p, &n);
 
-	if (rc == GRPC_FRAME_NEED_MORE)
+	if (rc == GRPC_FRAME_READY)
 	{
-		if (call->stream_ended)
-			finish_stream(call);
-		return;
+		/* The owner may cancel the call. */
+		call->gone = &gone;
+		call->spec.on_message(call->spec.arg, p, n);
+		if (!gone)
+			call->gone = NULL;
+		return !gone;
 	}
-	if (rc != GRPC_FRAME_READY)
+	if (rc != GRPC_FRAME_NEED_MORE)
 	{
 		GrpcResult result = {.status = GRPC_INTERNAL,
 							 .message = "the stream cannot be read"};
 
 		finish(call, &result);
-		return;
 	}
-	/* The owner may cancel the call: come back for the next one. */
-	if (!timer_set(&call->deliver, monotonic_seconds()))
+	else if (call->stream_ended)
+		finish_stream(call);
+	return false;
+}
+
+static void
+deliver_messages(void *arg)
+{
+	GrpcCall *call = arg;
+
+	for (int i = 0; i < MESSAGES_PER_TURN; i++)
 	{
-		finish_no_memory(call);
-		return;
+		if (!deliver_message(call))
+			return;
 	}
-	call->spec.on_message(call->spec.arg, p, n);
+	if (!timer_set(&call->deliver, monotonic_seconds()))
+		finish_no_memory(call);
 }
 
 static double
@@ -579,7 +635,9 @@ send_request(GrpcCall *call)
 	h.lines[h.n] = NULL;
 
 	snprintf(path, sizeof(path), PATH_PREFIX "%s", spec->method);
-	request.origin = service->origins[service->current];
+	call->origin = service->current;
+	call->sent_at = monotonic_seconds();
+	request.origin = service->origins[call->origin];
 	request.method = "POST";
 	request.path = path;
 	request.headers = h.lines;
@@ -598,6 +656,8 @@ send_request(GrpcCall *call)
 
 	grpc_trailers_reset(&call->trailers);
 	call->request = token.failed ? NULL : request_start(&request);
+	if (token.data != NULL)
+		explicit_bzero(token.data, token.len);
 	buf_free(&token);
 	if (call->request == NULL)
 		finish_no_memory(call);
@@ -608,7 +668,7 @@ send_request(GrpcCall *call)
 static void
 with_token(GrpcCall *call, const char *token)
 {
-	free(call->token);
+	forget_token(call);
 	call->token = strdup(token);
 	if (call->token == NULL)
 		finish_no_memory(call);
@@ -627,7 +687,16 @@ on_token(void *arg, const char *token, const GrpcResult *failure)
 	{
 		GrpcResult result = *failure;
 
-		finish(call, &result);
+		/*
+		 * The fetch has been tried again as often as most requests are.
+		 * Those that are tried more often go on.
+		 */
+		forget_token(call);
+		grpc_trailers_reset(&call->trailers);
+		if (call->spec.max_retries > GRPC_DEFAULT_RETRIES)
+			attempt_failed(call, &result);
+		else
+			finish(call, &result);
 	}
 }
 
@@ -666,19 +735,18 @@ grpc_start(GrpcSpec *spec)
 	}
 	call->spec = *spec;
 	call->started = monotonic_seconds();
-	call->delay = FIRST_DELAY;
-	timer_init(&call->retry, on_retry, call);
+	timer_init(&call->again, on_retry, call);
 	timer_init(&call->deliver, deliver_messages, call);
 	call->auth_waiter.on_token = on_token;
 	call->auth_waiter.arg = call;
 	grpc_trailers_init(&call->trailers);
 	grpc_reader_init(&call->reader, GRPC_MAX_MESSAGE, NULL);
 	if (spec->idempotency == NULL)
-		grpc_random(random, sizeof(random));
+		random_bytes(random, sizeof(random));
 	else
 		memcpy(random, spec->idempotency, sizeof(random));
 	format_uuid(call->idempotency, random);
-	if (!timer_set(&call->retry, call->started))
+	if (!timer_set(&call->again, call->started))
 	{
 		call_free(call);
 		return NULL;

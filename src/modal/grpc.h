@@ -2,24 +2,25 @@
  *
  * grpc.h
  *	  gRPC calls over the transport: metadata, status, and the retry rules of
- *	  Modal's own clients (docs/modal-protocol.md says which).
+ *	  Modal's own clients (see grpc_spec and struct GrpcSpec).
  *
  * A call is retried in here, under one idempotency key, until it succeeds,
- * fails for good, or is cancelled.  Callbacks run outside of curl's frames.
+ * fails for good, or is cancelled.  Callbacks run outside of the network's frames.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_GRPC_H
-#define MODAL_WORKER_GRPC_H
+#ifndef MODAL_MODAL_GRPC_H
+#define MODAL_MODAL_GRPC_H
 
 #include <protobuf-c/protobuf-c.h>
 
 #include "core/grpc_frame.h"
+#include "core/retry.h"
 #include "dispatcher/call.h"
 #include "dispatcher/target.h"
 #include "net/net.h"
 
-#define GRPC_RETRY_FOREVER (-1)
+#define GRPC_RETRY_FOREVER RETRY_OFTEN
 #define GRPC_DEFAULT_RETRIES 3
 #define GRPC_DEFAULT_MAX_DELAY 1.0
 
@@ -67,8 +68,9 @@ typedef struct GrpcSpec
 	Buf request;			/* see grpc_begin; taken over, in any case */
 	double attempt_timeout; /* seconds, 0: none */
 	double total_timeout;
-	int max_retries;		/* or GRPC_RETRY_FOREVER */
+	uint32_t max_retries;	/* or GRPC_RETRY_FOREVER */
 	double max_delay;
+	bool long_poll;			/* see grpc_long_poll */
 	bool retry_exhausted;	/* RESOURCE_EXHAUSTED is a deferral */
 	bool auth;				/* the token is needed whatever always_auth says */
 	bool no_auth;			/* AuthTokenGet itself */
@@ -88,7 +90,9 @@ extern GrpcSpec grpc_spec(GrpcService *service, const char *method,
 						  void *arg);
 /*
  * Make it a long poll: returns for how long the service is to hold it, which
- * is as asked for, or as long as the service may be silent.
+ * is as asked for, or as long as the service may be silent.  A connection that
+ * is lost after it was held for a while counts as nothing: it says more about
+ * what is between us and the service than about the service.
  */
 extern double grpc_long_poll(GrpcSpec *spec, double seconds);
 /* A request body: begin, append the message, end. */
@@ -112,6 +116,4 @@ extern void grpc_redirect(GrpcCall *call,
 						  void (*on_done)(void *, const GrpcResult *),
 						  void *arg);
 
-extern void grpc_random(uint8_t *to, size_t n);
-
-#endif /* MODAL_WORKER_GRPC_H */
+#endif /* MODAL_MODAL_GRPC_H */

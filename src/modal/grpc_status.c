@@ -206,8 +206,11 @@ grpc_status_of_transport(TransportError error)
 		case TRANSPORT_CONNECT:
 		case TRANSPORT_TLS:
 		case TRANSPORT_LOST:
+		case TRANSPORT_REFUSED:
 		case TRANSPORT_NO_DESCRIPTOR:
 			return GRPC_UNAVAILABLE;
+		case TRANSPORT_NOT_ALLOWED:
+			return GRPC_PERMISSION_DENIED;
 		case TRANSPORT_TIMEOUT:
 			return GRPC_DEADLINE_EXCEEDED;
 		case TRANSPORT_ABORTED:
@@ -232,6 +235,8 @@ grpc_sqlstate(const GrpcResult *result)
 			return MODAL_SQLSTATE_TOO_LARGE;
 		case TRANSPORT_PROTOCOL:
 			return MODAL_SQLSTATE_PROTOCOL;
+		case TRANSPORT_NOT_ALLOWED:
+			return MODAL_SQLSTATE_PERMISSION;
 		default:
 			break;
 	}
@@ -265,6 +270,7 @@ bool
 grpc_worth_retrying(const GrpcResult *result)
 {
 	if (result->transport == TRANSPORT_TLS ||
+		result->transport == TRANSPORT_NOT_ALLOWED ||
 		result->transport == TRANSPORT_TOO_LARGE ||
 		result->transport == TRANSPORT_PROTOCOL)
 		return false;
@@ -295,8 +301,10 @@ grpc_hint(const GrpcResult *result)
 		default:
 			break;
 	}
+	if (result->transport == TRANSPORT_NOT_ALLOWED)
+		return "A superuser may add it to setting modal_batch.allowed_hosts.";
 	if (result->transport == TRANSPORT_TLS)
-		return "Check the server option ssl_ca_file, and the certificate of the service.";
+		return "Check the server options ssl_ca and ssl_ca_file, and the certificate of the service.";
 	if (result->transport == TRANSPORT_CONNECT)
 		return "Check the server option url, and that the service is reachable from the database server.";
 	return NULL;

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_GRPC_STATUS_H
-#define MODAL_WORKER_GRPC_STATUS_H
+#ifndef MODAL_MODAL_GRPC_STATUS_H
+#define MODAL_MODAL_GRPC_STATUS_H
 
 #include "modal/grpc.h"
 
@@ -30,4 +30,4 @@ extern bool grpc_trailers_delay(const GrpcTrailers *trailers, double *seconds);
 extern GrpcStatus grpc_status_of_http(int status);
 extern GrpcStatus grpc_status_of_transport(TransportError error);
 
-#endif /* MODAL_WORKER_GRPC_STATUS_H */
+#endif /* MODAL_MODAL_GRPC_STATUS_H */

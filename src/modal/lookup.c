@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_lookup.c
+ * lookup.c
  *	  From a function reference to a FunctionHandle.
  *
  * FunctionGet finds the function, or a class's service function; a class with
@@ -18,13 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/modal.pb-c.h"
+#include "core/service_limits.h"
 #include "modal/class.h"
+#include "proto/modal.pb-c.h"
 
 #define HANDLE_LIFE_S 60.0
 #define MAX_HANDLES 1000
-#define DEFAULT_MAX_INLINE (2 * 1024 * 1024)
-#define DEFAULT_MAX_ASYNC_INLINE 8192
 #define MAX_MESSAGE_PAYLOAD (64 * 1024 * 1024) /* whatever the service says */
 
 typedef Modal__Client__FunctionHandleMetadata Metadata;
@@ -45,6 +44,15 @@ struct Lookup
 	int need;		/* of options, being looked up */
 };
 
+/* A reference may set environment variables, which may be secret. */
+static void
+wipe(char *reference)
+{
+	if (reference != NULL)
+		explicit_bzero(reference, strlen(reference));
+	free(reference);
+}
+
 /* --- handles -------------------------------------------------------------- */
 
 void
@@ -52,7 +60,7 @@ handle_release(FunctionHandle *handle)
 {
 	if (handle == NULL || --handle->refs > 0)
 		return;
-	free(handle->key);
+	wipe(handle->key);
 	free(handle->function_id);
 	free(handle->method_name);
 	free(handle->web_url);
@@ -63,13 +71,10 @@ handle_release(FunctionHandle *handle)
 static void
 uncache(ModalTarget *mt, FunctionHandle *handle)
 {
-	FunctionHandle **at = &mt->handles;
-
 	if (!handle->cached)
 		return;
-	while (*at != handle)
-		at = &(*at)->next;
-	*at = handle->next;
+	map_remove_bytes(&mt->handles, handle->key, strlen(handle->key));
+	list_remove(&handle->age);
 	handle->cached = false;
 	handle_release(handle);
 }
@@ -83,12 +88,9 @@ handle_invalidate(ModalTarget *mt, FunctionHandle *handle)
 FunctionHandle *
 handle_cached(ModalTarget *mt, Slice reference)
 {
-	FunctionHandle *handle = mt->handles;
+	FunctionHandle *handle =
+		map_get_bytes(&mt->handles, reference.p, reference.n);
 
-	while (handle != NULL &&
-		   (strlen(handle->key) != reference.n ||
-			memcmp(handle->key, reference.p, reference.n) != 0))
-		handle = handle->next;
 	if (handle == NULL)
 		return NULL;
 	if (monotonic_seconds() >= handle->expires)
@@ -100,25 +102,53 @@ handle_cached(ModalTarget *mt, Slice reference)
 	return handle;
 }
 
+static FunctionHandle *
+oldest_handle(const ModalTarget *mt)
+{
+	return LIST_OWNER(FunctionHandle, age, list_first(&mt->handles_by_age));
+}
+
 static void
 cache_handle(ModalTarget *mt, FunctionHandle *handle)
 {
-	FunctionHandle *last = mt->handles;
-	int n = 0;
+	FunctionHandle *before =
+		map_get_bytes(&mt->handles, handle->key, strlen(handle->key));
 
-	/* The list is in the order of age, youngest first. */
-	for (FunctionHandle *h = mt->handles; h != NULL; h = h->next)
-	{
-		last = h;
-		n++;
-	}
-	if (n >= MAX_HANDLES)
-		uncache(mt, last);
+	/* Looked up twice at the same time. */
+	if (before != NULL)
+		uncache(mt, before);
+	if (mt->handles.count >= MAX_HANDLES)
+		uncache(mt, oldest_handle(mt));
+	if (!map_put_bytes(&mt->handles, handle))
+		return;
 	handle->refs++;
 	handle->cached = true;
 	handle->expires = monotonic_seconds() + HANDLE_LIFE_S;
-	handle->next = mt->handles;
-	mt->handles = handle;
+	list_append(&mt->handles_by_age, &handle->age);
+}
+
+static const void *
+key_of(const void *value, size_t *n)
+{
+	const FunctionHandle *handle = value;
+
+	*n = strlen(handle->key);
+	return handle->key;
+}
+
+void
+handles_init(ModalTarget *mt)
+{
+	map_init_bytes(&mt->handles, key_of, NULL);
+	list_init(&mt->handles_by_age);
+}
+
+void
+handles_free(ModalTarget *mt)
+{
+	while (mt->handles.count > 0)
+		uncache(mt, oldest_handle(mt));
+	map_free(&mt->handles);
 }
 
 static bool
@@ -251,7 +281,7 @@ lookup_free(Lookup *lookup)
 		modal__client__function_get_response__free_unpacked(lookup->found, NULL);
 	if (lookup->has_options)
 		bind_options_free(&lookup->options);
-	free(lookup->reference);
+	wipe(lookup->reference);
 	free(lookup);
 }
 
@@ -608,7 +638,8 @@ on_function(void *arg, const GrpcResult *result)
 		return;
 	}
 	for (size_t i = 0; i < lookup->found->n_server_warnings; i++)
-		call_notice(lookup->call, lookup->found->server_warnings[i]->message);
+		call_notice(lookup->call, NOTICE_WARNING,
+					lookup->found->server_warnings[i]->message);
 
 	md = lookup->found->handle_metadata;
 	info = md->class_parameter_info;
@@ -629,7 +660,7 @@ on_lookup_start(void *arg)
 	Modal__Client__FunctionGetRequest request =
 		MODAL__CLIENT__FUNCTION_GET_REQUEST__INIT;
 	ModalError error;
-	const char *problem = reference_parse(
+	const char *problem = reference_parse_rest(
 		lookup->reference, strlen(lookup->reference), false, ref);
 	Buf app;
 	Buf tag;

@@ -11,14 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/modal.pb-c.h"
+
+#define MAX_PLANES 32 /* input planes that a service may name */
 
 /* A request that outlives the call it belongs to. */
 struct Background
 {
-	Background *prev, *next;
+	ListNode node; /* ModalTarget.background */
 	ModalTarget *mt;
 	GrpcCall *grpc;
 	bool terminate; /* of a call to be cancelled once it has an id */
@@ -31,15 +32,6 @@ struct InputPlane
 	char *region;
 	GrpcService *service;
 };
-
-double
-unix_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 /* --- errors --------------------------------------------------------------- */
 
@@ -100,12 +92,7 @@ modal_fail(DispatchCall *call, const ModalError *error)
 static void
 background_free(Background *bg)
 {
-	if (bg->prev != NULL)
-		bg->prev->next = bg->next;
-	else
-		bg->mt->background = bg->next;
-	if (bg->next != NULL)
-		bg->next->prev = bg->prev;
+	list_remove(&bg->node);
 	free(bg);
 }
 
@@ -124,10 +111,7 @@ background_create(ModalTarget *mt)
 	if (bg == NULL)
 		return NULL;
 	bg->mt = mt;
-	bg->next = mt->background;
-	if (bg->next != NULL)
-		bg->next->prev = bg;
-	mt->background = bg;
+	list_append(&mt->background, &bg->node);
 	return bg;
 }
 
@@ -209,6 +193,8 @@ modal_input_plane(ModalTarget *mt, const char *url, const char *region)
 		if (strcmp(plane->url, url) == 0 && strcmp(plane->region, region) == 0)
 			return plane->service;
 	}
+	if (mt->nplanes == MAX_PLANES)
+		return NULL;
 	plane = calloc(1, sizeof(*plane));
 	if (plane == NULL)
 		return NULL;
@@ -225,6 +211,7 @@ modal_input_plane(ModalTarget *mt, const char *url, const char *region)
 	}
 	plane->next = mt->planes;
 	mt->planes = plane;
+	mt->nplanes++;
 	return plane->service;
 }
 
@@ -240,6 +227,8 @@ modal_target_init(Target *target, const char **error)
 		return false;
 	target->state = mt;
 	mt->target = target;
+	handles_init(mt);
+	list_init(&mt->background);
 	mt->environment = environment != NULL ? environment : "";
 	mt->allow_pickle = target_option_bool(target, "allow_pickle", false);
 	mt->auth = auth_create();
@@ -259,23 +248,18 @@ static void
 modal_target_free(Target *target)
 {
 	ModalTarget *mt = target->state;
-	Background *bg, *next;
+	ListNode *node;
 	InputPlane *plane;
-	FunctionHandle *handle;
 
-	for (bg = mt->background; bg != NULL; bg = next)
+	while ((node = list_first(&mt->background)) != NULL)
 	{
-		next = bg->next;
+		Background *bg = LIST_OWNER(Background, node, node);
+
 		grpc_cancel(bg->grpc);
 		background_free(bg);
 	}
 	auth_free(mt->auth);
-	while ((handle = mt->handles) != NULL)
-	{
-		mt->handles = handle->next;
-		handle->cached = false;
-		handle_release(handle);
-	}
+	handles_free(mt);
 	while ((plane = mt->planes) != NULL)
 	{
 		mt->planes = plane->next;

@@ -3,28 +3,32 @@
  * modal.h
  *	  What the parts of the Modal driver share.
  *
- * modal.c			target state, driver entry points, requests nobody waits for
- * modal_lookup.c	reference to FunctionHandle: FunctionGet, FunctionBindParams
- * modal_class.c	class parameters and with-options as messages
- * modal_call.c		one call with its inputs, on the control or input plane
- * modal_wire.c		its requests and replies
- * modal_output.c	results as FrameOutput; blobs of results
- * modal_spawn.c	batches of asynchronous calls
- * modal_generator.c, modal_follow.c, modal_control.c	what their names say
- * blob.c			payloads that do not travel inline
+ * modal.c		target state, driver entry points, requests nobody waits for
+ * auth.c, grpc.c	tokens; requests, tried again
+ * lookup.c		reference to FunctionHandle: FunctionGet, FunctionBindParams
+ * class.c		class parameters and with-options as messages
+ * call.c		one call with its inputs, on the control or input plane
+ * sync.c, map.c, generator.c, spawn.c, follow.c	the kinds of calls
+ * inputs.c, poll.c	their inputs on the way out, outputs on the way in
+ * wire.c		requests and replies
+ * output.c		results as FrameOutput; blobs of results
+ * control.c	questions
+ * blob_upload.c, blob_download.c	payloads that do not travel inline
+ * digest.c		of what is uploaded, in pieces
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_MODAL_H
-#define MODAL_WORKER_MODAL_H
+#ifndef MODAL_MODAL_MODAL_H
+#define MODAL_MODAL_MODAL_H
 
 #include "core/call_state.h"
+#include "core/list.h"
 #include "core/reference.h"
+#include "dispatcher/call.h"
+#include "dispatcher/target.h"
 #include "errors.h"
 #include "modal/auth.h"
-#include "dispatcher/call.h"
 #include "modal/grpc.h"
-#include "dispatcher/target.h"
 
 /* enum values of modal.proto that are used by hand-written messages */
 #define DATA_FORMAT_PICKLE 1
@@ -35,7 +39,7 @@
 
 typedef struct FunctionHandle
 {
-	struct FunctionHandle *next; /* in the target's cache */
+	ListNode age;		 /* in the target's cache; see cached */
 	int refs;
 	bool cached;
 	char *key;			 /* the reference */
@@ -62,9 +66,11 @@ typedef struct ModalTarget
 	AuthCache *auth;
 	const char *environment; /* "" is the workspace's default */
 	bool allow_pickle;
-	FunctionHandle *handles;
+	Map handles;			 /* those cached, by reference */
+	List handles_by_age;	 /* the same, oldest first */
 	InputPlane *planes;
-	Background *background;
+	int nplanes;
+	List background;		 /* requests that nobody waits for */
 } ModalTarget;
 
 /* Why a call cannot go on. */
@@ -98,13 +104,12 @@ extern void modal_cancel_when_started(ModalTarget *mt, GrpcCall *start,
 									  bool terminate);
 extern GrpcService *modal_input_plane(ModalTarget *mt, const char *url,
 									  const char *region);
-extern double unix_seconds(void);
 
 /* Calls with inputs or outputs, and questions. */
 extern const CallDriver modal_call_driver;
 extern const CallDriver modal_control_driver;
 
-/* --- modal_lookup.c ------------------------------------------------------ */
+/* --- lookup.c ------------------------------------------------------ */
 
 typedef struct Lookup Lookup;
 /* handle NULL: see error.  The handle comes with a reference. */
@@ -117,7 +122,9 @@ extern Lookup *lookup_start(ModalTarget *mt, DispatchCall *call,
 							LookupDone on_done, void *arg);
 extern void lookup_cancel(Lookup *lookup);
 extern void handle_release(FunctionHandle *handle);
+extern void handles_init(ModalTarget *mt);
+extern void handles_free(ModalTarget *mt);
 /* The service does not know it any more. */
 extern void handle_invalidate(ModalTarget *mt, FunctionHandle *handle);
 
-#endif /* MODAL_WORKER_MODAL_H */
+#endif /* MODAL_MODAL_MODAL_H */

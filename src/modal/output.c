@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_output.c
+ * output.c
  *	  Results of Modal functions as outputs of calls.
  *
  * A result that is a blob is fetched first; at most MAX_DOWNLOADS at a time,
@@ -15,21 +15,21 @@
 #include <string.h>
 
 #include "core/pickle.h"
-#include "worker/modal_call.h"
+#include "modal/call.h"
 
 /* Downloads at a time until one has told how large they are. */
 #define FIRST_DOWNLOADS 2
 
-struct Download
+typedef struct Download
 {
-	Download *prev, *next;
+	HeapNode turn;		/* ModalCall.waiting_downloads, until it begins */
 	ModalCall *mc;
 	BlobDownload *blob; /* NULL: waits for its turn */
 	char *blob_id;
 	int64_t ordinal;
 	uint32_t attempts;
 	WireOutput output;	/* without slices */
-};
+} Download;
 
 /* --- failures ------------------------------------------------------------- */
 
@@ -172,13 +172,7 @@ download_free(Download *download)
 {
 	ModalCall *mc = download->mc;
 
-	if (download->prev != NULL)
-		download->prev->next = download->next;
-	else
-		mc->downloads = download->next;
-	if (download->next != NULL)
-		download->next->prev = download->prev;
-	mc->ndownloads--;
+	heap_remove(&mc->waiting_downloads, &download->turn);
 	free(download->blob_id);
 	free(download);
 }
@@ -188,28 +182,7 @@ static void on_downloaded(void *arg, Buf *data, const ModalError *error);
 bool
 modal_is_download(const ModalCall *mc, int64_t ordinal)
 {
-	const Download *download = mc->downloads;
-
-	while (download != NULL && download->ordinal != ordinal)
-		download = download->next;
-	return download != NULL;
-}
-
-/* The download to be started next, if any is waiting. */
-static Download *
-next_download(const ModalCall *mc)
-{
-	bool ordered = (mc->call->open.flags & CALL_ORDERED) != 0;
-	Download *next = NULL;
-
-	/* New ones are put at the head: the last that waits is the oldest. */
-	for (Download *d = mc->downloads; d != NULL; d = d->next)
-	{
-		if (d->blob == NULL &&
-			(next == NULL || !ordered || d->ordinal < next->ordinal))
-			next = d;
-	}
-	return next;
+	return map_get(&mc->downloads, ordinal) != NULL;
 }
 
 bool
@@ -218,22 +191,24 @@ modal_downloads_start(ModalCall *mc)
 	const Credit *credit = &mc->call->credit;
 	uint64_t each = output_size_peak(&mc->blob_size);
 	uint32_t limit = mc->blob_size.weight > 0 ? MAX_DOWNLOADS : FIRST_DOWNLOADS;
-	uint32_t active = 0;
-	Download *next;
+	HeapNode *first;
 
-	for (Download *d = mc->downloads; d != NULL; d = d->next)
-		active += d->blob != NULL;
-	while (active < limit && (next = next_download(mc)) != NULL)
+	while (mc->active_downloads < limit &&
+		   (first = heap_first(&mc->waiting_downloads)) != NULL)
 	{
-		if (credit_fetch(credit, each, active) == 0 &&
+		Download *next = HEAP_OWNER(Download, turn, first);
+
+		if (credit_fetch(credit, each, mc->active_downloads) == 0 &&
 			credit_awaited(credit) != next->ordinal)
 			break;
 		next->blob = blob_download(mc->mt, mc->call,
 								   (Slice){next->blob_id, strlen(next->blob_id)},
 								   on_downloaded, next);
 		if (next->blob == NULL)
-			return active > 0; /* tried again when another one is through */
-		active++;
+			/* tried again when another one is through */
+			return mc->active_downloads > 0;
+		heap_remove(&mc->waiting_downloads, first);
+		mc->active_downloads++;
 	}
 	return true;
 }
@@ -244,6 +219,7 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 	Download *download = arg;
 	ModalCall *mc = download->mc;
 
+	mc->active_downloads--;
 	if (data != NULL)
 	{
 		output_size_note(&mc->blob_size, data->len, 1);
@@ -263,6 +239,7 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 		if (!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
 			mc->stop = true;
 	}
+	map_remove(&mc->downloads, download->ordinal);
 	download_free(download);
 	(void) modal_downloads_start(mc);
 	modal_call_pump(mc);
@@ -291,29 +268,38 @@ modal_deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 	download->output.started_at = output->started_at;
 	download->output.finished_at = output->finished_at;
 	download->blob_id = strndup(output->blob_id.p, output->blob_id.n);
-	download->next = mc->downloads;
-	if (download->next != NULL)
-		download->next->prev = download;
-	mc->downloads = download;
-	mc->ndownloads++;
-	if (download->blob_id == NULL)
+	if (download->blob_id == NULL || modal_is_download(mc, ordinal) ||
+		!map_put(&mc->downloads, ordinal, download))
 	{
 		download_free(download);
 		return false;
 	}
-	return modal_downloads_start(mc);
+	return heap_put(&mc->waiting_downloads, &download->turn,
+				  mc->call->open.flags & CALL_ORDERED
+					  ? (double) ordinal
+					  : (double) mc->last_download++) &&
+		modal_downloads_start(mc);
 }
 
 void
-modal_downloads_cancel(ModalCall *mc)
+modal_downloads_init(ModalCall *mc)
 {
-	Download *next;
+	map_init(&mc->downloads, NULL);
+	heap_init(&mc->waiting_downloads);
+}
 
-	for (Download *download = mc->downloads; download != NULL; download = next)
+void
+modal_downloads_free(ModalCall *mc)
+{
+	Download *download;
+	MapVisit visit = {0};
+
+	while ((download = map_next(&mc->downloads, &visit)) != NULL)
 	{
-		next = download->next;
 		if (download->blob != NULL)
 			blob_download_cancel(download->blob);
 		download_free(download);
 	}
+	map_free(&mc->downloads);
+	heap_free(&mc->waiting_downloads);
 }

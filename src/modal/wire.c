@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * modal_wire.c
+ * wire.c
  *	  Requests and replies of a call, on the control plane and on an input
  *	  plane.  Field numbers are those of src/proto/modal.proto.
  *
@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/modal_call.h"
+#include "modal/call.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +18,6 @@
 
 #define CALL_TYPE_UNARY 1
 #define CALL_TYPE_MAP 2
-#define INVOCATION_SYNC_LEGACY 1
-#define INVOCATION_ASYNC 3
-#define INVOCATION_SYNC 4
 #define POLL_RETRIES 20
 #define PUT_MAX_DELAY 15.0
 
@@ -109,13 +106,10 @@ wire_start(ModalCall *mc, const CallInput *input,
 	{
 		pb_put_uint(buf, 3,
 					(mc->call->open.flags & CALL_RETURN_EXCEPTIONS) != 0);
-		pb_put_uint(buf, 4, mc->unary ? CALL_TYPE_UNARY : CALL_TYPE_MAP);
+		pb_put_uint(buf, 4, mc->kind->unary ? CALL_TYPE_UNARY : CALL_TYPE_MAP);
 		if (input != NULL)
 			put_item(mc, buf, 5, 0, input);
-		pb_put_uint(buf, 6,
-					mc->async				  ? INVOCATION_ASYNC
-						: mc->generator != NULL ? INVOCATION_SYNC_LEGACY
-												: INVOCATION_SYNC);
+		pb_put_uint(buf, 6, mc->kind->invocation);
 	}
 	spec.auth = mc->plane != NULL;
 	return spec;
@@ -207,7 +201,7 @@ wire_read_started(const ModalCall *mc, const GrpcResult *result,
 	{
 		if (mc->plane != NULL)
 		{
-			read_started_on_plane(&f, started, mc->unary);
+			read_started_on_plane(&f, started, mc->kind->unary);
 			continue;
 		}
 		switch (f.number)
@@ -235,7 +229,7 @@ wire_read_started(const ModalCall *mc, const GrpcResult *result,
 	if (r.bad)
 		return false;
 	if (mc->plane != NULL)
-		return mc->unary ? started->item_token.n > 0 : started->token.n > 0;
+		return mc->kind->unary ? started->item_token.n > 0 : started->token.n > 0;
 	return started->call_id.n > 0;
 }
 
@@ -293,7 +287,7 @@ wire_retry_input(ModalCall *mc, Buf *buf, const CallItem *item)
 	const CallInput *input = item->payload;
 	const Buf *token = &item->token;
 
-	if (mc->plane != NULL && mc->unary)
+	if (mc->plane != NULL && mc->kind->unary)
 	{
 		put_item(mc, buf, 3, item->idx, input);
 		pb_put_bytes(buf, 4, token->data, token->len);
@@ -321,10 +315,10 @@ wire_retry(ModalCall *mc, PutRequest *put)
 	if (mc->plane != NULL)
 	{
 		spec = grpc_spec(mc->plane,
-						 mc->unary ? "AttemptRetry" : "MapStartOrContinue",
+						 mc->kind->unary ? "AttemptRetry" : "MapStartOrContinue",
 						 mc->call, NULL, put);
 		spec.auth = true;
-		if (mc->unary)
+		if (mc->kind->unary)
 			pb_put_string(&spec.request, 1, mc->handle->function_id);
 		else
 			put_map_header(mc, &spec);
@@ -335,7 +329,7 @@ wire_retry(ModalCall *mc, PutRequest *put)
 						 NULL, put);
 		pb_put_bytes(&spec.request, 1, mc->token.data, mc->token.len);
 	}
-	if (mc->plane == NULL || !mc->unary)
+	if (mc->plane == NULL || !mc->kind->unary)
 		never_give_up(&spec);
 	return spec;
 }
@@ -343,10 +337,10 @@ wire_retry(ModalCall *mc, PutRequest *put)
 static bool
 item_sent(ModalCall *mc, int64_t idx, Slice token, double now)
 {
-	CallItem *item = call_state_find(&mc->items, idx);
+	CallItem *item = call_state_find(&SYNC_CALL(mc)->items, idx);
 
 	return item == NULL ||
-		call_state_sent(&mc->items, item, token.p, token.n, now);
+		call_state_sent(&SYNC_CALL(mc)->items, item, token.p, token.n, now);
 }
 
 /* FunctionPutInputsResponseItem */
@@ -390,7 +384,7 @@ wire_read_put(ModalCall *mc, const PutRequest *put, const GrpcResult *result)
 	uint32_t field = 1; /* FunctionPutInputs, FunctionRetryInputs,
 						 * AttemptRetry */
 
-	if (mc->plane != NULL && !mc->unary)
+	if (mc->plane != NULL && !mc->kind->unary)
 		field = 4;
 	pb_reader_init(&r, result->data, result->len);
 	while (pb_next(&r, &f))
@@ -410,10 +404,10 @@ wire_read_put(ModalCall *mc, const PutRequest *put, const GrpcResult *result)
 static void
 put_waiting_tokens(ModalCall *mc, Buf *buf, uint32_t field)
 {
-	uint32_t at = 0;
+	MapVisit visit = {0};
 	CallItem *item;
 
-	while ((item = call_state_next(&mc->items, &at)) != NULL)
+	while ((item = call_state_next(&SYNC_CALL(mc)->items, &visit)) != NULL)
 	{
 		if (item->state == ITEM_WAITING)
 			pb_put_bytes(buf, field, item->token.data, item->token.len);
@@ -424,15 +418,14 @@ static void
 poll_on_plane(ModalCall *mc, GrpcSpec *spec, double timeout)
 {
 	Buf *buf = &spec->request;
-	CallItem *item;
-	uint32_t at = 0;
 
 	spec->auth = true;
-	if (mc->unary)
+	if (mc->kind->unary)
 	{
+		const Buf *token = &unary_item(mc)->token;
+
 		spec->method = "AttemptAwait";
-		item = call_state_next(&mc->items, &at);
-		pb_put_bytes(buf, 1, item->token.data, item->token.len);
+		pb_put_bytes(buf, 1, token->data, token->len);
 		pb_put_double(buf, 2, unix_seconds());
 		pb_put_float(buf, 3, timeout);
 	}
@@ -467,17 +460,17 @@ wire_poll(ModalCall *mc, double timeout, bool list, uint32_t max_values,
 	Slice cursor = {"0-0", 3};
 
 	timeout = grpc_long_poll(&spec, timeout);
-	if (!mc->unary)
+	if (!mc->kind->unary)
 		spec.max_retries = POLL_RETRIES;
 	if (mc->plane != NULL)
 	{
 		poll_on_plane(mc, &spec, timeout);
 		return spec;
 	}
-	if (!mc->unary && mc->cursor.len > 0)
+	if (!mc->kind->unary && mc->cursor.len > 0)
 		cursor = (Slice){(char *) mc->cursor.data, mc->cursor.len};
-	put_get_outputs(mc, &spec.request, timeout, cursor, mc->unary);
-	if (mc->unary)
+	put_get_outputs(mc, &spec.request, timeout, cursor, mc->kind->unary);
+	if (mc->kind->unary)
 		pb_put_uint(&spec.request, 2, 1);
 	else if (max_values < mc->window)
 		pb_put_uint(&spec.request, 2, max_values);
@@ -498,11 +491,13 @@ wire_ack(ModalCall *mc)
 }
 
 GrpcSpec
-wire_check(ModalCall *mc, void (*on_done)(void *, const GrpcResult *))
+wire_check(ModalCall *mc, int64_t **checked, uint32_t *nchecked,
+		   void (*on_done)(void *, const GrpcResult *))
 {
 	GrpcSpec spec =
 		grpc_spec(mc->plane, "MapCheckInputs", mc->call, on_done, mc);
-	uint32_t at = 0;
+	CallState *items = &SYNC_CALL(mc)->items;
+	MapVisit visit = {0};
 	CallItem *item;
 
 	spec.auth = true;
@@ -510,42 +505,41 @@ wire_check(ModalCall *mc, void (*on_done)(void *, const GrpcResult *))
 	pb_put_float(&spec.request, 2, 0);
 
 	/* The reply has a flag per token, so their order is to be remembered. */
-	free(mc->checked);
-	mc->nchecked = 0;
-	mc->checked = calloc(mc->items.count + 1, sizeof(*mc->checked));
-	if (mc->checked == NULL)
+	free(*checked);
+	*nchecked = 0;
+	*checked = calloc(call_state_count(items) + 1, sizeof(**checked));
+	if (*checked == NULL)
 		return spec;
-	while ((item = call_state_next(&mc->items, &at)) != NULL)
+	while ((item = call_state_next(items, &visit)) != NULL)
 	{
 		if (item->state != ITEM_WAITING)
 			continue;
-		mc->checked[mc->nchecked++] = item->idx;
+		(*checked)[(*nchecked)++] = item->idx;
 		pb_put_bytes(&spec.request, 3, item->token.data, item->token.len);
 	}
 	return spec;
 }
 
 static void
-apply_flag(ModalCall *mc, uint32_t *at, uint64_t lost)
+apply_flag(ModalCall *mc, const int64_t *idx, uint64_t lost)
 {
-	CallItem *item;
+	CallState *items = &SYNC_CALL(mc)->items;
+	CallItem *item = call_state_find(items, *idx);
 
-	if (*at >= mc->nchecked)
-		return;
-	item = call_state_find(&mc->items, mc->checked[(*at)++]);
 	if (lost != 0 && item != NULL)
-		call_state_lost(&mc->items, item, monotonic_seconds());
+		call_state_lost(items, item, monotonic_seconds());
 }
 
 void
-wire_apply_lost(ModalCall *mc, const GrpcResult *result)
+wire_apply_lost(ModalCall *mc, const int64_t *checked, uint32_t nchecked,
+				const GrpcResult *result)
 {
 	PbReader r;
 	PbField f;
 	uint32_t at = 0;
 
 	pb_reader_init(&r, result->data, result->len);
-	while (pb_next(&r, &f))
+	while (at < nchecked && pb_next(&r, &f))
 	{
 		PbReader packed;
 		uint64_t lost;
@@ -554,12 +548,13 @@ wire_apply_lost(ModalCall *mc, const GrpcResult *result)
 			continue;
 		if (f.wire == PB_VARINT)
 		{
-			apply_flag(mc, &at, f.u);
+			apply_flag(mc, &checked[at++], f.u);
 			continue;
 		}
 		pb_reader_init(&packed, f.p, f.n);
-		while (packed.p < packed.end && pb_read_varint(&packed, &lost))
-			apply_flag(mc, &at, lost);
+		while (at < nchecked && packed.p < packed.end &&
+			   pb_read_varint(&packed, &lost))
+			apply_flag(mc, &checked[at++], lost);
 	}
 }
 
@@ -604,7 +599,7 @@ wire_read_outputs(const ModalCall *mc, const GrpcResult *result,
 	pb_reader_init(&r, result->data, result->len);
 	while (pb_next(&r, &f))
 	{
-		if (f.number == 2 && f.wire == PB_BYTES && !mc->unary)
+		if (f.number == 2 && f.wire == PB_BYTES && !mc->kind->unary)
 			outputs->cursor = slice_of(&f);
 	}
 	return !r.bad;

@@ -1,26 +1,27 @@
 /*-------------------------------------------------------------------------
  *
- * transport.h
- *	  HTTP requests: HTTP/1.1 by libcurl, HTTP/2 by nghttp2.  Only
- *	  transport*.c include them.
+ * net.h
+ *	  HTTP requests: HTTP/1.1, and HTTP/2 by nghttp2.  Only src/net includes
+ *	  nghttp2 and OpenSSL's TLS.
  *
  * One per dispatcher process.  All sockets live in one epoll descriptor,
- * transport_fd(), which the event loop waits on together with its latch;
- * delays are timers (timer.h).  Completion callbacks run from
- * transport_process() and timers_run(), outside of the libraries' frames, so
- * they may start and cancel other requests, but must not throw.
+ * net_fd(), which the event loop waits on together with its latch; delays are
+ * timers (timer.h).  Completion callbacks run from net_process(), net_run() and
+ * timers_run(), outside of any library's frames, so they may start and cancel
+ * other requests, but must not throw.
  * Memory is malloc'd: nothing here uses palloc, or PostgreSQL at all.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_TRANSPORT_H
-#define MODAL_WORKER_TRANSPORT_H
+#ifndef MODAL_NET_NET_H
+#define MODAL_NET_NET_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "clock.h"
+#include "core/allowed_hosts.h"
 #include "core/buf.h"
 
 typedef struct Request Request;
@@ -32,13 +33,13 @@ typedef struct Request Request;
 typedef struct OriginConfig
 {
 	const char *url;		/* https://host[:port] or http://host[:port] */
-	const char *ca_file;	/* NULL: the system's */
+	const char *ca;			/* certificates of authorities as PEM, or */
+	const char *ca_file;	/* a file of them; both NULL: the system's */
 	const char *client_cert, *client_key;
 	bool verify;			/* TLS peer and host */
 	const char *proxy;		/* NULL: none; environment is never used */
 	const char *proxy_credentials;	/* "user:password"; NULL: none */
-	int max_connections;	/* 0: library default */
-	int max_requests;		/* at once, so that connections are kept; 0: some */
+	int max_connections;	/* 0: some */
 	bool http2;				/* TLS: if offered; plain: by prior knowledge */
 	bool http2_required;	/* gRPC: no HTTP/1.1 instead */
 	int max_streams;		/* concurrent streams per connection */
@@ -54,12 +55,14 @@ typedef enum TransportError
 	TRANSPORT_CONNECT,	  /* name, refused, TLS handshake, h2 not offered: nothing sent */
 	TRANSPORT_TLS,		  /* certificate not accepted: never retried */
 	TRANSPORT_LOST,		  /* connection or stream lost after something was sent */
+	TRANSPORT_REFUSED,	  /* the server said that it has not begun with it */
 	TRANSPORT_TIMEOUT,
 	TRANSPORT_TOO_LARGE,  /* body or headers over a limit, or decompressed */
 	TRANSPORT_ABORTED,	  /* by on_body */
 	TRANSPORT_PROTOCOL,	  /* what came is not HTTP */
 	TRANSPORT_MEMORY,
-	TRANSPORT_NO_DESCRIPTOR /* the process has too many connections already */
+	TRANSPORT_NO_DESCRIPTOR, /* the process has too many connections already */
+	TRANSPORT_NOT_ALLOWED /* its host is none that may be connected to */
 } TransportError;
 
 typedef struct Response
@@ -79,9 +82,9 @@ typedef struct RequestSpec
 {
 	Origin *origin;
 	const char *method;		/* "POST", … */
-	const char *path;		/* path and query, or a whole URL (blobs), which
-							 * must be https where the origin is, unless both
-							 * are on this machine */
+	const char *path;		/* path and query, which begin with "/"; else a
+							 * whole URL (blobs), which must be https where the
+							 * origin is, unless both are on this machine */
 	const char *const *headers; /* "name: value", NULL-terminated; copied */
 	const void *body;		/* not copied: must stay until the end */
 	size_t body_len;
@@ -91,8 +94,9 @@ typedef struct RequestSpec
 	double first_byte_timeout_s; /* 0: none */
 	double stall_timeout_s; /* in which nothing at all moves; 0: none */
 	bool accept_gzip;
-	bool once;				/* never send it again on another connection, as
-							 * curl does when a kept one turns out to be dead */
+	bool once;				/* what may have reached the server is not sent
+							 * again, which else happens when a kept connection
+							 * turns out to be dead */
 	/*
 	 * on_header: each header and trailer, name in lower case (may be NULL).
 	 * on_body: pieces as they arrive instead of collecting; false aborts.
@@ -111,31 +115,39 @@ typedef struct RequestSpec
  * The callbacks account for descriptors; they must not throw, and may be NULL.
  * reserve returns false when the process may not have another one.
  */
-extern bool transport_init(bool (*reserve_fd)(void), void (*release_fd)(void));
-extern int transport_fd(void);
+extern bool net_init(bool (*reserve_fd)(void), void (*release_fd)(void),
+					 int max_sockets);
 /*
- * Both run callbacks, and must be called with all signals blocked: the first
- * looks at the sockets, the second only goes on with what needs no event.
+ * The hosts that connections may be made to from now on; takes it over.  What
+ * is connected stays so.
  */
-extern void transport_process(void);
-extern void transport_run(void);
-/* Is there work for transport_run()? */
-extern bool transport_busy(void);
-extern int transport_connections(void);
-extern int transport_active(void);
+extern void net_allow_hosts(AllowedHosts *allowed);
+extern int net_fd(void);
+/*
+ * Both run callbacks: the first looks at the sockets, the second only goes on
+ * with what needs no event.
+ */
+extern void net_process(void);
+extern void net_run(void);
+/* Is there work for net_run()? */
+extern bool net_busy(void);
+extern int net_connections(void);
+extern int net_requests(void); /* under way */
 
 /* Since the start of the process. */
-typedef struct TransportStats
+typedef struct NetStats
 {
 	uint64_t requests, bytes_sent, bytes_received;
-} TransportStats;
+} NetStats;
 
-extern void transport_stats(TransportStats *stats);
+extern void net_stats(NetStats *stats);
 
 extern Origin *origin_create(const OriginConfig *config);
 extern void origin_free(Origin *origin); /* cancels what is under way */
+/* Do requests wait because the process may have no more connections? */
+extern bool origin_lacks_descriptors(const Origin *origin);
 
 extern Request *request_start(const RequestSpec *spec); /* NULL: no memory */
 extern void request_cancel(Request *request); /* on_done is not called */
 
-#endif /* MODAL_WORKER_TRANSPORT_H */
+#endif /* MODAL_NET_NET_H */

@@ -1,24 +1,29 @@
 /*-------------------------------------------------------------------------
  *
- * transport_stream.c
+ * stream.c
  *	  A request as a stream of an HTTP/2 connection (RFC 9113), by nghttp2.
  *
- * nghttp2's callbacks only record what they see; requests that have ended are
- * put on a list, and finished after nghttp2 has returned.
+ * nghttp2's callbacks only record what they see: requests that have ended, or
+ * are to go out again, are put on a list, and dealt with after nghttp2 has
+ * returned (see h2.c).
  *
  *-------------------------------------------------------------------------
  */
-#include "worker/transport_h2.h"
-#include "core/gunzip.h"
+#include "net/h2.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define WINDOW_SIZE (16 * 1024 * 1024) /* bytes that a peer may send ahead */
-#define MAX_REFUSALS 3                 /* of one request, before it is lost */
+/*
+ * A request that was not begun goes out again at once; its owner, who waits
+ * before he tries again, is asked when nothing at all was begun meanwhile, or
+ * when others always come first.
+ */
+#define MAX_VAIN_REFUSALS 3
+#define MAX_REFUSALS 100
 
 /* --- what nghttp2 calls --------------------------------------------------- */
 
@@ -42,36 +47,34 @@ on_read_body(nghttp2_session *session, int32_t stream_id, uint8_t *to,
 			 void *arg)
 {
 	Request *request = request_of(session, stream_id);
-	Stream *stream;
 	size_t n;
 
 	(void) source;
 	(void) arg;
 	if (request == NULL) /* dropped */
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	stream = &request->stream;
-	n = request->spec.body_len - stream->body_sent;
+	n = request->spec.body_len - request->body_sent;
 	if (n > size)
 		n = size;
-	memcpy(to, (const uint8_t *) request->spec.body + stream->body_sent, n);
-	stream->body_sent += n;
-	if (stream->body_sent == request->spec.body_len)
+	memcpy(to, (const uint8_t *) request->spec.body + request->body_sent, n);
+	request->body_sent += n;
+	h2_progress(request->h2);
+	if (request->body_sent == request->spec.body_len)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t) n;
 }
 
-static bool
-is(const uint8_t *name, size_t n, const char *known)
+static int
+on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head,
+			   void *arg)
 {
-	return n == strlen(known) && memcmp(name, known, n) == 0;
-}
+	H2Connection *h2c = arg;
 
-/* RFC 9110, 8.4.1.3; letters of any case. */
-static bool
-is_gzip(const uint8_t *coding, size_t n)
-{
-	return (n == 4 && strncasecmp((const char *) coding, "gzip", n) == 0) ||
-		   (n == 6 && strncasecmp((const char *) coding, "x-gzip", n) == 0);
+	(void) session;
+	(void) head;
+	h2c->frames++;
+	h2c->idle_frames++;
+	return 0;
 }
 
 static int
@@ -80,107 +83,86 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame,
 		  size_t value_len, uint8_t flags, void *arg)
 {
 	Request *request = request_of(session, frame->hd.stream_id);
+	bool good;
 
 	(void) flags;
 	(void) arg;
 	if (request == NULL)
 		return 0;
-	if (!request_head_bytes(request, name_len + value_len))
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	if (is(name, name_len, ":status"))
+	good = request_head_bytes(request, name_len + value_len);
+	if (good && name_len == strlen(":status") &&
+		memcmp(name, ":status", name_len) == 0)
 		request->response.status = atoi((const char *) value);
-	else
-		request_header(request, (const char *) name, name_len,
-					   (const char *) value, value_len);
-	if (request->spec.accept_gzip && request->stream.gunzip == NULL &&
-		is(name, name_len, "content-encoding") && is_gzip(value, value_len))
-	{
-		request->stream.gunzip = gunzip_create();
-		if (request->stream.gunzip == NULL)
-		{
-			request->abort = ABORT_NO_MEMORY;
-			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-		}
-	}
-	return 0;
-}
-
-static bool
-put_data(void *arg, const void *p, size_t n)
-{
-	return request_data(arg, p, n);
+	else if (good)
+		good = request_header(request, (const char *) name, name_len,
+							  (const char *) value, value_len);
+	return good ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int
 on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
 			  const uint8_t *p, size_t n, void *arg)
 {
+	H2Connection *h2c = arg;
 	Request *request = request_of(session, stream_id);
-	Stream *stream;
 
 	(void) flags;
-	(void) arg;
 	if (request == NULL || request->abort != ABORT_NONE)
 		return 0;
-	stream = &request->stream;
-	stream->body_received += n;
-	if (stream->gunzip == NULL)
-		return request_data(request, p, n) ? 0
-										   : stream_reset(session, stream_id);
-	switch (gunzip_feed(stream->gunzip, p, n, put_data, request))
-	{
-		case GUNZIP_OK:
-			return 0;
-		case GUNZIP_BAD:
-			request->abort = ABORT_BAD_ENCODING;
-			return stream_reset(session, stream_id);
-		case GUNZIP_STOPPED:
-			return stream_reset(session, stream_id);
-	}
-	return 0;
+	if (n > 0)
+		h2_progress(h2c);
+	return request_data(request, p, n) ? 0 : stream_reset(session, stream_id);
 }
 
-bool
-stream_try_again(H2 *h2, Request *request)
+void
+stream_refused(H2 *h2, Request *request, const char *message)
 {
-	if (request->first_byte || request->abort != ABORT_NONE ||
-		++request->stream.refusals > MAX_REFUSALS)
-		return false;
-	request->response.sent_at = 0;
-	request->stream.body_sent = 0;
-	h2_wait(h2, request);
-	return true;
+	if (request->origin->progress != request->progress_before)
+		request->vain_refusals = 0;
+	if (++request->vain_refusals > MAX_VAIN_REFUSALS ||
+		++request->refusals > MAX_REFUSALS ||
+		!request_may_go_again(request, false))
+		h2_end(h2, request, TRANSPORT_REFUSED, message);
+	else
+		h2_wait_again(h2, request);
+}
+
+/* The server has ended it before its answer was complete. */
+static void
+stream_broken(H2 *h2, Request *request, uint32_t error_code)
+{
+	bool h1_required = error_code == NGHTTP2_HTTP_1_1_REQUIRED;
+	char message[128];
+
+	snprintf(message, sizeof(message), "HTTP/2 stream was reset: %s",
+			 nghttp2_http2_strerror(error_code));
+	if (error_code == NGHTTP2_REFUSED_STREAM)
+		stream_refused(h2, request, message);
+	else if (h1_required && h2->origin->config.http2_required)
+		h2_end(h2, request, TRANSPORT_PROTOCOL, message);
+	else if (h1_required && request_may_go_again(request, false))
+	{
+		h2->h1_required = true;
+		h2_wait_again(h2, request);
+	}
+	else
+		h2_end(h2, request, TRANSPORT_LOST, message);
 }
 
 static int
 on_stream_close(nghttp2_session *session, int32_t stream_id,
 				uint32_t error_code, void *arg)
 {
-	H2Connection *connection = arg;
-	H2 *h2 = connection->h2;
+	H2Connection *h2c = arg;
 	Request *request = request_of(session, stream_id);
-	char message[128];
 
-	if (--connection->nstreams == 0)
-		connection->idle_since = monotonic_seconds();
-	if (h2->waiting != NULL)
-		loop_kick(&h2->member);
-	if (request == NULL ||
-		(error_code == NGHTTP2_REFUSED_STREAM && stream_try_again(h2, request)))
+	h2_stream_closed(h2c);
+	if (request == NULL)
 		return 0;
-	if (!request->stream.complete)
-	{
-		snprintf(message, sizeof(message), "HTTP/2 stream was reset: %s",
-				 nghttp2_http2_strerror(error_code));
-		h2_end(h2, request, TRANSPORT_LOST, message);
-	}
-	else if (request->stream.gunzip != NULL &&
-			 request->stream.body_received > 0 &&
-			 !gunzip_complete(request->stream.gunzip))
-		h2_end(h2, request, TRANSPORT_PROTOCOL,
-			   "the compressed body is truncated");
+	if (request->complete)
+		h2_end(h2c->h2, request, TRANSPORT_OK, "");
 	else
-		h2_end(h2, request, TRANSPORT_OK, "");
+		stream_broken(h2c->h2, request, error_code);
 	return 0;
 }
 
@@ -192,8 +174,8 @@ on_end(nghttp2_session *session, int32_t stream_id)
 
 	if (request == NULL)
 		return 0;
-	request->stream.complete = true;
-	return request->stream.body_sent < request->spec.body_len
+	request->complete = true;
+	return request->body_sent < request->spec.body_len
 			   ? stream_reset(session, stream_id)
 			   : 0;
 }
@@ -201,16 +183,18 @@ on_end(nghttp2_session *session, int32_t stream_id)
 static int
 on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-	H2Connection *connection = arg;
+	H2Connection *h2c = arg;
 
-	if (frame->hd.type == NGHTTP2_SETTINGS && !connection->settled &&
+	if (frame->hd.type == NGHTTP2_SETTINGS && !h2c->settled &&
 		(frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
-		h2_settled(connection);
+		h2_settled(h2c);
 	if (frame->hd.type != NGHTTP2_SETTINGS)
 	{
-		connection->heard++;
-		connection->doubted = false;
+		h2c->heard++;
+		h2c->doubted = false;
 	}
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		h2_goaway(h2c, frame->goaway.error_code);
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 		(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
 		return on_end(session, frame->hd.stream_id);
@@ -218,7 +202,7 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 }
 
 nghttp2_session *
-stream_session(H2Connection *connection)
+stream_session(H2Connection *h2c)
 {
 	static const nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -229,13 +213,15 @@ stream_session(H2Connection *connection)
 
 	if (nghttp2_session_callbacks_new(&callbacks) != 0)
 		return NULL;
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks,
+														  on_begin_frame);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks,
 															  on_data_chunk);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks,
 														   on_stream_close);
-	if (nghttp2_session_client_new(&session, callbacks, connection) != 0)
+	if (nghttp2_session_client_new(&session, callbacks, h2c) != 0)
 		session = NULL;
 	nghttp2_session_callbacks_del(callbacks);
 	if (session != NULL &&
@@ -251,46 +237,6 @@ stream_session(H2Connection *connection)
 }
 
 /* --- sending -------------------------------------------------------------- */
-
-bool
-stream_prepare(Request *request)
-{
-	const RequestSpec *spec = &request->spec;
-	Buf *lines = &request->lines;
-	int n = 0;
-
-	request->stream = (Stream){0};
-	buf_put_cstr(lines, request->origin->base_path);
-	buf_put_cstr(lines, spec->path);
-	if (lines->len == 0)
-		buf_put_u8(lines, '/');
-	buf_put_u8(lines, '\0');
-	for (; spec->headers != NULL && spec->headers[n] != NULL; n++)
-	{
-		const char *line = spec->headers[n];
-		size_t name_len = strcspn(line, ":");
-
-		for (size_t i = 0; i < name_len; i++)
-			buf_put_u8(lines, tolower((unsigned char) line[i]));
-		buf_put(lines, line + name_len, strlen(line + name_len) + 1);
-	}
-	return !lines->failed && n <= MAX_HEADERS;
-}
-
-bool
-stream_has_path(const Request *request)
-{
-	const char *path = (const char *) request->lines.data;
-
-	if (*path != '/')
-		return false;
-	for (; *path != '\0'; path++)
-	{
-		if ((unsigned char) *path <= ' ' || *path == 0x7f || *path == '#')
-			return false;
-	}
-	return true;
-}
 
 #define AUTHORITY_FIELD 2
 
@@ -333,12 +279,15 @@ is_of_connection(const char *name, size_t n)
 	return false;
 }
 
-/* "name: value", its name in lower case already. */
+/* "name: value"; the name is put in lower case, as HTTP/2 wants it. */
 static void
-add_line(Fields *fields, const char *line)
+add_line(Fields *fields, char *line)
 {
 	size_t name_len = strcspn(line, ":");
 	const char *value = line + name_len;
+
+	for (size_t i = 0; i < name_len; i++)
+		line[i] = tolower((unsigned char) line[i]);
 
 	if (*value == ':')
 		value++;
@@ -360,7 +309,7 @@ collect_fields(const Request *request, Fields *fields, char *length,
 			   size_t size)
 {
 	const Origin *origin = request->origin;
-	const char *line = (const char *) request->lines.data;
+	char *line = (char *) request->lines.data;
 	const char *end = line + request->lines.len;
 
 	fields->n = 0;
@@ -381,9 +330,9 @@ collect_fields(const Request *request, Fields *fields, char *length,
 }
 
 void
-stream_submit(H2Connection *connection, Request *request)
+stream_submit(H2Connection *h2c, Request *request)
 {
-	H2 *h2 = connection->h2;
+	H2 *h2 = h2c->h2;
 	nghttp2_data_provider body = {.read_callback = on_read_body};
 	Fields fields;
 	char length[24];
@@ -395,7 +344,7 @@ stream_submit(H2Connection *connection, Request *request)
 		return;
 	}
 	collect_fields(request, &fields, length, sizeof(length));
-	id = nghttp2_submit_request(connection->session, NULL, fields.nv, fields.n,
+	id = nghttp2_submit_request(h2c->session, NULL, fields.nv, fields.n,
 								request->spec.body_len > 0 ? &body : NULL,
 								request);
 	if (id < 0)
@@ -403,10 +352,7 @@ stream_submit(H2Connection *connection, Request *request)
 		h2_end(h2, request, TRANSPORT_MEMORY, "out of memory");
 		return;
 	}
-	request->stream.state = STREAM_OPEN;
-	request->stream.id = id;
-	request->stream.connection = connection;
-	request->stream.heard_before = connection->heard;
-	connection->nstreams++;
-	connection->nrequests++;
+	request->state = REQUEST_SENT;
+	request->stream_id = id;
+	h2_stream_opened(h2c, request);
 }

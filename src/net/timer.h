@@ -6,8 +6,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_WORKER_TIMER_H
-#define MODAL_WORKER_TIMER_H
+#ifndef MODAL_NET_TIMER_H
+#define MODAL_NET_TIMER_H
 
 #include <stdbool.h>
 
@@ -26,4 +26,4 @@ extern void timer_cancel(Timer *timer);
 extern long timers_timeout_ms(double now);
 extern void timers_run(double now);
 
-#endif /* MODAL_WORKER_TIMER_H */
+#endif /* MODAL_NET_TIMER_H */

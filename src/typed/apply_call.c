@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * async_exec_call.c
+ * apply_call.c
  *	  One hoisted function of an apply node: sends inputs, hands out results.
  *
  * Results are taken in the order of the rows that wait for them, which is the
@@ -9,8 +9,14 @@
  * state than that.  For other functions, rows with equal inputs share an
  * Answer for as long as one of them is in the window.
  *
+ * An Answer is a reference that one row holds: apply_call_result gives it
+ * back, and with the last one the Answer is freed.  forget_answers frees all
+ * of them at once, after which no row of the window may be looked at: who
+ * drops rows drops them all (apply_exec.c).
+ *
  * The remote call is opened with the first input and kept over rescans that
- * leave nothing in flight.
+ * leave nothing in flight; with something in flight it is cancelled, because
+ * outputs of inputs that nobody waits for would be taken for the next ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,8 +29,8 @@
 #include "guc.h"
 #include "nodes/nodeFuncs.h"
 #include "pgstat.h"
-#include "port/pg_bitutils.h"
 #include "typed/apply_exec.h"
+#include "typed/list.h"
 #include "typed/site.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
@@ -37,9 +43,6 @@
  * arrived are being read.
  */
 #define PUSH_FRACTION 8
-
-/* Remote run times, in buckets that are an eighth of a power of two wide. */
-#define TIME_BUCKETS (8 * 40)
 
 struct Answer
 {
@@ -95,12 +98,19 @@ struct ApplyCall
 	Size probe_size;
 	Size held;
 
-	ApplyCallStats totals; /* of remote calls that are closed */
-	uint64 due;
-	uint32 times[TIME_BUCKETS];
+	/* of a function that returns sets: the rows of the row that was taken */
+	MemoryContext set_cxt; /* NULL: it does not */
+	bool generator;		   /* each row is a call of its own, made when taken */
+	RemoteCall *stream;	   /* such a call */
+	bool listed;		   /* else it has none */
+	TypedList list;
 
+	CallTally tally;
+	uint64 due;
+
+	FmgrInfo fmgr; /* for track_functions; of simulated ones, to be called */
 #ifdef MODAL_DEBUG_POINTS
-	FmgrInfo *simulated; /* call this instead */
+	bool simulated;
 #endif
 };
 
@@ -133,13 +143,13 @@ apply_call_create(FuncExpr *expr, List *guards, PlanState *parent)
 	call->values = palloc0(sizeof(Datum) * list_length(expr->args));
 	call->nulls = palloc0(sizeof(bool) * list_length(expr->args));
 	call->cxt = CurrentMemoryContext;
+	if (expr->funcretset)
+		call->set_cxt = AllocSetContextCreate(call->cxt, "modal list",
+											  ALLOCSET_SMALL_SIZES);
+	fmgr_info(funcid, &call->fmgr);
+	fmgr_info_set_expr((Node *) expr, &call->fmgr);
 #ifdef MODAL_DEBUG_POINTS
-	if (typed_function_is_simulated(funcid))
-	{
-		call->simulated = palloc(sizeof(FmgrInfo));
-		fmgr_info(funcid, call->simulated);
-		fmgr_info_set_expr((Node *) expr, call->simulated);
-	}
+	call->simulated = typed_function_is_simulated(funcid);
 #endif
 	return call;
 }
@@ -160,15 +170,17 @@ int
 apply_call_window(const ApplyCall *call)
 {
 	/* a cached plan outlives the setting under which it was made */
-	if (!modal_enable_async_projection)
+	if (!modal_enable_pipelining || call->generator)
 		return 1;
 	return call->site != NULL ? (int) endpoint_window(call->site->endpoint)
-							  : modal_window;
+							  : modal_max_in_flight;
 }
 
 bool
 apply_call_has_room(const ApplyCall *call)
 {
+	if (call->generator)
+		return false;
 	return call->remote == NULL || remote_call_room(call->remote) > 0;
 }
 
@@ -212,7 +224,7 @@ simulate_send(ApplyCall *call, ExprContext *econtext)
 	int16 typlen;
 	bool typbyval;
 
-	InitFunctionCallInfoData(*fcinfo, call->simulated, nargs,
+	InitFunctionCallInfoData(*fcinfo, &call->fmgr, nargs,
 							 call->expr->inputcollid, NULL, NULL);
 	for (int i = 0; i < nargs; i++)
 	{
@@ -260,10 +272,8 @@ evaluate_arguments(ApplyCall *call, ExprContext *econtext)
 }
 
 static void
-open_remote(ApplyCall *call)
+connect_site(ApplyCall *call)
 {
-	RemoteCallSpec spec;
-
 	if (call->site == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(call->cxt);
@@ -271,12 +281,18 @@ open_remote(ApplyCall *call)
 		call->site = typed_site_create(call->cxt, call->expr->funcid, NULL);
 		buf_init(&call->input, (size_t) modal_max_payload_kb * 1024,
 				 buf_palloc);
-		buf_reserve(&call->input, 1024);
 		if (call->site->function->shareable)
 			call->shared = answers_create(call->cxt, 64, NULL);
 		MemoryContextSwitchTo(old);
 	}
 	typed_site_connect(call->site);
+}
+
+static void
+open_remote(ApplyCall *call)
+{
+	RemoteCallSpec spec;
+
 	typed_site_spec(call->site, CALL_MAP, &spec);
 	spec.window = apply_call_window(call);
 	call->remote = remote_call_open(call->cxt, call->site->endpoint, &spec);
@@ -339,181 +355,6 @@ drop_shared(ApplyCall *call, Answer *answer)
 	pfree(answer);
 }
 
-Answer *
-apply_call_send(ApplyCall *call, ExprContext *econtext)
-{
-	Answer *answer = &own_answer;
-	MemoryContext old;
-
-	if (!evaluate_arguments(call, econtext))
-		return NULL;
-	call->due++;
-#ifdef MODAL_DEBUG_POINTS
-	apply_calls++;
-	if (call->simulated != NULL)
-		return simulate_send(call, econtext);
-#endif
-	if (call->remote == NULL)
-		open_remote(call);
-
-	/* the encoder's scratch memory goes with the row, the buffer stays */
-	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	buf_reset(&call->input);
-	arg_encode(call->site->encoder, &call->input, call->values, call->nulls);
-	MemoryContextSwitchTo(old);
-
-	if (call->shared != NULL)
-	{
-		answer = find_shared(call);
-		if (answer != NULL)
-		{
-			answer->refs++;
-			return answer;
-		}
-		answer = add_shared(call);
-	}
-	remote_call_put(call->remote, call->next_ordinal++, call->input.data,
-					call->input.len);
-	call->unsent++;
-	return answer;
-}
-
-void
-apply_call_push(ApplyCall *call)
-{
-	if (call->remote == NULL ||
-		call->unsent < Max(1, apply_call_window(call) / PUSH_FRACTION))
-		return;
-	remote_call_flush(call->remote);
-	call->unsent = 0;
-}
-
-static int
-time_bucket(uint64 us)
-{
-	int power;
-
-	if (us < 8)
-		return (int) us;
-	power = pg_leftmost_one_pos64(us);
-	return Min(TIME_BUCKETS - 1,
-			   (power - 2) * 8 + (int) ((us >> (power - 3)) & 7));
-}
-
-static uint64
-bucket_start(int bucket)
-{
-	if (bucket < 8)
-		return bucket;
-	return (uint64) (8 + bucket % 8) << (bucket / 8 - 1);
-}
-
-static void
-count_time(ApplyCall *call, const FrameOutput *out)
-{
-	uint64 us;
-
-	if (!(out->started_at > 0 && out->finished_at >= out->started_at &&
-		  out->finished_at - out->started_at < 1e9))
-		return;
-	us = (uint64) ((out->finished_at - out->started_at) * 1e6);
-	call->totals.timed++;
-	call->totals.remote_max_us = Max(call->totals.remote_max_us, us);
-	call->times[time_bucket(us)]++;
-}
-
-/* Wait for the output of the oldest input not answered yet. */
-static void
-take_output(ApplyCall *call, FrameOutput *out)
-{
-	if (remote_call_next(call->remote, out) != REMOTE_CALL_OUTPUT)
-		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-						errmsg("remote function \"%s\" ended before all its "
-							   "results had arrived",
-							   call->site->label)));
-	Assert(out->ordinal == call->taken);
-	call->taken++;
-	count_time(call, out);
-	if (!out->ok)
-		error_raise(out, call->site->label);
-}
-
-/* Keep an encoded result for the other rows that wait for it. */
-static void
-keep_result(ApplyCall *call, Answer *answer, const FrameOutput *out)
-{
-	answer->arrived = true;
-	answer->format = out->format;
-	answer->result_len = out->data.n;
-	answer->result = MemoryContextAllocHuge(call->cxt, out->data.n + 1);
-	memcpy(answer->result, out->data.p, out->data.n);
-	call->held += out->data.n;
-}
-
-Datum
-apply_call_result(ApplyCall *call, Answer *answer, bool *isnull)
-{
-	FrameOutput out;
-	Datum result;
-
-#ifdef MODAL_DEBUG_POINTS
-	if (call->simulated != NULL)
-	{
-		SimulatedAnswer *simulated = (SimulatedAnswer *) answer;
-
-		*isnull = simulated->isnull;
-		result = simulated->value;
-		pfree(simulated);
-		return result;
-	}
-#endif
-	if (answer == &own_answer)
-	{
-		take_output(call, &out);
-		return typed_site_result(call->site, &out, isnull);
-	}
-
-	if (answer->arrived)
-	{
-		memset(&out, 0, sizeof(out));
-		out.ok = true;
-		out.ordinal = call->taken - 1;
-		out.format = answer->format;
-		out.data.p = answer->result;
-		out.data.n = answer->result_len;
-	}
-	else
-	{
-		take_output(call, &out);
-		if (answer->refs > 1)
-			keep_result(call, answer, &out);
-		else
-			answer->arrived = true;
-	}
-	result = typed_site_result(call->site, &out, isnull);
-	drop_shared(call, answer);
-	return result;
-}
-
-static void
-close_remote(ApplyCall *call)
-{
-	const RemoteCallCounters *counters;
-
-	if (call->remote == NULL)
-		return;
-	counters = remote_call_counters(call->remote);
-	call->totals.inputs += counters->put;
-	call->totals.batches += counters->batches;
-	call->totals.bytes_sent += counters->bytes_put;
-	call->totals.bytes_received += counters->bytes_received;
-	call->totals.wait_us += counters->wait_us;
-	call->totals.max_in_flight =
-		Max(call->totals.max_in_flight, counters->max_in_flight);
-	remote_call_close(call->remote, 0);
-	call->remote = NULL;
-}
-
 static void
 forget_answers(ApplyCall *call)
 {
@@ -533,9 +374,252 @@ forget_answers(ApplyCall *call)
 	call->held = 0;
 }
 
+/*
+ * Is the function a generator?  That is known when the call of the other kind
+ * has been refused, before its input was sent; see set_open in language.c.
+ */
+static bool
+is_generator(ApplyCall *call)
+{
+	if (call->site->endpoint->protocol == ENDPOINT_HTTP)
+		return false;
+	remote_call_flush(call->remote);
+	call->generator = remote_call_wait_opened(call->remote)->is_generator;
+	call->site->function->gives_list = !call->generator;
+	return call->generator;
+}
+
+Answer *
+apply_call_send(ApplyCall *call, ExprContext *econtext)
+{
+	Answer *answer = &own_answer;
+	MemoryContext old;
+
+	if (!evaluate_arguments(call, econtext))
+		return NULL;
+	call->due++;
+#ifdef MODAL_DEBUG_POINTS
+	apply_calls++;
+	if (call->simulated)
+		return simulate_send(call, econtext);
+#endif
+	if (call->remote == NULL)
+		connect_site(call);
+	if (call->remote == NULL && !call->generator)
+		open_remote(call);
+
+	/* the encoder's scratch memory goes with the row, the buffer stays */
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	buf_reset(&call->input);
+	arg_encode(call->site->encoder, &call->input, call->values, call->nulls);
+	MemoryContextSwitchTo(old);
+	if (call->generator)
+		return answer;
+
+	if (call->shared != NULL)
+	{
+		answer = find_shared(call);
+		if (answer != NULL)
+		{
+			answer->refs++;
+			return answer;
+		}
+		answer = add_shared(call);
+	}
+	remote_call_put(call->remote, call->next_ordinal++, call->input.data,
+					call->input.len);
+	call->unsent++;
+	if (call->set_cxt != NULL && call->next_ordinal == 1 && is_generator(call))
+	{
+		remote_call_close(call->remote, 0);
+		call->remote = NULL;
+		forget_answers(call);
+		return &own_answer;
+	}
+	return answer;
+}
+
+void
+apply_call_push(ApplyCall *call)
+{
+	if (call->remote == NULL ||
+		call->unsent < Max(1, apply_call_window(call) / PUSH_FRACTION))
+		return;
+	remote_call_flush(call->remote);
+	call->unsent = 0;
+}
+
+/* Wait for the output of the oldest input not answered yet. */
+static void
+take_output(ApplyCall *call, FrameOutput *out)
+{
+	if (remote_call_next(call->remote, out) != REMOTE_CALL_OUTPUT)
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("remote function \"%s\" ended before all its "
+							   "results had arrived",
+							   call->site->label)));
+	Assert(out->ordinal == call->taken);
+	call->taken++;
+	tally_output(&call->tally, out);
+	if (!out->ok)
+		error_raise(out, call->site->label);
+}
+
+/* Keep an encoded result for the other rows that wait for it. */
+static void
+keep_result(ApplyCall *call, Answer *answer, const FrameOutput *out)
+{
+	answer->arrived = true;
+	answer->format = out->format;
+	answer->result_len = out->data.n;
+	answer->result = MemoryContextAllocHuge(call->cxt, out->data.n + 1);
+	memcpy(answer->result, out->data.p, out->data.n);
+	call->held += out->data.n;
+}
+
+/* Wait for what an answer refers to, until release_answer. */
+static void
+fetch_answer(ApplyCall *call, Answer *answer, FrameOutput *out)
+{
+	if (answer == &own_answer)
+		take_output(call, out);
+	else if (answer->arrived)
+	{
+		memset(out, 0, sizeof(*out));
+		out->ok = true;
+		out->ordinal = call->taken - 1;
+		out->format = answer->format;
+		out->data.p = answer->result;
+		out->data.n = answer->result_len;
+	}
+	else
+	{
+		take_output(call, out);
+		if (answer->refs > 1)
+			keep_result(call, answer, out);
+		else
+			answer->arrived = true;
+	}
+}
+
+static void
+release_answer(ApplyCall *call, Answer *answer)
+{
+	if (answer != &own_answer)
+		drop_shared(call, answer);
+}
+
+/* The value of an answer of a remote call. */
+static Datum
+remote_result(ApplyCall *call, Answer *answer, bool *isnull)
+{
+	FrameOutput out;
+	Datum result;
+
+	fetch_answer(call, answer, &out);
+	result = typed_site_result(call->site, &out, isnull);
+	release_answer(call, answer);
+	return result;
+}
+
+Datum
+apply_call_result(ApplyCall *call, Answer *answer, bool *isnull)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+	PgStat_FunctionCallUsage usage;
+	Datum result;
+
+#ifdef MODAL_DEBUG_POINTS
+	if (call->simulated)
+	{
+		SimulatedAnswer *simulated = (SimulatedAnswer *) answer;
+
+		*isnull = simulated->isnull;
+		result = simulated->value;
+		pfree(simulated);
+		return result;
+	}
+#endif
+	/* as if it had been called now; its time is what has been waited for it */
+	InitFunctionCallInfoData(*fcinfo, &call->fmgr, 0, InvalidOid, NULL, NULL);
+	pgstat_init_function_usage(fcinfo, &usage);
+	result = remote_result(call, answer, isnull);
+	pgstat_end_function_usage(&usage, true);
+	return result;
+}
+
+static void
+close_remote(ApplyCall *call)
+{
+	if (call->remote == NULL)
+		return;
+	tally_call(&call->tally, call->remote);
+	remote_call_close(call->remote, 0);
+	call->remote = NULL;
+}
+
+static void
+end_set(ApplyCall *call)
+{
+	if (call->set_cxt == NULL)
+		return;
+	if (call->stream != NULL)
+	{
+		tally_call(&call->tally, call->stream);
+		remote_call_close(call->stream, 0);
+		call->stream = NULL;
+	}
+	call->listed = false;
+	MemoryContextReset(call->set_cxt);
+}
+
+void
+apply_call_begin_set(ApplyCall *call, Answer *answer)
+{
+	MemoryContext old;
+	FrameOutput out;
+	char *copy;
+
+	end_set(call);
+	if (answer == NULL)
+		return;
+	if (call->generator)
+	{
+		call->stream = typed_site_open(call->site, CALL_GENERATOR,
+									   &call->input, call->set_cxt);
+		return;
+	}
+	/* the output would not outlast the inputs that follow */
+	fetch_answer(call, answer, &out);
+	old = MemoryContextSwitchTo(call->set_cxt);
+	copy = palloc_extended(out.data.n + 1, MCXT_ALLOC_HUGE);
+	memcpy(copy, out.data.p, out.data.n);
+	out.data.p = copy;
+	release_answer(call, answer);
+	call->listed = typed_list_open(&call->list, call->site, &out);
+	MemoryContextSwitchTo(old);
+}
+
+bool
+apply_call_next_in_set(ApplyCall *call, Datum *value, bool *isnull)
+{
+	FrameOutput out;
+
+	if (call->stream != NULL
+			? remote_call_next(call->stream, &out) != REMOTE_CALL_OUTPUT
+			: !call->listed || !typed_list_next(&call->list, &out))
+	{
+		end_set(call);
+		return false;
+	}
+	*value = typed_site_result(call->site, &out, isnull);
+	return true;
+}
+
 void
 apply_call_cancel(ApplyCall *call)
 {
+	end_set(call);
 	if (call->remote != NULL && call->next_ordinal > call->taken)
 		close_remote(call);
 	forget_answers(call);
@@ -544,6 +628,7 @@ apply_call_cancel(ApplyCall *call)
 void
 apply_call_end(ApplyCall *call)
 {
+	end_set(call);
 	if (call->remote != NULL && call->next_ordinal == call->taken)
 		remote_call_finish(call->remote);
 	close_remote(call);
@@ -553,33 +638,10 @@ apply_call_end(ApplyCall *call)
 void
 apply_call_stats(const ApplyCall *call, ApplyCallStats *stats)
 {
-	uint64 seen = 0;
-
-	*stats = call->totals;
+	tally_read(&call->tally, call->remote, stats);
 	stats->due = call->due;
 #ifdef MODAL_DEBUG_POINTS
-	if (call->simulated != NULL)
+	if (call->simulated)
 		stats->inputs = call->due;
 #endif
-	if (call->remote != NULL)
-	{
-		const RemoteCallCounters *counters = remote_call_counters(call->remote);
-
-		stats->inputs += counters->put;
-		stats->batches += counters->batches;
-		stats->bytes_sent += counters->bytes_put;
-		stats->bytes_received += counters->bytes_received;
-		stats->wait_us += counters->wait_us;
-		stats->max_in_flight =
-			Max(stats->max_in_flight, counters->max_in_flight);
-	}
-	for (int i = 0; i < TIME_BUCKETS && stats->timed > 0; i++)
-	{
-		seen += call->times[i];
-		if (seen * 2 >= stats->timed)
-		{
-			stats->remote_p50_us = bucket_start(i);
-			break;
-		}
-	}
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * async_exec.c
+ * apply_exec.c
  *	  The apply node's executor: a window of rows whose calls are in flight.
  *
  * Each turn tops the window up with rows of the child, sends their inputs,
@@ -8,18 +8,36 @@
  * their order.  Errors of a call stay with its row: a failing row that the
  * consumer never asks for is never seen.
  *
- * How many rows may be in the window follows what is known of the consumer
- * (APPLY_* flags, set by async_plan.c):
- *	  drain		it reads to the end: as many as the window holds
- *	  limited	what a Limit above still takes; past that, a slow start
- *	  root		what this run of the executor still wants
- *	  none		slow start: as many as it has taken so far
+ * Whose memory.  A row in the window is a copy in "tuples" and belongs to the
+ * window until take_row; then it belongs to head_slot, which frees it when the
+ * next row comes.  Columns of the scan tuple point into the child's slot or
+ * into head_slot, results are in per-tuple memory, so a returned row is good
+ * until the next call of this node, as any node's is.  Answers belong to their
+ * ApplyCall: each is handed to apply_call_result once, or forgotten by
+ * apply_call_cancel or _end; nobody else frees them.  When the query's memory
+ * goes, by end or abort, all of it goes, and open remote calls are cancelled.
+ *
+ * Rescan.  All rows and answers are dropped and what is in flight is cancelled
+ * before the child is told, since their inputs may depend on what has changed.
+ * The bound is found anew before the child is rescanned: a Sort below wants to
+ * know it then.  The child is rescanned here only when no parameter of it has
+ * changed; else it does that by itself, at its next row.
+ *
+ * EvalPlanQual.  The node has an executor of its own there, and its child
+ * gives one row or none; nothing needs to be rechecked, as the calls are made
+ * for that row anew.  This is why it does not go through ExecScan, which would
+ * not ask the child at all.
+ *
+ * Backward.  Rows that have left cannot come back: the rewrite puts a Material
+ * above where somebody may go backward, or mark and restore.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
 
+#include "access/htup_details.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "guc.h"
 #include "nodes/extensible.h"
 #include "typed/apply_exec.h"
@@ -27,182 +45,10 @@
 #include "utils/memutils.h"
 
 #define MIN_CAPACITY 16
-/* Two of these can be added. */
-#define MAX_COUNT (PG_INT64_MAX / 2)
 /* A few blocks are in use at a time: with larger ones memory is wasted. */
 #define WINDOW_BLOCK (64 * 1024)
 
-/* Runs of the executor in progress, innermost first. */
-typedef struct RunFrame
-{
-	EState *estate;
-	uint64 count; /* rows wanted; 0: all */
-	bool once;	  /* will the query not be run on? */
-	uint64 serial;
-	struct RunFrame *outer;
-} RunFrame;
-
-static RunFrame *current_run = NULL;
-static uint64 last_run_serial = 0;
-static int apply_nodes = 0; /* that exist in this process */
-static ExecutorRun_hook_type prev_executor_run = NULL;
-
 static const CustomExecMethods apply_exec_methods;
-
-/* --- runs of the executor ------------------------------------------------- */
-
-static void
-call_executor_run(EXECUTOR_RUN_PARAMS)
-{
-	if (prev_executor_run)
-		prev_executor_run(EXECUTOR_RUN_ARGS);
-	else
-		standard_ExecutorRun(EXECUTOR_RUN_ARGS);
-}
-
-/* Let apply nodes know how many rows this run of their query will take. */
-static void
-modal_executor_run(EXECUTOR_RUN_PARAMS)
-{
-	RunFrame frame;
-
-	if (apply_nodes == 0)
-	{
-		call_executor_run(EXECUTOR_RUN_ARGS);
-		return;
-	}
-	frame.estate = queryDesc->estate;
-	frame.count = count;
-	frame.once = EXECUTOR_RUN_ONCE;
-	frame.serial = ++last_run_serial;
-	frame.outer = current_run;
-	current_run = &frame;
-	PG_TRY();
-	{
-		call_executor_run(EXECUTOR_RUN_ARGS);
-	}
-	PG_FINALLY();
-	{
-		current_run = frame.outer;
-	}
-	PG_END_TRY();
-}
-
-static RunFrame *
-find_run(EState *estate)
-{
-	RunFrame *frame = current_run;
-
-	while (frame != NULL && frame->estate != estate)
-		frame = frame->outer;
-	return frame;
-}
-
-/* --- how far to read ahead ------------------------------------------------ */
-
-int
-apply_window(const ApplyState *state)
-{
-	int window = INT_MAX;
-
-	for (int i = 0; i < state->ncalls; i++)
-		window = Min(window, apply_call_window(state->calls[i]));
-	return window;
-}
-
-/*
- * What the Limit above will take at most.  A Sort below is told as well, as
- * Limit itself would if we were not between: else it would sort all its rows.
- */
-static void
-find_bound(ApplyState *state)
-{
-	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
-	int64 offset = 0;
-	int64 count;
-	bool isnull;
-	Datum value;
-
-	state->bound_known = true;
-	state->bound = -1;
-	state->skip = 0;
-	if (!(state->flags & APPLY_LIMITED))
-		return;
-	if (state->offset != NULL)
-	{
-		value = ExecEvalExprSwitchContext(state->offset, econtext, &isnull);
-		if (!isnull)
-			offset = DatumGetInt64(value);
-		state->skip = Min(offset, MAX_COUNT);
-	}
-	value = ExecEvalExprSwitchContext(state->count, econtext, &isnull);
-	count = DatumGetInt64(value);
-	if (!isnull && count >= 0 && offset >= 0 && count <= PG_INT64_MAX - offset)
-		state->bound = count + offset;
-	if ((state->flags & APPLY_EXACT) && state->css.ss.ps.qual == NULL)
-		ExecSetTupleBound(state->bound, outerPlanState(&state->css));
-}
-
-/* Rows that this run of the executor still wants, if it applies to us. */
-static int64
-wanted_by_run(ApplyState *state)
-{
-	int exact = APPLY_EXACT |
-				(state->flags & APPLY_LIMITED ? APPLY_LIMIT_EXACT : 0);
-	RunFrame *run;
-	int64 wanted;
-
-	if (!(state->flags & APPLY_ROOT))
-		return PG_INT64_MAX;
-	run = find_run(state->css.ss.ps.state);
-	if (run == NULL)
-		return PG_INT64_MAX;
-	if (run->serial != state->run_serial)
-	{
-		state->run_serial = run->serial;
-		state->emitted_at_run = state->emitted;
-	}
-	if (run->count == 0)
-		return PG_INT64_MAX;
-
-	/* unless our rows are its rows, it may want many of ours for one */
-	if ((state->flags & exact) != exact)
-		return Max(1, state->emitted);
-	wanted = (int64) Min(run->count, (uint64) MAX_COUNT) +
-			 Max(state->emitted_at_run, state->skip) - state->emitted;
-	/* a cursor will probably be asked for more */
-	return Max(Max(1, wanted), run->once ? 0 : state->emitted);
-}
-
-/* How many rows may be in the window now? */
-static int
-allowed_rows(ApplyState *state)
-{
-	int64 allowed = apply_window(state);
-
-	if (state->bound >= 0)
-		allowed = Min(allowed, state->emitted < state->bound
-								   ? state->bound - state->emitted
-								   : Max(1, state->emitted - state->bound));
-	if (!(state->flags & APPLY_DRAIN))
-		allowed = Min(allowed, Max(1, state->ramp));
-	return (int) Min(allowed, wanted_by_run(state));
-}
-
-/* May one more row be read, having at least one already? */
-static bool
-has_room(ApplyState *state)
-{
-	Size bytes = state->row_bytes;
-
-	for (int i = 0; i < state->ncalls; i++)
-	{
-		if (!apply_call_has_room(state->calls[i]))
-			return false;
-		bytes += apply_call_held(state->calls[i]);
-	}
-	return bytes < (Size) modal_window_bytes_kb * 1024;
-}
 
 /* --- the window ----------------------------------------------------------- */
 
@@ -279,10 +125,36 @@ send_row(ApplyState *state, TupleTableSlot *child)
 	ResetExprContext(econtext);
 }
 
+/* Most rows in the window, by settings and server options. */
+int
+apply_window(const ApplyState *state)
+{
+	int window = INT_MAX;
+
+	for (int i = 0; i < state->ncalls; i++)
+		window = Min(window, apply_call_window(state->calls[i]));
+	return window;
+}
+
+/* May one more row be read, having at least one already? */
+static bool
+has_room(ApplyState *state)
+{
+	Size bytes = state->row_bytes;
+
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		if (!apply_call_has_room(state->calls[i]))
+			return false;
+		bytes += apply_call_held(state->calls[i]);
+	}
+	return bytes < (Size) modal_window_bytes_kb * 1024;
+}
+
 static void
 top_up(ApplyState *state)
 {
-	int allowed = allowed_rows(state);
+	int64 allowed = read_ahead_rows(&state->ahead, apply_window(state));
 
 	while (!state->eof && state->nrows < allowed &&
 		   (state->nrows == 0 || has_room(state)))
@@ -301,22 +173,37 @@ top_up(ApplyState *state)
 		apply_call_push(state->calls[i]);
 }
 
-/* Move the oldest row, with its results, from the window to the scan tuple. */
-static void
+/*
+ * Move the oldest row from the window to head_slot and the scan tuple; its
+ * answers, which are good until the window grows.
+ */
+static Answer **
 take_row(ApplyState *state)
 {
-	TupleTableSlot *scan = state->css.ss.ss_ScanTupleSlot;
-	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
 	ApplyRow *row = &state->rows[state->head];
 	Answer **answers = &state->answers[state->head * state->ncalls];
-	MemoryContext old;
 
 	ExecStoreMinimalTuple(row->tuple, state->head_slot, true);
 	state->row_bytes -= row->size;
 	state->head = (state->head + 1) & (state->capacity - 1);
 	state->nrows--;
-
 	store_child_columns(state, state->head_slot);
+	return answers;
+}
+
+/* The next row of the scan, with the results of its calls. */
+static bool
+next_row(ApplyState *state)
+{
+	TupleTableSlot *scan = state->css.ss.ss_ScanTupleSlot;
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	MemoryContext old;
+	Answer **answers;
+
+	top_up(state);
+	if (state->nrows == 0)
+		return false;
+	answers = take_row(state);
 	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	for (int i = 0; i < state->ncalls; i++)
 	{
@@ -327,25 +214,60 @@ take_row(ApplyState *state)
 				state->calls[i], answers[i], &scan->tts_isnull[column]);
 	}
 	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/*
+ * The same where the call returns a set: the next of the rows that a row of
+ * the child becomes.
+ */
+static bool
+next_row_of_set(ApplyState *state)
+{
+	TupleTableSlot *scan = state->css.ss.ss_ScanTupleSlot;
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	int column = state->columns;
+
+	for (;;)
+	{
+		MemoryContext old;
+
+		if (!state->in_set)
+		{
+			top_up(state);
+			if (state->nrows == 0)
+				return false;
+			apply_call_begin_set(state->calls[0], *take_row(state));
+			/* how far to read ahead is counted in inputs */
+			read_ahead_emitted(&state->ahead);
+			state->in_set = state->empty = true;
+		}
+		store_child_columns(state, state->head_slot);
+		old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+		state->in_set =
+			apply_call_next_in_set(state->calls[0], &scan->tts_values[column],
+								   &scan->tts_isnull[column]);
+		MemoryContextSwitchTo(old);
+		if (state->in_set)
+			state->empty = false;
+		else if (!state->empty || !(state->ahead.flags & APPLY_OUTER))
+			continue;
+		return true;
+	}
 }
 
 /* --- the node ------------------------------------------------------------- */
 
-static void
-apply_gone(void *arg)
-{
-	(*(int *) arg)--;
-}
-
 static Node *
 apply_create(CustomScan *cs)
 {
-	ApplyState *state =
-		(ApplyState *) newNode(sizeof(ApplyState), T_CustomScanState);
+	ApplyState *state;
 
+	if (APPLY_FLAGS(cs) & APPLY_MAP)
+		return map_scan_create();
+	state = (ApplyState *) newNode(sizeof(ApplyState), T_CustomScanState);
 	state->css.methods = &apply_exec_methods;
 	state->columns = APPLY_COLUMNS(cs);
-	state->flags = APPLY_FLAGS(cs);
 	return (Node *) state;
 }
 
@@ -354,19 +276,15 @@ apply_begin(CustomScanState *node, EState *estate, int eflags)
 {
 	ApplyState *state = (ApplyState *) node;
 	CustomScan *cs = (CustomScan *) node->ss.ps.plan;
-	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 	ListCell *lc;
 
-	callback->func = apply_gone;
-	callback->arg = &apply_nodes;
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, callback);
-	apply_nodes++;
+	Assert(params_are_settled(estate->es_plannedstmt->subplans, &cs->scan.plan));
+	apply_count_node(estate);
 
 	outerPlanState(node) =
 		ExecInitNode(outerPlan(cs), estate,
 					 eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK));
-	state->offset = ExecInitExpr(APPLY_OFFSET(cs), &node->ss.ps);
-	state->count = ExecInitExpr(APPLY_COUNT(cs), &node->ss.ps);
+	read_ahead_init(&state->ahead, node);
 	state->calls =
 		palloc(sizeof(ApplyCall *) * list_length(APPLY_CALLS(cs)));
 	foreach (lc, APPLY_CALLS(cs))
@@ -380,7 +298,6 @@ apply_begin(CustomScanState *node, EState *estate, int eflags)
 		estate->es_query_cxt, "modal window", WINDOW_BLOCK);
 	state->head_slot = ExecInitExtraTupleSlot(
 		estate, ExecGetResultType(outerPlanState(node)), &TTSOpsMinimalTuple);
-	state->bound = -1;
 }
 
 static TupleTableSlot *
@@ -389,28 +306,31 @@ apply_exec(CustomScanState *node)
 	ApplyState *state = (ApplyState *) node;
 	ExprContext *econtext = node->ss.ps.ps_ExprContext;
 	ProjectionInfo *projection = node->ss.ps.ps_ProjInfo;
+	bool set = (state->ahead.flags & APPLY_SET) != 0;
 
 	if (!ScanDirectionIsForward(node->ss.ps.state->es_direction))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("cannot scan backward over remote calls")));
-	if (!state->bound_known)
-		find_bound(state);
 	for (;;)
 	{
 		ResetExprContext(econtext);
-		top_up(state);
-		if (state->nrows == 0)
+		if (!(set ? next_row_of_set(state) : next_row(state)))
 			return ExecClearTuple(projection
 									  ? node->ss.ps.ps_ResultTupleSlot
 									  : node->ss.ss_ScanTupleSlot);
-		take_row(state);
 		if (ExecQual(node->ss.ps.qual, econtext))
 			break;
 		InstrCountFiltered1(node, 1);
 	}
-	state->emitted++;
-	state->ramp++;
+	if (!set)
+		read_ahead_emitted(&state->ahead);
 	return projection ? ExecProject(projection) : node->ss.ss_ScanTupleSlot;
+}
+
+static bool
+scan_is_over(const ApplyState *state)
+{
+	return state->eof && state->nrows == 0 && !state->in_set;
 }
 
 static void
@@ -420,19 +340,16 @@ apply_rescan(CustomScanState *node)
 
 	for (int i = 0; i < state->ncalls; i++)
 		apply_call_cancel(state->calls[i]);
-	/* a consumer that stopped before the end may do so again */
-	if (!state->eof || state->nrows > 0)
-		state->ramp = 0;
+	read_ahead_ended(&state->ahead, scan_is_over(state));
 	ExecClearTuple(node->ss.ss_ScanTupleSlot);
 	ExecClearTuple(state->head_slot);
 	MemoryContextReset(state->tuples);
 	state->head = state->nrows = 0;
+	state->in_set = false;
 	state->row_bytes = 0;
 	state->eof = false;
-	state->emitted = state->emitted_at_run = 0;
 
-	/* before the child is, which may be a Sort that wants to know */
-	find_bound(state);
+	read_ahead_rescan(&state->ahead);
 	if (outerPlanState(node)->chgParam == NULL)
 		ExecReScan(outerPlanState(node));
 }
@@ -445,15 +362,14 @@ static void
 apply_shutdown(CustomScanState *node)
 {
 	ApplyState *state = (ApplyState *) node;
-	RunFrame *run = find_run(node->ss.ps.state);
 
-	if (run == NULL || !run->once)
+	if (!apply_run_is_last(node->ss.ps.state))
 		return;
 	for (int i = 0; i < state->ncalls; i++)
 		apply_call_end(state->calls[i]);
-	if (!state->eof || state->nrows > 0)
-		state->ramp = 0;
+	read_ahead_ended(&state->ahead, scan_is_over(state));
 	state->nrows = 0;
+	state->in_set = false;
 	state->eof = true;
 }
 
@@ -486,6 +402,4 @@ void
 apply_exec_init(void)
 {
 	RegisterCustomScanMethods(&apply_scan_methods);
-	prev_executor_run = ExecutorRun_hook;
-	ExecutorRun_hook = modal_executor_run;
 }

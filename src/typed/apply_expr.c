@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * async_plan_expr.c
+ * apply_expr.c
  *	  Which calls in an expression can be evaluated ahead of it, and under
  *	  which conditions.
  *
@@ -48,7 +48,7 @@ static bool collect(Node *node, List *guards, Collector *cx);
  * SET, security labels) cannot be left out, so those stay direct.
  */
 static bool
-is_hoistable_function(Oid funcid)
+is_hoistable_function(Oid funcid, bool set)
 {
 	HeapTuple tuple;
 	Form_pg_proc proc;
@@ -59,7 +59,7 @@ is_hoistable_function(Oid funcid)
 		return false;
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	result = typed_language_is_ours(proc->prolang) &&
-			 proc->prokind == PROKIND_FUNCTION && !proc->proretset &&
+			 proc->prokind == PROKIND_FUNCTION && proc->proretset == set &&
 			 !proc->prosecdef &&
 			 (proc->prorettype != RECORDOID ||
 			  !heap_attisnull(tuple, Anum_pg_proc_proallargtypes, NULL)) &&
@@ -73,7 +73,16 @@ bool
 is_hoistable_call(Node *node)
 {
 	return IsA(node, FuncExpr) && !((FuncExpr *) node)->funcretset &&
-		   is_hoistable_function(((FuncExpr *) node)->funcid);
+		   is_hoistable_function(((FuncExpr *) node)->funcid, false);
+}
+
+/* The same for a function that returns a set, which only a node can give. */
+bool
+is_hoistable_set(Node *node)
+{
+	return IsA(node, FuncExpr) && ((FuncExpr *) node)->funcretset &&
+		   is_hoistable_function(((FuncExpr *) node)->funcid, true) &&
+		   !typed_function_is_simulated(((FuncExpr *) node)->funcid);
 }
 
 static bool

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * async_plan_node.c
+ * apply_host.c
  *	  Moving calls out of a plan node into apply nodes below or above it.
  *
  * Below: arguments of aggregates, window functions and set-returning
@@ -12,8 +12,12 @@
  * the moved expressions are made of, and the topmost apply node has the
  * host's old target list, so its parent notices nothing.
  *
- * Calls within calls need one apply node each, stacked.  All work is done on
- * copies, in which a call is known by its address.
+ * Calls within calls need one apply node each, stacked: every round takes the
+ * innermost calls, and for the next one their results are columns.
+ *
+ * Whose expressions they are: in both cases the host's, whether the new node
+ * stands below the host or above it.  What follows from that for the node is
+ * in apply_node.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,219 +26,8 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/plancat.h"
 #include "typed/apply_plan.h"
 #include "utils/lsyscache.h"
-
-static Var *
-column_var(int varno, AttrNumber column, Node *expr)
-{
-	return makeVar(varno, column, exprType(expr), exprTypmod(expr),
-				   exprCollation(expr), 0);
-}
-
-/*
- * InitPlans go up to the new node: its expressions may use their results, and
- * EXPLAIN looks for the source of a parameter only at or above its user.  To
- * the child, their results then come from outside.
- */
-void
-take_initplans(Plan *plan, Plan *child)
-{
-	ListCell *lc;
-
-	foreach (lc, child->initPlan)
-	{
-		ListCell *lp;
-
-		foreach (lp, lfirst_node(SubPlan, lc)->setParam)
-			child->extParam = bms_add_member(child->extParam, lfirst_int(lp));
-	}
-	plan->initPlan = child->initPlan;
-	child->initPlan = NIL;
-}
-
-/* What a node stacked on child has in common with it. */
-static void
-init_stacked_plan(Rewrite *rw, Plan *plan, Plan *child)
-{
-	plan->startup_cost = child->startup_cost;
-	plan->total_cost = child->total_cost;
-	plan->plan_rows = child->plan_rows;
-	plan->plan_width = child->plan_width;
-	plan->parallel_safe = child->parallel_safe;
-	plan->plan_node_id = rw->next_node_id++;
-	plan->lefttree = child;
-	plan->extParam = bms_copy(child->extParam);
-	plan->allParam = bms_copy(child->allParam);
-	take_initplans(plan, child);
-}
-
-/* Give equal calls one column each, and the others their own; how many. */
-static int
-assign_columns(List *calls)
-{
-	List *distinct = NIL;
-	ListCell *lc;
-
-	foreach (lc, calls)
-	{
-		HoistCall *hoist = lfirst(lc);
-		ListCell *ld;
-
-		hoist->column = -1;
-		foreach (ld, hoist->shareable ? distinct : NIL)
-		{
-			HoistCall *other = lfirst(ld);
-
-			if (other->shareable && equal(other->call, hoist->call) &&
-				equal(other->guards, hoist->guards))
-			{
-				hoist->column = other->column;
-				break;
-			}
-		}
-		if (hoist->column < 0)
-		{
-			hoist->column = list_length(distinct);
-			distinct = lappend(distinct, hoist);
-		}
-	}
-	return list_length(distinct);
-}
-
-/* What the planner has charged for a call, for all rows that it expects. */
-static Cost
-call_cost(FuncExpr *call, const Plan *child, const Prefetch *prefetch)
-{
-	Const *limit = (Const *) prefetch->count;
-	double rows = child->plan_rows;
-	QualCost cost = {0, 0};
-
-	if (limit != NULL && IsA(limit, Const) && !limit->constisnull)
-		rows = Min(rows, (double) DatumGetInt64(limit->constvalue));
-	add_function_cost(NULL, call->funcid, (Node *) call, &cost);
-	return cost.per_tuple * rows;
-}
-
-/*
- * An apply node over child that passes its columns on and adds the results of
- * the calls, whose arguments are INDEX_VARs numbered as child's columns.
- */
-CustomScan *
-apply_node_create(Rewrite *rw, Plan *child, List *calls,
-				  const Prefetch *prefetch)
-{
-	CustomScan *cs = makeNode(CustomScan);
-	Plan *plan = &cs->scan.plan;
-	int columns = list_length(child->targetlist);
-	int flags = prefetch->flags;
-	int added = 0;
-	List *exprs = NIL;
-	ListCell *lc;
-
-	(void) assign_columns(calls);
-	foreach (lc, child->targetlist)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-
-		cs->custom_scan_tlist =
-			lappend(cs->custom_scan_tlist,
-					makeTargetEntry((Expr *) column_var(OUTER_VAR, tle->resno,
-														(Node *) tle->expr),
-									tle->resno, tle->resname, false));
-	}
-	foreach (lc, calls)
-	{
-		HoistCall *hoist = lfirst(lc);
-		Node *shown;
-
-		if (hoist->column < added)
-			continue;
-		added++;
-		exprs = lappend(exprs, list_make2(hoist->call, hoist->guards));
-		rw->remote_cost += call_cost(hoist->call, child, prefetch);
-		shown = renumber_vars((Node *) hoist->call, INDEX_VAR, OUTER_VAR);
-		cs->custom_scan_tlist = lappend(
-			cs->custom_scan_tlist,
-			makeTargetEntry((Expr *) shown, columns + added, NULL, false));
-	}
-	foreach (lc, cs->custom_scan_tlist)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-
-		plan->targetlist =
-			lappend(plan->targetlist,
-					makeTargetEntry((Expr *) column_var(INDEX_VAR, tle->resno,
-														(Node *) tle->expr),
-									tle->resno, tle->resname, false));
-	}
-	init_stacked_plan(rw, plan, child);
-	if (prefetch->count != NULL)
-		flags |= APPLY_LIMITED;
-	cs->custom_exprs = list_make3(exprs, copyObject(prefetch->offset),
-								  copyObject(prefetch->count));
-	cs->custom_private = list_make2_int(columns, flags);
-	cs->methods = &apply_scan_methods;
-	rw->nodes++;
-	return cs;
-}
-
-/*
- * A parent Append would ask an async-capable ForeignScan for rows behind the
- * back of the apply node between them.
- */
-void
-clear_async_capable(Plan *plan)
-{
-	while (plan != NULL)
-	{
-		plan->async_capable = false;
-		plan = IsA(plan, SubqueryScan) ? ((SubqueryScan *) plan)->subplan
-									   : plan->lefttree;
-	}
-}
-
-void
-copy_tle_properties(TargetEntry *to, const TargetEntry *from)
-{
-	to->resname = from->resname;
-	to->ressortgroupref = from->ressortgroupref;
-	to->resorigtbl = from->resorigtbl;
-	to->resorigcol = from->resorigcol;
-	to->resjunk = from->resjunk;
-}
-
-/* The target list of a node that returns its child's rows unchanged. */
-List *
-pass_through_tlist(List *child_tlist)
-{
-	List *result = NIL;
-	ListCell *lc;
-
-	foreach (lc, child_tlist)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-		Var *var = column_var(OUTER_VAR, tle->resno, (Node *) tle->expr);
-		TargetEntry *copy =
-			makeTargetEntry((Expr *) var, tle->resno, NULL, false);
-
-		copy_tle_properties(copy, tle);
-		result = lappend(result, copy);
-	}
-	return result;
-}
-
-/* Put a Material on top, for a consumer that wants to go backward. */
-Plan *
-materialize(Rewrite *rw, Plan *child)
-{
-	Material *material = makeNode(Material);
-
-	material->plan.targetlist = pass_through_tlist(child->targetlist);
-	init_stacked_plan(rw, &material->plan, child);
-	return (Plan *) material;
-}
 
 /* --- below the host ------------------------------------------------------ */
 
@@ -400,6 +193,9 @@ host_is_known(Plan *host, List ***filter)
 		case T_ForeignScan:
 			*filter = &host->qual;
 			return ((ForeignScan *) host)->operation == CMD_SELECT;
+		case T_CustomScan:
+			*filter = &host->qual;
+			return is_map_scan(host);
 		case T_SeqScan:
 		case T_SampleScan:
 		case T_IndexScan:
@@ -653,5 +449,6 @@ hoist_above(Rewrite *rw, Plan *host, const Prefetch *prefetch)
 	if (moved != NIL)
 		top = stack_filter(rw, top, moved, &filtered);
 	top = stack_tlist(rw, top, exprs, original, prefetch);
+	take_initplans(top, host);
 	return prefetch->mark ? materialize(rw, top) : top;
 }

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * async_plan_join.c
+ * apply_join.c
  *	  Calls that make up one side of a join, or its hash key.
  *
  * "FROM t, f(t.x)" is planned as a nested loop whose inner side is a function
  * scan: for a function that returns one value it gives one row for each outer
- * row, so an apply node over the outer side can take the place of the join.
+ * row, so an apply node over the outer side can take the place of the join.  So
+ * it can for one that returns a set, if the node gives a row for each of it.
  *
  * A hash join evaluates its keys for hashing and, as part of the hash
  * clauses, again for each match.  Hoisted below the join they are columns for
@@ -26,10 +27,32 @@
 /* --- functions in FROM ----------------------------------------------------- */
 
 static RangeTblFunction *
-scanned_function(Plan *join)
+scanned_function(const FunctionScan *scan)
 {
-	return linitial_node(RangeTblFunction,
-						 ((FunctionScan *) join->righttree)->functions);
+	return linitial_node(RangeTblFunction, scan->functions);
+}
+
+/*
+ * The inner side, if it is a scan of one function.  A Memoize node above a set
+ * that is declared VOLATILE is passed over: each row is to be a call.
+ */
+static FunctionScan *
+lateral_scan(const NestLoop *join)
+{
+	Plan *inner = join->join.plan.righttree;
+	bool memoized = IsA(inner, Memoize);
+	FunctionScan *scan =
+		(FunctionScan *) (memoized ? inner->lefttree : inner);
+	Node *call;
+
+	if (!IsA(scan, FunctionScan) || list_length(scan->functions) != 1 ||
+		scan->funcordinality)
+		return NULL;
+	call = scanned_function(scan)->funcexpr;
+	if (memoized && (!is_hoistable_set(call) || inner->initPlan != NIL ||
+					 !contain_volatile_functions(call)))
+		return NULL;
+	return scan;
 }
 
 /* Is it a value that changes with the outer row? */
@@ -59,37 +82,59 @@ contains_whole_row_walker(Node *node, void *context)
 	return expression_tree_walker(node, contains_whole_row_walker, context);
 }
 
+/* Is it the scan's columns, and nothing made of them? */
+static bool
+has_plain_columns(Plan *scan)
+{
+	ListCell *lc;
+
+	foreach (lc, scan->targetlist)
+	{
+		if (!IsA(lfirst_node(TargetEntry, lc)->expr, Var))
+			return false;
+	}
+	return true;
+}
+
 /* Does this nested loop do nothing but call a function for each outer row? */
 bool
 is_lateral_call(Plan *plan)
 {
 	Join *join = (Join *) plan;
-	Plan *inner = plan->righttree;
-	FunctionScan *scan = (FunctionScan *) inner;
+	FunctionScan *scan;
+	Plan *inner;
 	Oid type;
 	TupleDesc desc;
 	TypeFuncClass typeclass;
 	Node *call;
 	List *evaluated;
 
-	if (!IsA(plan, NestLoop) || !IsA(inner, FunctionScan) ||
-		(join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT) ||
-		list_length(scan->functions) != 1 || scan->funcordinality)
+	if (!IsA(plan, NestLoop) ||
+		(join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT))
 		return false;
+	scan = lateral_scan((NestLoop *) plan);
+	if (scan == NULL)
+		return false;
+	inner = &scan->scan.plan;
 	/* an outer join would have to null what does not pass these */
 	if (join->jointype == JOIN_LEFT &&
 		(join->joinqual != NIL || inner->qual != NIL))
 		return false;
 
-	call = scanned_function(plan)->funcexpr;
-	if (!is_hoistable_call(call) ||
-		!depends_on_outer_row((NestLoop *) plan, scanned_function(plan)))
+	call = scanned_function(scan)->funcexpr;
+	if ((!is_hoistable_call(call) && !is_hoistable_set(call)) ||
+		!depends_on_outer_row((NestLoop *) plan, scanned_function(scan)))
 		return false;
 	typeclass = get_expr_result_type(call, &type, &desc);
 	if (typeclass != TYPEFUNC_SCALAR && typeclass != TYPEFUNC_COMPOSITE)
 		return false;
 
-	evaluated = list_make4(call, inner->targetlist, inner->qual,
+	/* what is made of columns is NULL where there is no row, whatever it is */
+	if (join->jointype == JOIN_LEFT && is_hoistable_set(call) &&
+		!has_plain_columns(inner))
+		return false;
+
+	evaluated = list_make4(((FuncExpr *) call)->args, inner->targetlist, inner->qual,
 						   list_make3(join->joinqual, plan->qual,
 									  plan->targetlist));
 	return inner->initPlan == NIL && !contains_unmovable((Node *) evaluated) &&
@@ -99,11 +144,25 @@ is_lateral_call(Plan *plan)
 		   !contain_volatile_functions((Node *) inner->targetlist);
 }
 
-bool
+static bool
 lateral_call_has_filter(Plan *plan)
 {
-	return plan->righttree->qual != NIL || ((Join *) plan)->joinqual != NIL ||
-		   plan->qual != NIL;
+	return lateral_scan((NestLoop *) plan)->scan.plan.qual != NIL ||
+		   ((Join *) plan)->joinqual != NIL || plan->qual != NIL;
+}
+
+/* What the consumer of the join asks of its left side, then. */
+void
+lateral_call_prefetch(Plan *plan, Prefetch *prefetch)
+{
+	FunctionScan *scan = lateral_scan((NestLoop *) plan);
+	bool set = is_hoistable_set(scanned_function(scan)->funcexpr);
+
+	if (set || lateral_call_has_filter(plan))
+		prefetch->flags &= ~APPLY_EXACT;
+	/* a Limit takes rows; how many of them an input gives is not known */
+	if (set && prefetch->count != NULL)
+		prefetch->flags &= ~APPLY_DRAIN;
 }
 
 typedef struct LateralContext
@@ -205,12 +264,11 @@ Plan *
 hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 {
 	Plan *outer = plan->lefttree;
-	Node *expr = scanned_function(plan)->funcexpr;
-	LateralContext cx = {(NestLoop *) plan, (FunctionScan *) plan->righttree,
-						 0, (FuncExpr *) expr, false};
+	FunctionScan *scan = lateral_scan((NestLoop *) plan);
+	Node *expr = scanned_function(scan)->funcexpr;
+	LateralContext cx = {(NestLoop *) plan, scan, 0, (FuncExpr *) expr, false};
 	Prefetch filtered = *prefetch;
-	const Prefetch *below =
-		lateral_call_has_filter(plan) ? &filtered : prefetch;
+	Prefetch below = *prefetch;
 	HoistCall *hoist = palloc0(sizeof(HoistCall));
 	List *filter = NIL;
 	List *exprs = NIL;
@@ -220,9 +278,10 @@ hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 	ListCell *lc;
 
 	filtered.flags &= ~APPLY_EXACT;
+	lateral_call_prefetch(plan, &below);
 	cx.composite = get_expr_result_type(expr, &type, &desc) ==
 				   TYPEFUNC_COMPOSITE;
-	hoist->call = stack_arguments(rw, &cx, &outer, below);
+	hoist->call = stack_arguments(rw, &cx, &outer, &below);
 	hoist->shareable = !contain_volatile_functions(expr);
 
 	filter = list_concat(filter, cx.scan->scan.plan.qual);
@@ -234,16 +293,19 @@ hoist_lateral_call(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 								   (Node *) lfirst_node(TargetEntry, lc)->expr,
 								   &cx));
 
-	top = (Plan *) apply_node_create(rw, outer, list_make1(hoist), below);
+	if (is_hoistable_set(expr))
+		below.flags |= APPLY_SET;
+	if (cx.join->join.jointype == JOIN_LEFT)
+		below.flags |= APPLY_OUTER;
+	top = (Plan *) apply_node_create(rw, outer, list_make1(hoist), &below);
 	top->startup_cost = plan->startup_cost;
 	top->total_cost = plan->total_cost;
 	top->plan_rows = plan->plan_rows;
-	top->initPlan = list_concat(top->initPlan, plan->initPlan);
-	top->extParam = bms_copy(plan->extParam);
-	top->allParam = bms_copy(plan->allParam);
 	if (filter != NIL)
 		top = stack_filter(rw, top, filter, &filtered);
-	return stack_tlist(rw, top, exprs, plan->targetlist, prefetch);
+	top = stack_tlist(rw, top, exprs, plan->targetlist, prefetch);
+	take_initplans(top, plan);
+	return top;
 }
 
 /* --- hash keys -------------------------------------------------------------- */
@@ -288,7 +350,7 @@ hoist_side(Rewrite *rw, Plan *child, List **keys, List **clauses, int varno,
 void
 hoist_hash_keys(Rewrite *rw, HashJoin *join, const Prefetch *outer)
 {
-	const Prefetch all = {APPLY_DRAIN, false, NULL, NULL};
+	const Prefetch all = {APPLY_DRAIN, false, false, NULL, NULL};
 	Plan *plan = &join->join.plan;
 	Hash *hash = (Hash *) plan->righttree;
 	Plan *child;

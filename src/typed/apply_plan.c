@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * async_plan.c
+ * apply_plan.c
  *	  The planner hook: typed functions become apply nodes in the finished
  *	  plan.
  *
@@ -8,10 +8,9 @@
  * every expression stands in the node that evaluates it.  Direct execution is
  * always correct, so anything not known here is left alone.
  *
- * The rule for reading ahead: never send a call that row-at-a-time execution
- * would not have made, unless the consumer's appetite is not known; then
- * never more than it has already consumed.  What is known about the consumer
- * is handed down the tree as a Prefetch.
+ * Going down, it takes along what is known of each node's consumer (see
+ * apply_prefetch.c); coming up, it moves calls out of a node when those of its
+ * children have been moved (apply_host.c, apply_join.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +23,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
-#include "session/async.h"
+#include "typed/apply.h"
 #include "typed/apply_exec.h"
 #include "typed/apply_plan.h"
 #include "typed/function.h"
@@ -72,138 +71,6 @@ max_node_id(Plan *plan)
 	foreach (lc, child_list(plan))
 		result = Max(result, max_node_id(lfirst(lc)));
 	return result;
-}
-
-/* Is what a Limit will take known before it starts? */
-static bool
-limit_is_plain(Limit *limit)
-{
-	return !contain_volatile_functions(limit->limitCount) &&
-		   !contain_volatile_functions(limit->limitOffset) &&
-		   !contains_subplan(limit->limitCount) &&
-		   !contains_subplan(limit->limitOffset);
-}
-
-/*
- * How much of its left (outer, or only) and right (inner) input a node asks
- * for, given what its own consumer asks for.  Of an Append's inputs the first
- * is the left one, the others are right ones.
- */
-static void
-children_prefetch(Plan *plan, const Prefetch *own, Prefetch *left,
-				  Prefetch *right)
-{
-	const Prefetch all = {APPLY_DRAIN, false, NULL, NULL};
-	const Prefetch unknown = {0, false, NULL, NULL};
-	Prefetch as_asked = unknown;
-	JoinType jointype;
-
-	/* nodes that pass rows on need not give one row for each they take */
-	as_asked.flags = own->flags & APPLY_ROOT;
-	if (own->count == NULL)
-		as_asked.flags |= own->flags & APPLY_DRAIN;
-
-	*left = *right = unknown;
-	switch (nodeTag(plan))
-	{
-		case T_Limit:
-			if (((Limit *) plan)->limitCount == NULL)
-			{
-				*left = as_asked; /* OFFSET alone */
-				break;
-			}
-			if (!limit_is_plain((Limit *) plan))
-				break;
-			left->count = ((Limit *) plan)->limitCount;
-			left->offset = ((Limit *) plan)->limitOffset;
-			/* nobody needs to take all that the Limit would */
-			left->flags = as_asked.flags;
-			if (((Limit *) plan)->limitOption == LIMIT_OPTION_COUNT)
-				left->flags |= APPLY_EXACT;
-			if ((own->flags & APPLY_EXACT) && own->count == NULL)
-				left->flags |= APPLY_LIMIT_EXACT;
-			break;
-		case T_Result:
-			*left = *own;
-			break;
-		case T_SubqueryScan:
-			*left = *own;
-			left->mark = false;
-			if (plan->qual != NIL)
-				left->flags &= ~APPLY_EXACT;
-			break;
-		case T_Append:
-			*left = *own;
-			left->mark = false;
-			*right = *left;
-			/* how much the inputs before it leave to a Limit is not known */
-			if (own->count != NULL)
-				right->flags &= ~APPLY_DRAIN;
-			break;
-		case T_MergeAppend:
-			/* the input that goes first may be asked for all the rows */
-			*left = *own;
-			left->flags &= ~APPLY_EXACT;
-			if (own->count != NULL)
-				left->flags &= ~APPLY_DRAIN;
-			left->mark = false;
-			break;
-		case T_LockRows:
-			*left = *own;
-			left->flags &= ~APPLY_EXACT;
-			left->mark = false;
-			break;
-		case T_Sort:
-		case T_Hash:
-			*left = all;
-			break;
-		case T_ModifyTable:
-			*left = all;
-			/* with RETURNING it may be stopped by the executor's row count */
-			if (((ModifyTable *) plan)->returningLists != NIL)
-				left->flags |= own->flags & APPLY_ROOT;
-			break;
-		case T_Agg:
-			*left = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
-							((Agg *) plan)->aggstrategy == AGG_HASHED
-						? all
-						: as_asked;
-			break;
-		case T_SetOp:
-			*left = *right = as_asked;
-			/* where both are sorted, it may end with the left one */
-			if (((SetOp *) plan)->strategy == SETOP_SORTED)
-				right->flags &= ~APPLY_DRAIN;
-			break;
-		case T_IncrementalSort:
-		case T_Group:
-		case T_ProjectSet:
-		case T_Unique:
-		case T_Material:
-		case T_Gather:
-		case T_GatherMerge:
-		case T_RecursiveUnion:
-			*left = *right = as_asked;
-			break;
-		case T_WindowAgg:
-			*left = as_asked;
-			/* it may stop where its run condition fails */
-			if (window_agg_run_condition(plan) != NIL)
-				left->flags &= ~APPLY_DRAIN;
-			break;
-		case T_NestLoop:
-			*left = *right = as_asked;
-			jointype = ((Join *) plan)->jointype;
-			if (jointype == JOIN_SEMI || jointype == JOIN_ANTI ||
-				((Join *) plan)->inner_unique)
-				right->flags &= ~APPLY_DRAIN;
-			break;
-		case T_MergeJoin:
-			right->mark = !((MergeJoin *) plan)->skip_mark_restore;
-			break;
-		default:
-			break;
-	}
 }
 
 static bool
@@ -256,7 +123,7 @@ children_apply_alike(Append *append)
 		Plan *plan = &cs->scan.plan;
 
 		if (!IsA(cs, CustomScan) || cs->methods != &apply_scan_methods ||
-			plan->initPlan != NIL)
+			plan->lefttree == NULL || plan->initPlan != NIL)
 			return false;
 		if (first == NULL)
 			first = cs;
@@ -296,8 +163,6 @@ lift_over_append(Append *append)
 	apply->total_cost = append->plan.total_cost;
 	apply->plan_rows = append->plan.plan_rows;
 	apply->parallel_safe = append->plan.parallel_safe;
-	apply->extParam = bms_copy(append->plan.extParam);
-	apply->allParam = bms_copy(append->plan.allParam);
 	take_initplans(apply, &append->plan);
 	apply->lefttree = lift_over_append(append);
 	return apply;
@@ -329,8 +194,7 @@ rewrite_plan(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 	{
 		left = *prefetch;
 		left.mark = false;
-		if (lateral_call_has_filter(plan))
-			left.flags &= ~APPLY_EXACT;
+		lateral_call_prefetch(plan, &left);
 		plan->lefttree = rewrite_plan(rw, plan->lefttree, &left);
 		return hoist_lateral_call(rw, plan, prefetch);
 	}
@@ -366,6 +230,9 @@ rewrite_plan(Rewrite *rw, Plan *plan, const Prefetch *prefetch)
 			if (plan->lefttree != NULL)
 				hoist_below(rw, plan, &left);
 			break;
+		case T_FunctionScan:
+			plan = map_scan_plan(rw, plan, prefetch);
+			break;
 		default:
 			break;
 	}
@@ -378,7 +245,7 @@ plan_may_hold_calls(PlannedStmt *stmt)
 {
 	ListCell *lc;
 
-	if (!modal_enable_async_projection || stmt->planTree == NULL)
+	if (!modal_enable_pipelining || stmt->planTree == NULL)
 		return false;
 	foreach (lc, stmt->invalItems)
 	{
@@ -408,10 +275,11 @@ reconsider_jit(PlannedStmt *stmt, Cost remote_cost)
 static void
 rewrite_stmt(PlannedStmt *stmt, int cursor_options)
 {
-	Prefetch root = {APPLY_DRAIN | APPLY_EXACT | APPLY_ROOT, false, NULL, NULL};
-	Prefetch unknown = {0, false, NULL, NULL};
+	Prefetch root = {APPLY_DRAIN | APPLY_EXACT | APPLY_ROOT, false, false,
+					 NULL, NULL};
+	Prefetch unknown = {0, false, true, NULL, NULL};
 	bool backward = ExecSupportsBackwardScan(stmt->planTree);
-	Rewrite rw = {0, 0, 0};
+	Rewrite rw = {0, NIL, 0};
 	ListCell *lc;
 
 	rw.next_node_id = max_node_id(stmt->planTree);
@@ -427,21 +295,23 @@ rewrite_stmt(PlannedStmt *stmt, int cursor_options)
 	 * A cursor that could go backward still can: asked for by SCROLL, or
 	 * DECLARE CURSOR of a plan that could by itself.
 	 */
-	if (rw.nodes > 0 && !ExecSupportsBackwardScan(stmt->planTree) &&
+	if (rw.made != NIL && !ExecSupportsBackwardScan(stmt->planTree) &&
 		((cursor_options & CURSOR_OPT_SCROLL) ||
 		 (backward && (cursor_options & CURSOR_OPT_FAST_PLAN) &&
 		  !(cursor_options & CURSOR_OPT_NO_SCROLL))))
 		stmt->planTree = materialize(&rw, stmt->planTree);
+
+	/* from the bottom up: a node is made after those below it */
+	foreach (lc, rw.made)
+		settle_params(stmt->subplans, lfirst(lc));
 }
 
 static PlannedStmt *
-modal_planner(Query *parse, const char *query_string, int cursor_options,
-			  ParamListInfo bound_params)
+modal_planner(PLANNER_PARAMS)
 {
 	planner_hook_type plan =
 		prev_planner_hook ? prev_planner_hook : standard_planner;
-	PlannedStmt *stmt =
-		plan(parse, query_string, cursor_options, bound_params);
+	PlannedStmt *stmt = plan(PLANNER_ARGS);
 
 	if (plan_may_hold_calls(stmt))
 		rewrite_stmt(stmt, cursor_options);
@@ -449,9 +319,10 @@ modal_planner(Query *parse, const char *query_string, int cursor_options,
 }
 
 void
-modal_async_init(void)
+modal_apply_init(void)
 {
 	prev_planner_hook = planner_hook;
 	planner_hook = modal_planner;
 	apply_exec_init();
+	apply_prefetch_init();
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * typed_function.c
+ * function.c
  *	  What is known of a function in LANGUAGE modal.
  *
  * The body of a function is its function reference, optionally followed by
@@ -15,6 +15,7 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "commands/proclang.h"
 #include "core/reference.h"
@@ -228,11 +229,20 @@ typed_function_release(TypedFunction *function)
 static TypedFunction *
 function_create(HeapTuple tuple)
 {
-	MemoryContext cxt = AllocSetContextCreate(
-		CurrentMemoryContext, "modal function", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(cxt);
-	TypedFunction *function = palloc0(sizeof(TypedFunction));
+	MemoryContext cxt;
+	MemoryContext old;
+	TypedFunction *function;
 
+	/* its body is the name of a symbol: the handler itself, called directly */
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("function %s cannot be called directly",
+						NameStr(((Form_pg_proc) GETSTRUCT(tuple))->proname))));
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "modal function",
+								ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	function = palloc0(sizeof(TypedFunction));
 	function->cxt = cxt;
 	function->funcid = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
 	function->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
@@ -280,16 +290,19 @@ typed_function_get(Oid funcid)
 }
 
 char *
+typed_reference_label(const char *reference)
+{
+	if (reference_server(reference, strlen(reference)).p != NULL)
+		return pstrdup(reference);
+	return psprintf("%s:%s", modal_default_server, reference);
+}
+
+char *
 typed_function_label(Oid funcid)
 {
 	TypedFunction *function = typed_function_get(funcid);
-	const char *reference = function->reference;
-	char *label;
+	char *label = typed_reference_label(function->reference);
 
-	if (reference_server(reference, strlen(reference)).p != NULL)
-		label = pstrdup(reference);
-	else
-		label = psprintf("%s:%s", modal_default_server, reference);
 	typed_function_release(function);
 	return label;
 }

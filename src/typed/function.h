@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * typed_function.h
+ * function.h
  *	  What is known of a function in LANGUAGE modal.
  *
  * A TypedFunction is cached by OID and replaced when its pg_proc row has
@@ -8,8 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_TYPED_FUNCTION_H
-#define MODAL_SESSION_TYPED_FUNCTION_H
+#ifndef MODAL_TYPED_FUNCTION_H
+#define MODAL_TYPED_FUNCTION_H
 
 #include "compat.h"
 
@@ -61,5 +61,6 @@ extern void typed_function_release(TypedFunction *function);
 
 /* "server:function" for EXPLAIN, without looking the server up. */
 extern char *typed_function_label(Oid funcid);
+extern char *typed_reference_label(const char *reference);
 
-#endif /* MODAL_SESSION_TYPED_FUNCTION_H */
+#endif /* MODAL_TYPED_FUNCTION_H */

@@ -4,16 +4,16 @@
  *	  LANGUAGE modal: the handler.
  *
  * It makes one call and waits for it; sets are streamed, a value at a time.
- * Plain calls in queries usually do not come here: see async_plan.c.
+ * Plain calls in queries usually do not come here: see apply_plan.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
-#include "core/cbor.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "typed/list.h"
 #include "typed/site.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -83,23 +83,14 @@ typedef struct SetState
 	TypedSite *site;
 	RemoteCall *call;
 	bool is_generator;
-	/* the list that a function other than a generator returned */
-	FrameOutput list;
-	CborReader reader;	/* of a list in CBOR */
-	Jsonb *elements;	/* of a list in JSON */
-	uint32 next;
+	TypedList list; /* that a function other than a generator returned */
 } SetState;
 
 /* Open a call of the given kind with its one input; is the function of it? */
 static bool
 set_try(SetState *set, CallKind kind, const Buf *input, MemoryContext cxt)
 {
-	RemoteCallSpec spec;
-
-	typed_site_spec(set->site, kind, &spec);
-	set->call = remote_call_open(cxt, set->site->endpoint, &spec);
-	remote_call_put(set->call, 0, input->data, input->len);
-	remote_call_finish(set->call);
+	set->call = typed_site_open(set->site, kind, input, cxt);
 	set->is_generator = remote_call_wait_opened(set->call)->is_generator;
 	return set->is_generator == (kind == CALL_GENERATOR);
 }
@@ -138,96 +129,14 @@ set_open(FunctionCallInfo fcinfo, MemoryContext cxt)
 	return set;
 }
 
-static void
-not_a_list(SetState *set)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("remote function \"%s\" returned neither a generator nor "
-					"a list",
-					set->site->label),
-			 errdetail("%s is declared to return a set.",
-					   set->site->function->name)));
-}
-
 /* Wait for the list that is the function's result; false if it is null. */
 static bool
 set_fetch_list(SetState *set)
 {
-	CborToken token;
+	FrameOutput out;
 
-	if (remote_call_next(set->call, &set->list) == REMOTE_CALL_END)
-		return false;
-	if (!set->list.ok)
-		error_raise(&set->list, set->site->label);
-	if (set->list.format == PAYLOAD_JSON)
-	{
-		set->elements =
-			result_to_jsonb(PAYLOAD_JSON, set->list.data.p, set->list.data.n);
-		if (JB_ROOT_IS_SCALAR(set->elements) &&
-			getIthJsonbValueFromContainer(&set->elements->root, 0)->type ==
-				jbvNull)
-			return false;
-		if (!JB_ROOT_IS_ARRAY(set->elements) ||
-			JB_ROOT_IS_SCALAR(set->elements))
-			not_a_list(set);
-		return true;
-	}
-
-	cbor_reader_init(&set->reader, set->list.data.p, set->list.data.n,
-					 CBOR_MAX_DEPTH, buf_palloc);
-	do
-	{
-		if (!cbor_next(&set->reader, &token))
-			ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-							errmsg("could not decode the result of remote "
-								   "function \"%s\": %s",
-								   set->site->label,
-								   cbor_error_text(set->reader.error))));
-	} while (token.kind == CBOR_TAG);
-	if (token.kind == CBOR_NULL)
-		return false;
-	if (token.kind != CBOR_ARRAY)
-		not_a_list(set);
-	return true;
-}
-
-/* The list's next element as an output of its own; false after the last. */
-static bool
-set_next_element(SetState *set, FrameOutput *out)
-{
-	CborToken token;
-	const uint8_t *start;
-
-	*out = set->list;
-	out->ordinal = set->next++;
-	if (set->elements != NULL)
-	{
-		JsonbValue *element = getIthJsonbValueFromContainer(
-			&set->elements->root, out->ordinal);
-		Jsonb *value;
-
-		if (element == NULL)
-			return false;
-		value = JsonbValueToJsonb(element);
-		out->data.p = JsonbToCString(NULL, &value->root, VARSIZE(value));
-		out->data.n = strlen(out->data.p);
-		return true;
-	}
-
-	start = set->reader.p;
-	if (!cbor_next(&set->reader, &token) ||
-		(token.kind != CBOR_END && !cbor_skip(&set->reader, &token)))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("could not decode the result of remote function \"%s\": %s",
-					set->site->label, cbor_error_text(set->reader.error))));
-	if (token.kind == CBOR_END)
-		return false;
-	out->data.p = (const char *) start;
-	out->data.n = set->reader.p - start;
-	return true;
+	return remote_call_next(set->call, &out) != REMOTE_CALL_END &&
+		   typed_list_open(&set->list, set->site, &out);
 }
 
 static Datum
@@ -260,7 +169,7 @@ call_for_set(FunctionCallInfo fcinfo)
 	else if (set->is_generator)
 		more = remote_call_next(set->call, &out) == REMOTE_CALL_OUTPUT;
 	else
-		more = set_next_element(set, &out);
+		more = typed_list_next(&set->list, &out);
 	if (!more)
 		SRF_RETURN_DONE(context);
 	result = typed_site_result(set->site, &out, &isnull);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * typed_site.c
- *	  A place that calls a typed function; see typed_site.h.
+ * site.c
+ *	  A place that calls a typed function; see site.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,16 +58,6 @@ typed_site_create(MemoryContext cxt, Oid funcid, TupleDesc desc)
 	return site;
 }
 
-static bool
-same_endpoint(const Endpoint *a, const Endpoint *b)
-{
-	return a->serverid == b->serverid && a->userid == b->userid &&
-		   a->protocol == b->protocol && a->format == b->format &&
-		   a->args_as_object == b->args_as_object && a->window == b->window &&
-		   a->options_len == b->options_len &&
-		   memcmp(a->options, b->options, a->options_len) == 0;
-}
-
 void
 typed_site_connect(TypedSite *site)
 {
@@ -75,9 +65,10 @@ typed_site_connect(TypedSite *site)
 	MemoryContext old = MemoryContextSwitchTo(site->cxt);
 	Endpoint *endpoint;
 	char **names;
+	bool named;
 
 	endpoint = endpoint_get(function->reference, GetUserId(), &site->reference);
-	if (site->endpoint != NULL && same_endpoint(site->endpoint, endpoint))
+	if (site->endpoint != NULL && endpoint_is_same(site->endpoint, endpoint))
 	{
 		endpoint_release(endpoint);
 		MemoryContextSwitchTo(old);
@@ -90,14 +81,15 @@ typed_site_connect(TypedSite *site)
 	MemoryContextSwitchTo(site->connection_cxt);
 	site->label = endpoint_label(endpoint, site->reference);
 	names = palloc0(sizeof(char *) * (function->nargs + 1));
+	named = endpoint_arg_format(endpoint).named;
 	for (int i = 0; i < function->nargs; i++)
 	{
-		if (i >= function->positional || endpoint->args_as_object)
+		if (i >= function->positional || named)
 			names[i] = function->argnames[i];
 	}
 	site->encoder =
-		arg_encoder_create(site->connection_cxt, endpoint, function->nargs,
-						   function->argtypes, names, NULL);
+		arg_encoder_create(site->connection_cxt, endpoint_arg_format(endpoint),
+						   function->nargs, function->argtypes, names, NULL);
 	MemoryContextSwitchTo(old);
 }
 
@@ -113,6 +105,20 @@ typed_site_spec(const TypedSite *site, CallKind kind, RemoteCallSpec *spec)
 	spec->discard = site->decoder == NULL;
 	spec->last_ordinal = -1;
 	spec->total_inputs = -1;
+}
+
+RemoteCall *
+typed_site_open(const TypedSite *site, CallKind kind, const Buf *input,
+				MemoryContext cxt)
+{
+	RemoteCallSpec spec;
+	RemoteCall *call;
+
+	typed_site_spec(site, kind, &spec);
+	call = remote_call_open(cxt, site->endpoint, &spec);
+	remote_call_put(call, 0, input->data, input->len);
+	remote_call_finish(call);
+	return call;
 }
 
 typedef struct ResultContext

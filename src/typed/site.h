@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
- * typed_site.h
+ * site.h
  *	  A place that calls a typed function: a plan node's call, or an
  *	  expression's.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_TYPED_SITE_H
-#define MODAL_SESSION_TYPED_SITE_H
+#ifndef MODAL_TYPED_SITE_H
+#define MODAL_TYPED_SITE_H
 
 #include "compat.h"
 
-#include "session/codec.h"
 #include "link/remote_call.h"
 #include "typed/function.h"
+#include "values/values.h"
 
 typedef struct TypedSite
 {
@@ -42,8 +42,11 @@ extern TypedSite *typed_site_create(MemoryContext cxt, Oid funcid,
 extern void typed_site_connect(TypedSite *site);
 extern void typed_site_spec(const TypedSite *site, CallKind kind,
 							RemoteCallSpec *spec);
+/* A call of its own for one input. */
+extern RemoteCall *typed_site_open(const TypedSite *site, CallKind kind,
+								   const Buf *input, MemoryContext cxt);
 /* The value of an output, or its error raised. */
 extern Datum typed_site_result(const TypedSite *site, const FrameOutput *out,
 							   bool *isnull);
 
-#endif /* MODAL_SESSION_TYPED_SITE_H */
+#endif /* MODAL_TYPED_SITE_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * language_validator.c
+ * validator.c
  *	  LANGUAGE modal: what CREATE FUNCTION checks.
  *
  * Forms and types only: the remote function need not exist yet, and nothing
@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "core/reference.h"
+#include "endpoint/http_options.h"
 #include "foreign/foreign.h"
 #include "guc.h"
 #include "typed/function.h"
@@ -91,6 +92,8 @@ check_reference(const char *reference)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 						errmsg("invalid function reference \"%s\"", reference),
 						errdetail_internal("%s", problem)));
+	if (server != NULL && server_speaks_http(server))
+		(void) http_options_with_reference(server->options, parsed.options);
 	if (server == NULL)
 		ereport(NOTICE, (errmsg("server \"%s\" does not exist yet",
 								server_name)));
@@ -159,6 +162,11 @@ modal_language_validator(PG_FUNCTION_ARGS)
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 
 	check_type(proc->prorettype, true);
+	if (proc->proretset && proc->prorettype == VOIDOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("LANGUAGE modal functions cannot return SETOF void"),
+				 errhint("Declare RETURNS void for a function whose results are not wanted.")));
 	for (int i = 0; i < proc->pronargs; i++)
 		check_type(proc->proargtypes.values[i], false);
 	typed_function_read(&function, tuple);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * codec_call.c
+ * arguments.c
  *	  The arguments of one call as one payload.
  *
  * Modal: CBOR [positional, keywords].  HTTP: a JSON object of named arguments
@@ -13,23 +13,17 @@
 
 #include "catalog/pg_type.h"
 #include "core/json_split.h"
-#include "session/codec_types.h"
 #include "utils/builtins.h"
+#include "values/arg_encoder.h"
 
-struct ArgEncoder
+static Writer
+writer_for(ArgFormat format, Buf *buf)
 {
-	int nargs;
-	ValueEncoder **args;
-	char **names;		  /* [i] NULL: positional */
-	int npositional;
-	PayloadFormat format;
-	bool as_object;		  /* JSON */
-	bool whole;			  /* JSON: the one argument is the body itself */
-	bool big_as_text;
-	Buf common;			  /* encoded members of kwargs */
-	uint32 ncommon;
-	Buf *keys;			  /* encoded names, [nargs] */
-};
+	return (Writer){.buf = buf,
+					.json = format.payload != PAYLOAD_CBOR,
+					.big_as_text = format.big_as_text,
+					.exact = format.exact};
+}
 
 /* Members of kwargs, without what holds them together. */
 static void
@@ -38,9 +32,7 @@ encode_common(ArgEncoder *enc, Jsonb *kwargs)
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue v;
-	Writer w = {.buf = &enc->common,
-				.json = enc->format == PAYLOAD_JSON,
-				.big_as_text = enc->big_as_text};
+	Writer w = writer_for(enc->format, &enc->common);
 
 	if (!JB_ROOT_IS_OBJECT(kwargs))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -72,10 +64,10 @@ has_member(Jsonb *kwargs, const char *name)
 	return findJsonbValueFromContainer(&kwargs->root, JB_FOBJECT, &key) != NULL;
 }
 
-static const char *
+const char *
 argument_name(ArgEncoder *enc, int i)
 {
-	if (enc->names[i] != NULL || enc->format == PAYLOAD_CBOR)
+	if (enc->names[i] != NULL || enc->format.payload == PAYLOAD_CBOR)
 		return enc->names[i];
 	/* An object needs a name for everything. */
 	return psprintf("arg%d", i + 1);
@@ -88,8 +80,7 @@ encode_keys(ArgEncoder *enc, Jsonb *kwargs)
 	for (int i = 0; i < enc->nargs; i++)
 	{
 		const char *name = argument_name(enc, i);
-		Writer w = {.buf = &enc->keys[i],
-					.json = enc->format == PAYLOAD_JSON};
+		Writer w = writer_for(enc->format, &enc->keys[i]);
 
 		buf_init(&enc->keys[i], 0, buf_palloc);
 		if (name == NULL)
@@ -109,32 +100,35 @@ encode_keys(ArgEncoder *enc, Jsonb *kwargs)
 }
 
 ArgEncoder *
-arg_encoder_create(MemoryContext cxt, const Endpoint *endpoint, int nargs,
+arg_encoder_create(MemoryContext cxt, ArgFormat format, int nargs,
 				   const Oid *types, char **names, Jsonb *kwargs)
 {
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	ArgEncoder *enc = palloc0(sizeof(ArgEncoder));
+	bool templated;
 
 	enc->nargs = nargs;
-	enc->format = endpoint->protocol == ENDPOINT_MODAL ? PAYLOAD_CBOR
-													   : PAYLOAD_JSON;
-	enc->as_object = endpoint->args_as_object;
-	enc->big_as_text = endpoint->protocol == ENDPOINT_HTTP &&
-		endpoint->format == HTTP_BIGQUERY;
+	enc->format = format;
 	enc->args = palloc(Max(nargs, 1) * sizeof(ValueEncoder *));
+	enc->types = palloc(Max(nargs, 1) * sizeof(Oid));
 	enc->names = palloc0(Max(nargs, 1) * sizeof(char *));
 	for (int i = 0; i < nargs; i++)
 	{
 		enc->args[i] = value_encoder_create(cxt, types[i]);
+		enc->types[i] = types[i];
 		if (names != NULL && names[i] != NULL)
 			enc->names[i] = pstrdup(names[i]);
 	}
 	buf_init(&enc->common, 0, buf_palloc);
-	if (kwargs != NULL)
+	if (format.request != NULL)
+		kwargs = request_writer_create(enc, kwargs);
+	/* a template says itself where they go */
+	templated = format.request != NULL && format.request->request != NULL;
+	if (kwargs != NULL && !templated)
 		encode_common(enc, kwargs);
-	enc->whole = enc->as_object && nargs == 1 && enc->names[0] == NULL &&
+	enc->whole = format.as_object && nargs == 1 && enc->names[0] == NULL &&
 		enc->ncommon == 0 && (types[0] == JSONBOID || types[0] == JSONOID);
-	encode_keys(enc, kwargs);
+	encode_keys(enc, templated ? NULL : kwargs);
 	MemoryContextSwitchTo(old);
 	return enc;
 }
@@ -142,7 +136,7 @@ arg_encoder_create(MemoryContext cxt, const Endpoint *endpoint, int nargs,
 PayloadFormat
 arg_encoder_format(const ArgEncoder *enc)
 {
-	return enc->format;
+	return enc->format.payload;
 }
 
 static void
@@ -164,42 +158,76 @@ encode_cbor(ArgEncoder *enc, Writer *w, const Datum *values,
 	buf_put(w->buf, enc->common.data, enc->common.len);
 }
 
+/* As an object, with what is common to all. */
 static void
-encode_json(ArgEncoder *enc, Writer *w, const Datum *values,
-			const bool *isnull)
+write_object(ArgEncoder *enc, Writer *w, const Datum *values,
+			 const bool *isnull, const bool *taken)
 {
-	if (enc->whole)
-	{
-		value_encode(enc->args[0], w, values[0], isnull[0]);
-		return;
-	}
-	buf_put_u8(w->buf, enc->as_object ? '{' : '[');
+	bool first = true;
+
+	buf_put_u8(w->buf, '{');
 	for (int i = 0; i < enc->nargs; i++)
 	{
-		if (i > 0)
+		if (taken != NULL && taken[i])
+			continue;
+		if (!first)
 			buf_put_u8(w->buf, ',');
-		if (enc->as_object)
-			buf_put(w->buf, enc->keys[i].data, enc->keys[i].len);
+		first = false;
+		buf_put(w->buf, enc->keys[i].data, enc->keys[i].len);
 		value_encode(enc->args[i], w, values[i], isnull[i]);
 	}
-	if (enc->as_object && enc->ncommon > 0)
+	if (enc->ncommon > 0)
 	{
-		if (enc->nargs > 0)
+		if (!first)
 			buf_put_u8(w->buf, ',');
 		buf_put(w->buf, enc->common.data, enc->common.len);
 	}
-	buf_put_u8(w->buf, enc->as_object ? '}' : ']');
+	buf_put_u8(w->buf, '}');
+}
+
+void
+write_row(ArgEncoder *enc, Writer *w, const Datum *values, const bool *isnull,
+		  RowForm form, const bool *taken)
+{
+	int left = 0, last = 0;
+	bool bare;
+
+	for (int i = 0; i < enc->nargs; i++)
+		if (taken == NULL || !taken[i])
+		{
+			left++;
+			last = i;
+		}
+	bare = left == 1 && (form == ROW_AUTO || (form == ROW_OBJECT && enc->whole));
+	if (form == ROW_OBJECT && !bare)
+	{
+		write_object(enc, w, values, isnull, taken);
+		return;
+	}
+	if (!bare)
+		buf_put_u8(w->buf, '[');
+	for (int i = 0, n = 0; i <= last && i < enc->nargs; i++)
+	{
+		if (taken != NULL && taken[i])
+			continue;
+		if (n++ > 0)
+			buf_put_u8(w->buf, ',');
+		value_encode(enc->args[i], w, values[i], isnull[i]);
+	}
+	if (!bare)
+		buf_put_u8(w->buf, ']');
 }
 
 void
 arg_encode(ArgEncoder *enc, Buf *buf, const Datum *values, const bool *isnull)
 {
-	Writer w = {.buf = buf,
-				.json = enc->format == PAYLOAD_JSON,
-				.big_as_text = enc->big_as_text};
+	Writer w = writer_for(enc->format, buf);
 
-	if (w.json)
-		encode_json(enc, &w, values, isnull);
+	if (enc->request != NULL)
+		request_write(enc, &w, values, isnull);
+	else if (w.json)
+		write_row(enc, &w, values, isnull,
+				  enc->format.as_object ? ROW_OBJECT : ROW_ARRAY, NULL);
 	else
 		encode_cbor(enc, &w, values, isnull);
 	if (buf->failed)
@@ -209,15 +237,36 @@ arg_encode(ArgEncoder *enc, Buf *buf, const Datum *values, const bool *isnull)
 				 errhint("See setting modal_batch.max_payload.")));
 }
 
+/* As if the elements of args were arguments, each a jsonb. */
+static void
+encode_elements(ArgFormat format, Buf *buf, Jsonb *args, Jsonb *kwargs)
+{
+	int n = JB_ROOT_COUNT(args);
+	Oid *types = palloc(Max(n, 1) * sizeof(Oid));
+	Datum *values = palloc(Max(n, 1) * sizeof(Datum));
+	bool *isnull = palloc0(Max(n, 1) * sizeof(bool));
+
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue *v = getIthJsonbValueFromContainer(&args->root, i);
+
+		types[i] = JSONBOID;
+		isnull[i] = v->type == jbvNull;
+		values[i] = JsonbPGetDatum(JsonbValueToJsonb(v));
+	}
+	arg_encode(arg_encoder_create(CurrentMemoryContext, format, n, types, NULL,
+								  kwargs),
+			   buf, values, isnull);
+}
+
 /*
- * args is an array.  Modal: positional arguments; HTTP: the body's array, or,
- * where the server wants an object, kwargs alone is the body.
+ * Modal: both; HTTP: args is the body's array, or kwargs, where the server
+ * wants an object, the whole body.
  */
 void
-arg_encode_jsonb(const Endpoint *endpoint, Buf *buf, Jsonb *args,
-				 Jsonb *kwargs)
+arg_encode_jsonb(ArgFormat format, Buf *buf, Jsonb *args, Jsonb *kwargs)
 {
-	Writer w = {.buf = buf, .json = endpoint->protocol == ENDPOINT_HTTP};
+	Writer w = writer_for(format, buf);
 
 	if (!JB_ROOT_IS_ARRAY(args) || JB_ROOT_IS_SCALAR(args))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -225,20 +274,19 @@ arg_encode_jsonb(const Endpoint *endpoint, Buf *buf, Jsonb *args,
 	if (!JB_ROOT_IS_OBJECT(kwargs))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("keyword arguments must be a JSON object")));
-	if (!w.json)
+	if (format.request != NULL)
+		encode_elements(format, buf, args, kwargs);
+	else if (!w.json)
 	{
 		cbor_put_array(buf, 2);
 		write_jsonb(&w, args);
 		write_jsonb(&w, kwargs);
 	}
-	else if (!endpoint->args_as_object)
-		write_jsonb(&w, args);
-	else if (JB_ROOT_COUNT(args) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("server \"%s\" takes keyword arguments only",
-						endpoint->server_name),
-				 errhint("Its option args is \"object\"; give the arguments in kwargs.")));
-	else
+	else if (format.as_object)
+	{
+		Assert(JB_ROOT_COUNT(args) == 0);
 		write_jsonb(&w, kwargs);
+	}
+	else
+		write_jsonb(&w, args);
 }

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * codec_datetime.c
- *	  Dates, times and intervals to CBOR and JSON.
+ * datetime.c
+ *	  Dates and times to CBOR and JSON.
  *
- * Always ISO 8601, whatever DateStyle, IntervalStyle and TimeZone say: who
- * reads a value back may have other settings.  What Python's datetime cannot
+ * Always ISO 8601, whatever DateStyle and TimeZone say: who reads a value back
+ * may have other settings.  What Python's datetime cannot
  * hold (infinities, years before 1 and after 9999) travels as text without a
  * tag, in a form that PostgreSQL reads.
  *
@@ -12,11 +12,11 @@
  */
 #include "compat.h"
 
-#include "session/codec_types.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
+#include "values/type_table.h"
 
 #define FIRST_YEAR 1
 #define LAST_YEAR 9999
@@ -64,42 +64,52 @@ write_date(Writer *w, DateADT date)
  * In UTC.  One without time zone travels in CBOR as if its zone were UTC,
  * because tag 0 wants an offset; in JSON it is written without one.
  */
-void
-write_timestamp(Writer *w, Timestamp t, bool has_zone)
+static const char *
+format_timestamp(Timestamp t, bool has_zone, char *text, int *year)
 {
-	char text[MAXDATELEN + 1];
 	char fraction[16] = "";
 	struct pg_tm tm;
 	fsec_t fsec;
 
+	*year = 0;
 	if (TIMESTAMP_NOT_FINITE(t))
-	{
-		write_iso(w, 0, 0, TIMESTAMP_IS_NOBEGIN(t) ? EARLY : LATE);
-		return;
-	}
+		return TIMESTAMP_IS_NOBEGIN(t) ? EARLY : LATE;
 	if (timestamp2tm(t, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 						errmsg("timestamp out of range")));
 	if (fsec != 0)
 		snprintf(fraction, sizeof(fraction), ".%06d", (int) fsec);
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d%s%s%s",
+	snprintf(text, MAXDATELEN + 1, "%04d-%02d-%02dT%02d:%02d:%02d%s%s%s",
 			 shown_year(tm.tm_year), tm.tm_mon, tm.tm_mday, tm.tm_hour,
-			 tm.tm_min, tm.tm_sec, fraction,
-			 has_zone || !w->json ? "Z" : "", era(tm.tm_year));
-	write_iso(w, CBOR_TAG_DATETIME_TEXT, tm.tm_year, text);
+			 tm.tm_min, tm.tm_sec, fraction, has_zone ? "Z" : "",
+			 era(tm.tm_year));
+	*year = tm.tm_year;
+	return text;
 }
 
-/* P1Y2M3DT4H5M6S */
 void
-write_interval(Writer *w, Interval *interval)
+write_timestamp(Writer *w, Timestamp t, bool has_zone)
 {
-	int saved = IntervalStyle;
-	char *text;
+	char text[MAXDATELEN + 1];
+	int year;
+	const char *shown = format_timestamp(t, has_zone || !w->json, text, &year);
 
-	IntervalStyle = INTSTYLE_ISO_8601;
-	text = DatumGetCString(
-		DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
-	IntervalStyle = saved;
-	write_text(w, text, strlen(text));
-	pfree(text);
+	write_iso(w, CBOR_TAG_DATETIME_TEXT, year, shown);
+}
+
+char *
+moment_text(TimestampTz t)
+{
+	char text[MAXDATELEN + 1];
+	int year;
+
+	return pstrdup(format_timestamp(t, true, text, &year));
+}
+
+double
+interval_seconds(const Interval *interval)
+{
+	double days = (double) interval->month * DAYS_PER_MONTH + interval->day;
+
+	return days * SECS_PER_DAY + (double) interval->time / USECS_PER_SEC;
 }

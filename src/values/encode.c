@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * codec_encode.c
- *	  SQL values to CBOR and JSON; see codec.h and docs/types.md.
+ * encode.c
+ *	  SQL values to CBOR and JSON; see values.h and docs/types.md.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,23 +11,22 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "common/base64.h"
 #include "common/shortest_dec.h"
 #include "core/bignum.h"
 #include "core/json_split.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
-#include "session/codec_types.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
+#include "values/type_table.h"
 
 /* JSON numbers are doubles for many readers: exact up to here. */
 #define JSON_EXACT_INT ((int64) 1 << 53)
@@ -36,86 +35,16 @@ struct ValueEncoder
 {
 	TypeInfo info;
 	MemoryContext cxt;
-	FmgrInfo out;			/* KIND_OTHER */
-	ValueEncoder *element;	/* KIND_ARRAY */
+	FmgrInfo out;			/* the type's output function, when it is used */
+	ValueEncoder *element;	/* KIND_ARRAY, and KIND_VECTOR: of floats */
+	FloatCast cast;			/* KIND_VECTOR: to real[] */
 	/* KIND_ROW: the last row type seen, and encoders of its columns */
+	MemoryContext row_cxt;
 	Oid row_type;
 	int32 row_typmod;
 	TupleDesc row_desc;
 	ValueEncoder **columns;
 };
-
-/* --- the type table ---------------------------------------------------------- */
-
-static bool
-is_vector(Oid type)
-{
-	char *name = get_typtype(type) == TYPTYPE_BASE ? format_type_be(type) : NULL;
-	const char *dot = name != NULL ? strrchr(name, '.') : NULL;
-
-	return name != NULL && strcmp(dot != NULL ? dot + 1 : name, "vector") == 0 &&
-		OidIsValid(get_extension_oid("vector", true));
-}
-
-static ValueKind
-kind_of(Oid base)
-{
-	switch (base)
-	{
-		case BOOLOID:
-			return KIND_BOOL;
-		case INT2OID:
-			return KIND_INT2;
-		case INT4OID:
-			return KIND_INT4;
-		case INT8OID:
-			return KIND_INT8;
-		case OIDOID:
-			return KIND_OID;
-		case FLOAT4OID:
-			return KIND_FLOAT4;
-		case FLOAT8OID:
-			return KIND_FLOAT8;
-		case NUMERICOID:
-			return KIND_NUMERIC;
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-			return KIND_TEXT;
-		case BYTEAOID:
-			return KIND_BYTEA;
-		case DATEOID:
-			return KIND_DATE;
-		case TIMESTAMPOID:
-			return KIND_TIMESTAMP;
-		case TIMESTAMPTZOID:
-			return KIND_TIMESTAMPTZ;
-		case INTERVALOID:
-			return KIND_INTERVAL;
-		case UUIDOID:
-			return KIND_UUID;
-		case JSONOID:
-			return KIND_JSON;
-		case JSONBOID:
-			return KIND_JSONB;
-		default:
-			break;
-	}
-	if (type_is_array(base))
-		return KIND_ARRAY;
-	if (type_is_rowtype(base))
-		return KIND_ROW;
-	return is_vector(base) ? KIND_VECTOR : KIND_OTHER;
-}
-
-void
-codec_type_info(Oid type, TypeInfo *info)
-{
-	info->type = type;
-	info->base = getBaseType(type);
-	info->kind = kind_of(info->base);
-	get_typlenbyvalalign(info->base, &info->len, &info->byval, &info->align);
-}
 
 /* --- scalars -------------------------------------------------------------------- */
 
@@ -162,7 +91,7 @@ write_int(Writer *w, int64 v)
 		buf_put_u8(w->buf, '"');
 }
 
-static const char *
+const char *
 not_finite_name(double v)
 {
 	return isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity";
@@ -173,7 +102,9 @@ write_double(Writer *w, double v, bool is_float4)
 {
 	char text[DOUBLE_TEXT_SIZE];
 
-	if (!w->json)
+	if (!w->json && is_float4)
+		cbor_put_float(w->buf, (float4) v);
+	else if (!w->json)
 		cbor_put_double(w->buf, v);
 	else if (isnan(v) || isinf(v))
 		write_text(w, not_finite_name(v), strlen(not_finite_name(v)));
@@ -186,18 +117,23 @@ write_double(Writer *w, double v, bool is_float4)
 void
 write_text(Writer *w, const char *p, Size n)
 {
-	char *utf8 = (char *) p;
+	char *utf8 = text_to_utf8(p, n, &n);
 
-	if (GetDatabaseEncoding() != PG_UTF8)
-	{
-		utf8 = pg_server_to_any(p, n, PG_UTF8);
-		if (utf8 != p)
-			n = strlen(utf8);
-	}
 	if (w->json)
 		json_put_string(w->buf, utf8, n);
 	else
 		cbor_put_text(w->buf, utf8, n);
+	if (utf8 != p)
+		pfree(utf8);
+}
+
+/* JSON text as it stands. */
+static void
+write_raw_json(Writer *w, const char *p, Size n)
+{
+	char *utf8 = text_to_utf8(p, n, &n);
+
+	buf_put(w->buf, utf8, n);
 	if (utf8 != p)
 		pfree(utf8);
 }
@@ -301,6 +237,15 @@ write_numeric_text(Writer *w, const char *text)
 }
 
 static void
+write_through_output(ValueEncoder *enc, Writer *w, Datum value)
+{
+	char *text = value_to_text(&enc->out, value, enc->info.names_objects);
+
+	write_cstring(w, text);
+	pfree(text);
+}
+
+static void
 write_numeric(Writer *w, Datum value)
 {
 	char *text = DatumGetCString(DirectFunctionCall1(numeric_out, value));
@@ -380,12 +325,10 @@ write_jsonb(Writer *w, Jsonb *jb)
 	if (w->json)
 	{
 		StringInfoData text;
-		char *utf8;
 
 		initStringInfo(&text);
 		(void) JsonbToCString(&text, &jb->root, VARSIZE(jb));
-		utf8 = pg_server_to_any(text.data, text.len, PG_UTF8);
-		buf_put_cstr(w->buf, utf8);
+		write_raw_json(w, text.data, text.len);
 		pfree(text.data);
 		return;
 	}
@@ -415,86 +358,135 @@ write_jsonb(Writer *w, Jsonb *jb)
 
 /* --- arrays and rows -------------------------------------------------------------------- */
 
-/* One dimension; *next is the next element in storage order. */
+/* What is left of an array's elements, in storage order. */
+typedef struct Elements
+{
+	ValueEncoder *encoder;
+	const char *numbers; /* as the array has them, or NULL: */
+	const Datum *values;
+	const bool *nulls;
+} Elements;
+
 static void
-write_dimension(ValueEncoder *element, Writer *w, int ndim, const int *dims,
-				Datum *values, bool *nulls, int *next)
+write_elements(Elements *e, Writer *w, int n)
+{
+	NumberType type;
+
+	if (e->numbers != NULL && kind_is_number(e->encoder->info.kind, &type))
+	{
+		numbers_to_cbor(w->buf, type, e->numbers, n);
+		e->numbers += n * e->encoder->info.len;
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (w->json && i > 0)
+			buf_put_u8(w->buf, ',');
+		value_encode(e->encoder, w, *e->values++, *e->nulls++);
+	}
+}
+
+static void
+write_dimension(Elements *e, Writer *w, int ndim, const int *dims)
 {
 	if (w->json)
 		buf_put_u8(w->buf, '[');
 	else
 		cbor_put_array(w->buf, dims[0]);
-	for (int i = 0; i < dims[0]; i++)
-	{
-		if (w->json && i > 0)
-			buf_put_u8(w->buf, ',');
-		if (ndim > 1)
-			write_dimension(element, w, ndim - 1, dims + 1, values, nulls,
-							next);
-		else
+	if (ndim == 1)
+		write_elements(e, w, dims[0]);
+	else
+		for (int i = 0; i < dims[0]; i++)
 		{
-			value_encode(element, w, values[*next], nulls[*next]);
-			(*next)++;
+			if (w->json && i > 0)
+				buf_put_u8(w->buf, ',');
+			write_dimension(e, w, ndim - 1, dims + 1);
 		}
-	}
 	if (w->json)
 		buf_put_u8(w->buf, ']');
+}
+
+/* Is it written in SQL's own form, with its lower bounds? */
+static bool
+has_other_bounds(const TypeInfo *info, const ArrayType *array)
+{
+	int usual = info->base == INT2VECTOROID || info->base == OIDVECTOROID ? 0 : 1;
+
+	for (int i = 0; i < ARR_NDIM(array); i++)
+		if (ARR_LBOUND(array)[i] != usual)
+			return true;
+	return false;
+}
+
+/* Numbers are written from where they are, if that is one after another. */
+static bool
+has_plain_numbers(const ValueEncoder *element, const ArrayType *array)
+{
+	NumberType type;
+
+	return !ARR_HASNULL(array) && kind_is_number(element->info.kind, &type);
+}
+
+static void
+write_lists(ValueEncoder *enc, Writer *w, ArrayType *array)
+{
+	static const int no_elements[] = {0};
+	const TypeInfo *info;
+	Elements e = {0};
+	Datum *values = NULL;
+	bool *nulls = NULL;
+	int n;
+
+	if (enc->element == NULL)
+		enc->element = value_encoder_create(enc->cxt, ARR_ELEMTYPE(array));
+	e.encoder = enc->element;
+	info = &enc->element->info;
+	if (!w->json && has_plain_numbers(enc->element, array))
+		e.numbers = ARR_DATA_PTR(array);
+	else
+		deconstruct_array(array, ARR_ELEMTYPE(array), info->len, info->byval,
+						  info->align, &values, &nulls, &n);
+	e.values = values;
+	e.nulls = nulls;
+	if (ARR_NDIM(array) == 0)
+		write_dimension(&e, w, 1, no_elements);
+	else
+		write_dimension(&e, w, ARR_NDIM(array), ARR_DIMS(array));
+	if (values != NULL)
+	{
+		pfree(values);
+		pfree(nulls);
+	}
 }
 
 static void
 write_array(ValueEncoder *enc, Writer *w, Datum value)
 {
 	ArrayType *array = DatumGetArrayTypeP(value);
-	const TypeInfo *info;
-	static const int no_elements[] = {0};
-	Datum *values;
-	bool *nulls;
-	int n, next = 0;
 
-	if (enc->element == NULL)
-		enc->element = value_encoder_create(enc->cxt, ARR_ELEMTYPE(array));
-	info = &enc->element->info;
-	deconstruct_array(array, ARR_ELEMTYPE(array), info->len, info->byval,
-					  info->align, &values, &nulls, &n);
-	if (ARR_NDIM(array) == 0)
-		write_dimension(enc->element, w, 1, no_elements, values, nulls, &next);
+	if (w->exact && has_other_bounds(&enc->info, array))
+		write_through_output(enc, w, value);
 	else
-		write_dimension(enc->element, w, ARR_NDIM(array), ARR_DIMS(array),
-						values, nulls, &next);
-	pfree(values);
-	pfree(nulls);
+		write_lists(enc, w, array);
 }
 
-/* pgvector's own layout: dimensions, then single-precision floats. */
-typedef struct VectorDatum
-{
-	int32 vl_len_;
-	int16 dim;
-	int16 unused;
-	float x[FLEXIBLE_ARRAY_MEMBER];
-} VectorDatum;
-
+/* A type made of floats, as a list of them, if it can be made one. */
 static void
-write_vector(Writer *w, Datum value)
+write_vector(ValueEncoder *enc, Writer *w, Datum value)
 {
-	VectorDatum *vector = (VectorDatum *) PG_DETOAST_DATUM(value);
-	int dim = vector->dim;
+	ArrayType *floats;
 
-	if (dim < 0 || VARSIZE(vector) < offsetof(VectorDatum, x) + dim * sizeof(float))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("invalid vector")));
-	if (w->json)
-		buf_put_u8(w->buf, '[');
-	else
-		cbor_put_array(w->buf, dim);
-	for (int i = 0; i < dim; i++)
+	if (!OidIsValid(enc->info.to_floats))
 	{
-		if (w->json && i > 0)
-			buf_put_u8(w->buf, ',');
-		write_double(w, vector->x[i], true);
+		write_through_output(enc, w, value);
+		return;
 	}
-	if (w->json)
-		buf_put_u8(w->buf, ']');
+	if (!OidIsValid(enc->cast.function.fn_oid))
+		float_cast_init(&enc->cast, enc->info.to_floats, FLOAT4ARRAYOID, -1,
+						enc->cxt);
+	floats = DatumGetArrayTypeP(value_through_cast(&enc->cast, value));
+	write_lists(enc, w, floats);
+	pfree(floats);
 }
 
 /* Rows of an anonymous record type may differ from one value to the next. */
@@ -509,14 +501,20 @@ learn_row_type(ValueEncoder *enc, HeapTupleHeader row)
 	if (enc->row_desc != NULL && enc->row_type == type &&
 		enc->row_typmod == typmod)
 		return;
+	enc->row_desc = NULL;
+	if (enc->row_cxt == NULL)
+		enc->row_cxt = AllocSetContextCreate(enc->cxt, "modal_batch row encoder",
+											 ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(enc->row_cxt);
 	desc = lookup_rowtype_tupdesc(type, typmod);
-	old = MemoryContextSwitchTo(enc->cxt);
+	old = MemoryContextSwitchTo(enc->row_cxt);
 	enc->row_desc = CreateTupleDescCopy(desc);
 	enc->columns = palloc0(desc->natts * sizeof(ValueEncoder *));
 	for (int i = 0; i < desc->natts; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			enc->columns[i] =
-				value_encoder_create(enc->cxt, TupleDescAttr(desc, i)->atttypid);
+				value_encoder_create(enc->row_cxt,
+									 TupleDescAttr(desc, i)->atttypid);
 	MemoryContextSwitchTo(old);
 	ReleaseTupleDesc(desc);
 	enc->row_type = type;
@@ -575,13 +573,26 @@ value_encoder_create(MemoryContext cxt, Oid type)
 	bool varlena;
 
 	enc->cxt = cxt;
-	codec_type_info(type, &enc->info);
-	if (enc->info.kind == KIND_OTHER)
+	type_info(type, &enc->info);
+	if (enc->info.kind == KIND_OTHER || enc->info.kind == KIND_INTERVAL ||
+		enc->info.kind == KIND_ARRAY || enc->info.kind == KIND_VECTOR)
 	{
 		getTypeOutputInfo(enc->info.base, &out, &varlena);
 		fmgr_info_cxt(out, &enc->out, cxt);
 	}
 	return enc;
+}
+
+/* An SQL value of type jsonb: exactly, JSON's null is a tagged one. */
+static void
+write_jsonb_value(Writer *w, Jsonb *jb)
+{
+	JsonbValue v;
+
+	if (w->exact && JB_ROOT_IS_SCALAR(jb) &&
+		JsonbExtractScalar(&jb->root, &v) && v.type == jbvNull)
+		cbor_put_tag(w->buf, CBOR_TAG_SELF_DESCRIBED);
+	write_jsonb(w, jb);
 }
 
 /*
@@ -598,11 +609,11 @@ write_json_text(Writer *w, Datum value)
 		for (char *p = json; *p != '\0'; p++)
 			if (*p == '\n' || *p == '\r')
 				*p = ' ';
-		buf_put_cstr(w->buf, pg_server_to_any(json, strlen(json), PG_UTF8));
+		write_raw_json(w, json, strlen(json));
 	}
 	else
-		write_jsonb(w, DatumGetJsonbP(DirectFunctionCall1(
-						   jsonb_in, CStringGetDatum(json))));
+		write_jsonb_value(w, DatumGetJsonbP(DirectFunctionCall1(
+								 jsonb_in, CStringGetDatum(json))));
 }
 
 void
@@ -659,9 +670,6 @@ value_encode(ValueEncoder *enc, Writer *w, Datum value, bool isnull)
 		case KIND_TIMESTAMPTZ:
 			write_timestamp(w, DatumGetTimestamp(value), true);
 			break;
-		case KIND_INTERVAL:
-			write_interval(w, DatumGetIntervalP(value));
-			break;
 		case KIND_UUID:
 			write_uuid(w, DatumGetUUIDP(value));
 			break;
@@ -669,7 +677,7 @@ value_encode(ValueEncoder *enc, Writer *w, Datum value, bool isnull)
 			write_json_text(w, value);
 			break;
 		case KIND_JSONB:
-			write_jsonb(w, DatumGetJsonbP(value));
+			write_jsonb_value(w, DatumGetJsonbP(value));
 			break;
 		case KIND_ARRAY:
 			write_array(enc, w, value);
@@ -678,28 +686,11 @@ value_encode(ValueEncoder *enc, Writer *w, Datum value, bool isnull)
 			write_row(enc, w, value);
 			break;
 		case KIND_VECTOR:
-			write_vector(w, value);
+			write_vector(enc, w, value);
 			break;
+		case KIND_INTERVAL:
 		case KIND_OTHER:
-			write_cstring(w, OutputFunctionCall(&enc->out, value));
+			write_through_output(enc, w, value);
 			break;
 	}
-}
-
-void
-datum_to_cbor(Buf *buf, Datum value, bool isnull, Oid type)
-{
-	Writer w = {.buf = buf};
-
-	value_encode(value_encoder_create(CurrentMemoryContext, type), &w, value,
-				 isnull);
-}
-
-void
-datum_to_json(Buf *buf, Datum value, bool isnull, Oid type)
-{
-	Writer w = {.buf = buf, .json = true};
-
-	value_encode(value_encoder_create(CurrentMemoryContext, type), &w, value,
-				 isnull);
 }

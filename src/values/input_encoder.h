@@ -5,13 +5,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef MODAL_SESSION_INPUT_ENCODER_H
-#define MODAL_SESSION_INPUT_ENCODER_H
+#ifndef MODAL_VALUES_INPUT_ENCODER_H
+#define MODAL_VALUES_INPUT_ENCODER_H
 
 #include "compat.h"
 
 #include "core/chunk.h"
-#include "session/codec.h"
+#include "values/values.h"
 
 /*
  * Turns rows into inputs.  Columns are named by their position in the row's
@@ -26,13 +26,20 @@ typedef struct InputColumns
 } InputColumns;
 
 extern InputEncoder *input_encoder_create(MemoryContext cxt,
-										  const Endpoint *endpoint,
-										  Jsonb *kwargs, TupleDesc desc,
+										  ArgFormat format, Jsonb *kwargs,
+										  TupleDesc desc,
 										  const InputColumns *columns);
 extern PayloadFormat input_encoder_format(const InputEncoder *enc);
 /* Append the row's record (see core/chunk.h) to buf. */
 extern void input_encode(InputEncoder *enc, Buf *buf, const Datum *values,
 						 const bool *isnull);
+
+/* The fingerprint of some values, as modal_batch.fingerprint() in SQL has it. */
+typedef struct Fingerprint Fingerprint;
+
+extern Fingerprint *fingerprint_create(MemoryContext cxt, int n, const Oid *types);
+extern int64 fingerprint_of(Fingerprint *fingerprint, const Datum *values,
+							const bool *isnull);
 
 /*
  * The parts of an input's meta data: a fingerprint if the job has check
@@ -40,11 +47,10 @@ extern void input_encode(InputEncoder *enc, Buf *buf, const Datum *values,
  */
 #define FINGERPRINT_SIZE sizeof(uint64)
 
-/* Hash of the values as they would be sent. */
-extern uint64 fingerprint(ArgEncoder *enc, Buf *scratch, const Datum *values,
-						  const bool *isnull);
-/* An encoder of bare CBOR for keys (with names) and checks (names NULL). */
-extern ArgEncoder *meta_encoder_create(MemoryContext cxt, int n,
-									   const Oid *types, char **names);
+/*
+ * A hash of such meta data, whatever the key columns were called then;
+ * modal_batch.input_identity() gives it of a row.
+ */
+extern int64 input_identity(const void *meta, Size len);
 
-#endif /* MODAL_SESSION_INPUT_ENCODER_H */
+#endif /* MODAL_VALUES_INPUT_ENCODER_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * codec_jsonb.c
+ * jsonb.c
  *	  CBOR to jsonb, without a detour through text.
  *
  * A scalar result, the most frequent kind, is put together directly; the rest
@@ -15,26 +15,24 @@
 
 #include "common/base64.h"
 #include "core/bignum.h"
-#include "mb/pg_wchar.h"
-#include "session/codec_types.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
+#include "values/type_table.h"
 
 #define MAX_NUMERIC_EXPONENT 16383 /* digits on either side of the point */
-#define MAX_BIGNUM_BYTES 8192
 
 /* --- bytes that are wrong ------------------------------------------------- */
 
 void
-codec_bad_bytes(CborReader *r)
+bad_bytes(CborReader *r)
 {
 	if (r->error == CBOR_TOO_DEEP)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("result of the remote function is nested too deeply"),
-				 errdetail("The limit is %d levels.", CODEC_MAX_DEPTH)));
+				 errdetail("The limit is %d levels.", MAX_DEPTH)));
 	ereport(ERROR,
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
 			 errmsg("result of the remote function cannot be decoded"),
@@ -42,113 +40,82 @@ codec_bad_bytes(CborReader *r)
 }
 
 void
-codec_next(CborReader *r, CborToken *tok)
+next_token(CborReader *r, CborToken *tok)
 {
 	if (!cbor_next(r, tok))
 	{
 		if (r->error == CBOR_OK)
 			r->error = CBOR_TRUNCATED;
-		codec_bad_bytes(r);
+		bad_bytes(r);
 	}
-}
-
-char *
-codec_text(const uint8_t *p, Size n, Size *len)
-{
-	char *text;
-
-	if (memchr(p, '\0', n) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("result of the remote function has text with a zero character"),
-				 errdetail("\\u0000 cannot be converted to text.")));
-	if (GetDatabaseEncoding() == PG_UTF8)
-	{
-		*len = n;
-		return (char *) p;
-	}
-	text = pg_any_to_server((const char *) p, n, PG_UTF8);
-	*len = text == (const char *) p ? n : strlen(text);
-	return text;
 }
 
 /* --- numbers ------------------------------------------------------------------ */
 
-static Datum
-numeric_from_text(const char *text)
+/* The integer of a token of kind CBOR_UINT or CBOR_NINT, as digits. */
+static char *
+int_digits(const CborToken *tok)
 {
-	return DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-							   ObjectIdGetDatum(InvalidOid),
-							   Int32GetDatum(-1));
+	if (tok->kind == CBOR_UINT)
+		return psprintf(UINT64_FORMAT, tok->u);
+	return tok->u == PG_UINT64_MAX ? pstrdup("-18446744073709551616")
+								   : psprintf("-" UINT64_FORMAT, tok->u + 1);
 }
 
-static Datum
-numeric_from_double(double v)
-{
-	char text[DOUBLE_TEXT_SIZE];
-
-	text[double_to_text(v, text)] = '\0';
-	return numeric_from_text(text);
-}
-
-/* The integer of a token of kind CBOR_UINT or CBOR_NINT. */
 static Datum
 numeric_from_int(const CborToken *tok)
 {
-	char text[32];
-
 	if (tok->u <= (uint64) PG_INT64_MAX)
 		return NumericGetDatum(int64_to_numeric(
 			tok->kind == CBOR_UINT ? (int64) tok->u : -1 - (int64) tok->u));
-	if (tok->kind == CBOR_UINT)
-		snprintf(text, sizeof(text), UINT64_FORMAT, tok->u);
-	else if (tok->u == PG_UINT64_MAX)
-		strcpy(text, "-18446744073709551616");
-	else
-		snprintf(text, sizeof(text), "-" UINT64_FORMAT, tok->u + 1);
-	return numeric_from_text(text);
+	return numeric_from_text(int_digits(tok));
 }
 
-static Datum
-numeric_from_bignum(CborReader *r, bool negative)
+/* What follows the tag of a bignum, as digits: n, or -1 - n. */
+static const char *
+bignum_digits(CborReader *r, bool negative)
 {
 	CborToken tok;
-	Datum value;
 	Buf digits;
+	uint8 *bytes;
 
-	codec_next(r, &tok);
+	next_token(r, &tok);
 	if (tok.kind != CBOR_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("result of the remote function cannot be decoded"),
 				 errdetail("A big integer is not made of bytes.")));
-	if (tok.n > MAX_BIGNUM_BYTES)
+	if (tok.n > BIGNUM_MAX_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("integer in the result of the remote function is too large")));
+	/* room for a carry */
+	bytes = palloc0(tok.n + 1);
+	memcpy(bytes + 1, tok.p, tok.n);
+	for (Size i = tok.n + 1; negative && i-- > 0;)
+		if (++bytes[i] != 0)
+			break;
 	buf_init(&digits, 0, buf_palloc);
-	if (!bignum_to_digits(&digits, tok.p, tok.n))
-		elog(ERROR, "could not write a big integer as digits");
-	value = numeric_from_text(buf_cstr(&digits));
-	buf_free(&digits);
 	if (negative)
-		value = DirectFunctionCall2(
-			numeric_sub, NumericGetDatum(int64_to_numeric(-1)), value);
-	return value;
+		buf_put_u8(&digits, '-');
+	if (!bignum_to_digits(&digits, bytes, tok.n + 1))
+		elog(ERROR, "could not write a big integer as digits");
+	pfree(bytes);
+	return buf_cstr(&digits);
 }
 
 /* An integer within a decimal fraction: plain or a bignum. */
-static Datum
-numeric_from_item(CborReader *r)
+static const char *
+item_digits(CborReader *r)
 {
 	CborToken tok;
 
-	codec_next(r, &tok);
+	next_token(r, &tok);
 	if (tok.kind == CBOR_UINT || tok.kind == CBOR_NINT)
-		return numeric_from_int(&tok);
+		return int_digits(&tok);
 	if (tok.kind == CBOR_TAG &&
 		(tok.u == CBOR_TAG_BIGNUM || tok.u == CBOR_TAG_NEG_BIGNUM))
-		return numeric_from_bignum(r, tok.u == CBOR_TAG_NEG_BIGNUM);
+		return bignum_digits(r, tok.u == CBOR_TAG_NEG_BIGNUM);
 	ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
 					errmsg("result of the remote function cannot be decoded"),
 					errdetail("A decimal fraction is not made of integers.")));
@@ -159,24 +126,23 @@ numeric_from_decimal(CborReader *r)
 {
 	CborToken tok;
 	int64 exponent;
-	char *mantissa;
+	const char *mantissa;
 
-	codec_next(r, &tok);
+	next_token(r, &tok);
 	if (tok.kind != CBOR_ARRAY || tok.indefinite || tok.u != 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("result of the remote function cannot be decoded"),
 				 errdetail("A decimal fraction is not a pair.")));
-	codec_next(r, &tok);
+	next_token(r, &tok);
 	if ((tok.kind != CBOR_UINT && tok.kind != CBOR_NINT) ||
 		tok.u > MAX_NUMERIC_EXPONENT)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("exponent in the result of the remote function is out of range")));
 	exponent = tok.kind == CBOR_UINT ? (int64) tok.u : -1 - (int64) tok.u;
-	mantissa = DatumGetCString(
-		DirectFunctionCall1(numeric_out, numeric_from_item(r)));
-	codec_next(r, &tok); /* the end of the pair */
+	mantissa = item_digits(r);
+	next_token(r, &tok); /* the end of the pair */
 	return numeric_from_text(
 		psprintf("%se" INT64_FORMAT, mantissa, exponent));
 }
@@ -186,7 +152,7 @@ cbor_numeric(CborReader *r, const CborToken *tag)
 {
 	if (tag->u == CBOR_TAG_DECIMAL)
 		return numeric_from_decimal(r);
-	return numeric_from_bignum(r, tag->u == CBOR_TAG_NEG_BIGNUM);
+	return numeric_from_text(bignum_digits(r, tag->u == CBOR_TAG_NEG_BIGNUM));
 }
 
 /* --- one item as a JsonbValue ------------------------------------------------- */
@@ -213,7 +179,7 @@ static void
 set_cbor_text(JsonbValue *v, const CborToken *tok)
 {
 	Size len;
-	char *text = codec_text(tok->p, tok->n, &len);
+	char *text = text_from_utf8(tok->p, tok->n, &len);
 
 	if (tok->indefinite)
 		text = pnstrdup(text, len);
@@ -223,10 +189,8 @@ set_cbor_text(JsonbValue *v, const CborToken *tok)
 static void
 set_double(JsonbValue *v, double d)
 {
-	if (isnan(d))
-		set_text(v, "NaN", 3);
-	else if (isinf(d))
-		set_text(v, d > 0 ? "Infinity" : "-Infinity", d > 0 ? 8 : 9);
+	if (!isfinite(d))
+		set_text(v, not_finite_name(d), strlen(not_finite_name(d)));
 	else
 	{
 		v->type = jbvNumeric;
@@ -242,7 +206,7 @@ set_epoch(CborReader *r, JsonbValue *v)
 	double seconds;
 	char *text;
 
-	codec_next(r, &tok);
+	next_token(r, &tok);
 	if (tok.kind == CBOR_DOUBLE)
 		seconds = tok.d;
 	else if (tok.kind == CBOR_UINT)
@@ -254,8 +218,7 @@ set_epoch(CborReader *r, JsonbValue *v)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("result of the remote function cannot be decoded"),
 				 errdetail("A time is not a number.")));
-	text = DatumGetCString(DirectFunctionCall1(
-		timestamptz_out,
+	text = moment_text(DatumGetTimestampTz(
 		DirectFunctionCall1(float8_timestamptz, Float8GetDatum(seconds))));
 	set_text(v, text, strlen(text));
 }
@@ -267,7 +230,7 @@ set_uuid(CborReader *r, JsonbValue *v)
 	pg_uuid_t uuid;
 	char *text;
 
-	codec_next(r, &tok);
+	next_token(r, &tok);
 	if (tok.kind != CBOR_BYTES || tok.n != UUID_LEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
@@ -344,6 +307,14 @@ plain_scalar(const CborToken *tok, JsonbValue *v)
 
 /* --- a scalar as a whole jsonb ------------------------------------------------- */
 
+void
+too_large_for_jsonb(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("result of the remote function is too large for jsonb")));
+}
+
 /* An array of one element with the scalar flag, as the server stores it. */
 static Jsonb *
 scalar_jsonb(const JsonbValue *v)
@@ -373,9 +344,7 @@ scalar_jsonb(const JsonbValue *v)
 			break;
 	}
 	if (len > JENTRY_OFFLENMASK)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("result of the remote function is too large for jsonb")));
+		too_large_for_jsonb();
 	size = offsetof(Jsonb, root) + offsetof(JsonbContainer, children) +
 		sizeof(JEntry) + len;
 	jb = palloc(size);
@@ -397,7 +366,7 @@ any_scalar(CborReader *r, CborToken *tok, JsonbValue *v)
 	{
 		if (tagged_scalar(r, tok, v))
 			return true;
-		codec_next(r, tok);
+		next_token(r, tok);
 	}
 	return plain_scalar(tok, v);
 }
@@ -437,10 +406,9 @@ set_key(CborReader *r, CborToken *tok, JsonbValue *key)
 static Jsonb *
 build_container(CborReader *r, const CborToken *first)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result = NULL;
+	JsonbInState state = {0};
 	CborToken tok = *first;
-	CborKind open[CODEC_MAX_DEPTH + 1];
+	CborKind open[MAX_DEPTH + 1];
 	int depth = 0;
 	JsonbValue v;
 
@@ -451,30 +419,30 @@ build_container(CborReader *r, const CborToken *first)
 		CHECK_FOR_INTERRUPTS();
 		Assert(depth > 0 || tok.kind != CBOR_END);
 		if (tok.kind == CBOR_END)
-			result = pushJsonbValue(&state,
-									open[--depth] == CBOR_MAP ? WJB_END_OBJECT
-															  : WJB_END_ARRAY,
-									NULL);
+			pushJsonbValue(&state,
+						   open[--depth] == CBOR_MAP ? WJB_END_OBJECT
+													 : WJB_END_ARRAY,
+						   NULL);
 		else if (tok.is_key)
 		{
 			set_key(r, &tok, &v);
-			(void) pushJsonbValue(&state, WJB_KEY, &v);
+			pushJsonbValue(&state, WJB_KEY, &v);
 		}
 		else if (any_scalar(r, &tok, &v))
-			(void) pushJsonbValue(&state, in_map ? WJB_VALUE : WJB_ELEM, &v);
+			pushJsonbValue(&state, in_map ? WJB_VALUE : WJB_ELEM, &v);
 		else
 		{
 			open[depth++] = tok.kind;
-			(void) pushJsonbValue(&state,
-								  tok.kind == CBOR_MAP ? WJB_BEGIN_OBJECT
-													   : WJB_BEGIN_ARRAY,
-								  NULL);
+			pushJsonbValue(&state,
+						   tok.kind == CBOR_MAP ? WJB_BEGIN_OBJECT
+												: WJB_BEGIN_ARRAY,
+						   NULL);
 		}
 		if (depth == 0)
 			break;
-		codec_next(r, &tok);
+		next_token(r, &tok);
 	}
-	return JsonbValueToJsonb(result);
+	return JsonbValueToJsonb(state.result);
 }
 
 Jsonb *
@@ -482,10 +450,13 @@ cbor_to_jsonb(CborReader *r, const CborToken *tok)
 {
 	CborToken inner = *tok;
 	JsonbValue v;
+	Jsonb *numbers = NULL;
 
 	if (any_scalar(r, &inner, &v))
 		return scalar_jsonb(&v);
-	return build_container(r, &inner);
+	if (inner.kind == CBOR_ARRAY)
+		numbers = numbers_to_jsonb(r, &inner);
+	return numbers != NULL ? numbers : build_container(r, &inner);
 }
 
 Jsonb *
@@ -495,11 +466,12 @@ cbor_item_to_jsonb(const void *p, Size n)
 	CborToken tok;
 	Jsonb *jb;
 
-	cbor_reader_init(&r, p, n, CODEC_MAX_DEPTH, buf_palloc);
-	codec_next(&r, &tok);
+	cbor_reader_init(&r, p, n, MAX_DEPTH, buf_palloc);
+	r.typed_arrays = true;
+	next_token(&r, &tok);
 	jb = cbor_to_jsonb(&r, &tok);
 	if (cbor_next(&r, &tok) || r.error != CBOR_OK)
-		codec_bad_bytes(&r);
+		bad_bytes(&r);
 	cbor_reader_free(&r);
 	return jb;
 }
@@ -507,12 +479,8 @@ cbor_item_to_jsonb(const void *p, Size n)
 static Jsonb *
 json_to_jsonb(const void *p, Size n)
 {
-	char *text = pg_any_to_server((const char *) p, n, PG_UTF8);
-
-	if (text == (const char *) p)
-		text = pnstrdup(p, n);
-	return DatumGetJsonbP(
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	return DatumGetJsonbP(DirectFunctionCall1(
+		jsonb_in, CStringGetDatum(json_from_utf8(p, n))));
 }
 
 Jsonb *

@@ -63,8 +63,8 @@ put_token(Buf *out, uint64_t *digest, const CborToken *tok)
 
 /* Read all; out gets the tokens again, unless one is of unknown length. */
 static CborError
-read_all(const uint8_t *data, size_t size, Buf *out, uint64_t *digest,
-		 bool *indefinite)
+read_all(const uint8_t *data, size_t size, bool typed, Buf *out,
+		 uint64_t *digest, bool *indefinite)
 {
 	CborReader reader;
 	CborToken tok;
@@ -74,6 +74,7 @@ read_all(const uint8_t *data, size_t size, Buf *out, uint64_t *digest,
 	*digest = 0;
 	*indefinite = false;
 	cbor_reader_init(&reader, data, size, MAX_DEPTH, NULL);
+	reader.typed_arrays = typed;
 	while (cbor_next(&reader, &tok))
 	{
 		REQUIRE(tok.depth <= depth);
@@ -99,8 +100,9 @@ read_all(const uint8_t *data, size_t size, Buf *out, uint64_t *digest,
 	return error;
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* typed: with typed arrays as arrays of numbers */
+static void
+check(const uint8_t *data, size_t size, bool typed)
 {
 	CborReader reader;
 	CborToken tok;
@@ -113,12 +115,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	buf_init(&out, 0, NULL);
 	buf_init(&twice, 0, NULL);
-	error = read_all(data, size, &out, &digest, &indefinite);
+	error = read_all(data, size, typed, &out, &digest, &indefinite);
 	if (error == CBOR_OK && !indefinite)
 	{
 		REQUIRE(out.len <= size * 9);
-		REQUIRE(read_all(out.data, out.len, &twice, &again, &indefinite) ==
-				CBOR_OK);
+		/* bytes in pieces, which are no typed array, are in one now */
+		REQUIRE(read_all(out.data, out.len, false, &twice, &again,
+						 &indefinite) == CBOR_OK);
 		REQUIRE(again == digest);
 		REQUIRE(twice.len == out.len &&
 				memcmp(twice.data, out.data, out.len) == 0);
@@ -127,9 +130,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_free(&twice);
 
 	cbor_reader_init(&reader, data, size, MAX_DEPTH, NULL);
+	reader.typed_arrays = typed;
 	if (cbor_next(&reader, &tok) && cbor_skip(&reader, &tok))
 		REQUIRE(!cbor_next(&reader, &tok));
 	REQUIRE(reader.error == error);
 	cbor_reader_free(&reader);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check(data, size, false);
+	check(data, size, true);
 	return 0;
 }

@@ -65,7 +65,12 @@ rewrite(FrameReader *r, Buf *out)
 		case FRAME_NOTICE:
 			if (!frame_get_notice(r, &slice) || slice.n > LONGEST_TEXT)
 				return false;
-			frame_put_notice(out, call, slice);
+			frame_put_notice(out, call, (NoticeKind) r->header.flags, slice);
+			return true;
+		case FRAME_CREDIT:
+			if (!frame_get_credit(r, &total))
+				return false;
+			frame_put_credit(out, call, total);
 			return true;
 		case FRAME_CLOSED:
 			if (!frame_get_closed(r, &closed) ||

@@ -6,9 +6,11 @@
 
 #include <fcntl.h>
 
-#include "blobs.h"
-#include "conn.h"
-#include "faults.h"
+#include "api/blob_http.h"
+#include "calls/blobs.h"
+#include "calls/faults.h"
+#include "net/conn.h"
+#include "net/http1.h"
 
 #define MAX_OUTPUT (256 * 1024)
 #define BLOB_LENGTH 20000
@@ -79,6 +81,7 @@ blob_open(const char *id, int64_t *size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const HttpHandler *const handlers[] = {&blob_http, NULL};
 	void *session;
 	size_t piece;
 	bool open = true;
@@ -86,6 +89,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!take_piece_size(&data, &size, &piece))
 		return 0;
+	http_init(handlers);
 	aborted = false;
 	buf_init(&out, 0, NULL);
 	session = http1_protocol.open(NULL);

@@ -4,7 +4,9 @@
  */
 #include "fuzz.h"
 
+#include "core/cbor.h"
 #include "core/http_format.h"
+#include "core/http_text.h"
 
 #define MAX_ROWS 16
 
@@ -49,7 +51,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			REQUIRE(within(parts[part], text.data, text.len) ||
 					within(parts[part], scratch.data, scratch.len));
 	}
-	http_format_error_text(buf_cstr(&text), text.len, &message);
+	http_text_of_error(buf_cstr(&text), text.len, &message);
+	REQUIRE(utf8_valid(message.data, message.len));
+	buf_reset(&message);
+	http_text_of_body(buf_cstr(&text), text.len, &message);
+	REQUIRE(utf8_valid(message.data, message.len));
 	buf_free(&text);
 	buf_free(&scratch);
 	buf_free(&message);

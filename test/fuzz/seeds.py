@@ -26,10 +26,15 @@ a26161016162820203 bf61610161629f0203ffff a1820102f6 63e6b0b4
 8283d901028101c48220190100c1fb41d452d9ec200000a16161f6
 """.split()
 
+NUMBERS = """
+83fb3fb999999999999afa3f800000f93e00 8400181819ffff1a7fffffff 8220387f 81f97e00 811b0020000000000001
+d84042ff01 d855480000803fcdcccc3d d8564800000000000000c0 d84d44fffe0080 d850443c007c00
+""".split()
+
 REFERENCES = """
 app/f server:app/f@12 app/Class.method app/Class{"size":"a}"}.method@3#{"gpu":"H100"}
 s:app/C{"a":[1,{}]}.m scorer:/v1/score?x=%20&y scorer:a/b#{"k":1} scorer: v1:x
-scorer:a/../b https://host/x
+scorer:{1}/x?q={a_b}#{"format":"tei"} scorer:a/../b https://host/x s:a%2525/%2fb?x=://y/.. s:a/%252e%252e/b s:a/..;x s:/@a%5cb
 """.split()
 
 JSON = [
@@ -46,6 +51,20 @@ HTTP_REPLIES = [
     b'\2\0{"errorMessage": "no \\u00e9"}', b'\3\1{"data": [[0, {}], [1, null]]}',
     b'\4\0{"success": true, "num_records": 1, "results": ["x"]}',
     b'\4\0"{\\"success\\":false,\\"error_msg\\":\\"no\\"}"',
+]
+
+# which form, rows less one, reply; or that it is a path (5), a template (6)
+HTTP_FORMS = [
+    b'\0\1{"data": [{"i": 1, "v": [1]}, {"v": 2, "i": 0}], "usage": {"total": 7}}',
+    b'\0\0{"data": [{"i": 0, "error": {"code": "E", "message": "m", "retryable": true}}]}',
+    b'\0\0{"error": {"message": "no \\u00e9"}}',
+    b'\1\0{"choices": [{"text": "{\\"a\\": 1}", "why": "stop"}], "usage": {"a": 1.5}}',
+    b'\1\0{"choices": [{"text": null, "refusal": "no"}]}',
+    b'\2\1{"data": [1, 2, 3, 4], "shape": [2, 2]}', b'\2\1{"data": [[1], [2]], "shape": [2, 1]}',
+    b'\3\0text', b'\4\1[[{"a": "1"}], [{"a": "[]"}]]',
+    b'\5$.data[*]."a b"[0] ? (@ != "stop" && @ != null)', b'\5$ . a [ 12 ] ? (@ == 1 || @ == true)',
+    b'\6{"input": "$rows", "n": "$count", "p": "$kwargs", "$kwargs": {"a": 1}}',
+    b'\6{"x": {"$rows": ["$1", "$name", "$row"]}, "s": "$shape"}', b'\6["$$", "$1", {"$ref": "$2"}]',
 ]
 
 OPTIONS = [
@@ -138,21 +157,33 @@ def grpc():
 def main():
     calls = [bytes.fromhex(item) for item in CBOR]
     targets = {
+        "bulk": [b'{"id": "batch_1", "status": "failed", "output_file_id": "file-2", "error_file_id": null, "errors": '
+                 b'{"data": [{"code": "c", "line": 3, "message": "m"}, {"line": null}]}, "metadata": '
+                 b'{"modal_batch_run": "r", "modal_batch_first": "0", "modal_batch_rows": "7"}}',
+                 b'{"data": [{"id": "b", "status": "completed", "metadata": {"modal_batch_run": "r"}}]}',
+                 b'{"custom_id": "1", "response": {"status_code": 200, "body": {}}, "error": {"code": "c", "message": "m"}}'],
         "cbor": calls,
         "frame": list(frames()),
         "grpc_frame": list(grpc()),
         "gunzip": list(compressed()),
         "http_format": HTTP_REPLIES,
+        "http_reply": HTTP_FORMS,
         "http1": [cut + request for request in HTTP for cut in (b"\xff\xff", b"\2\0")],
         "json_split": [text.encode() for text in JSON],
         "modal_config": [b'[default]\ntoken_id = "ak-1"\n# x\n[w]\nactive = true\na = \'b\'\nc = "\\u00fc\\n"\n',
                          b"[default]\n'' = ''\n"],
+        "numbers": [bytes.fromhex(item) for item in NUMBERS] +
+                   [b"[0.1, -2.5e3,1E+2 ,7]", b" [ -0.0, 32767 ] ", b"[1,2,3]"],
+        "oauth": [b'{"access_token": "a", "token_type": "Bearer", "expires_in": "3600", "refresh_token": "r"}',
+                  b'{"id_token": "a.b.c"}', b'{"error": "invalid_client", "error_description": "no"}'],
         "option_value": [text.encode() for text in OPTIONS],
         "pb": [bytes.fromhex(message) for message in MESSAGES],
         "pickle": calls + [pickle.dumps(value, protocol) for value in VALUES
                            for protocol in (2, 4, 5)],
         "redact": REDACT,
         "reference": [reference.encode() for reference in REFERENCES],
+        "retry": [b"0", b"7", b"1.5", b"0x10", b"9" * 30, b"Sun, 06 Nov 1994 08:50:37 GMT",
+                  b"Sunday, 06-Nov-94 08:50:37 GMT", b"Sun Nov  6 08:50:37 1994"],
     }
     for target, seeds in targets.items():
         directory = os.path.join(sys.argv[1], target)

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 import os
+import sys
 import time
 
 
@@ -27,7 +28,14 @@ def stubborn(seconds):
         time.sleep(seconds)
     except BaseException as exc:
         print("cleaning up after", type(exc).__name__)
+        print("done")
         raise
+
+
+def chatter(name):
+    print("out", name)
+    print("error", name, file=sys.stderr)
+    print("no newline", end="")
 
 
 def fail(message):
@@ -36,6 +44,10 @@ def fail(message):
 
 def interval():
     return datetime.timedelta(days=1)
+
+
+def leap_day():
+    return datetime.date(2024, 2, 29)
 
 
 def end(status):
@@ -85,6 +97,26 @@ class Counter:
     def add(self, n):
         self.start += n
         return self.start
+
+
+class Labelled:
+    size: str = "small"
+
+    def __init__(self):
+        self.calls = 0
+
+    def describe(self):
+        return [self.size, self.calls + 1]
+
+
+class Posed:
+    size: str = "small"
+
+    def __init__(self, start: int):
+        self.start = start
+
+    def describe(self):
+        return [self.size, self.start]
 
 
 @dataclasses.dataclass

@@ -5,12 +5,16 @@ import modal
 app = modal.App("named-app")
 
 
-@app.function()
-def plain(x):
+@app.function(timeout=7, retries=2, gpu="any", image=object())
+def plain(x: int):
+    """Says so.
+
+    At length.
+    """
     return f"plain {x}"
 
 
-@app.function()
+@app.function(retries=modal.Retries(max_retries=3, initial_delay=0.5))
 def generate(n):
     yield from range(n)
 
@@ -19,7 +23,74 @@ def not_registered():
     raise AssertionError("is not served")
 
 
-@app.cls()
+@app.function()
+def outer(x):
+    return plain.remote(x)
+
+
+@app.function()
+def local(x):
+    return plain.local(x)
+
+
+@app.function()
+@modal.batched(max_batch_size=3, wait_ms=300)
+def join(texts, separator=None):
+    whole = "".join(t + s for t, s in zip(texts, separator))
+    return [whole] * len(texts)
+
+
+@app.function()
+@modal.batched(max_batch_size=2, wait_ms=0)
+def no_list(x):
+    return len(x[0]) if isinstance(x[0], list) and x[0] else x[0] + 0
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def greet(name: str, times: int = 1):
+    return " ".join(["hello " + name] * times)
+
+
+@app.function()
+@modal.fastapi_endpoint(method="POST")
+async def total(values: list):
+    return sum(values)
+
+
+@app.function()
+@modal.asgi_app()
+def asgi():
+    started = []
+
+    async def application(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            started.append("yes")
+            await send({"type": "lifespan.startup.complete"})
+            return
+        body = (await receive())["body"].decode()
+        header = dict(scope["headers"])[b"x-test"].decode()
+        words = [scope["method"], scope["path"], scope["query_string"].decode(), header, body]
+        headers = [(b"x-started", s.encode()) for s in started]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": " ".join(words).encode()})
+
+    return application
+
+
+@app.function()
+@modal.wsgi_app()
+def wsgi():
+    def application(environ, start_response):
+        start_response("202 Accepted", [("X-Answer", "1")])
+        words = [environ[k] for k in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_X_TEST")]
+        return [" ".join(words).encode(), b" ", environ["wsgi.input"].read()]
+
+    return application
+
+
+@app.cls(scaledown_window=60)
 class Multiplier:
     factor: int = modal.parameter(default=2)
 
@@ -40,3 +111,8 @@ class Multiplier:
     async def times_async(self, x):
         assert self.really_ready
         return x * self.factor
+
+    @modal.method()
+    @modal.batched(max_batch_size=3, wait_ms=300)
+    async def add_all(self, x):
+        return [v + self.factor for v in x]

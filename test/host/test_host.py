@@ -7,6 +7,7 @@ is installed there, not the stand-in.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import pickle
@@ -21,11 +22,13 @@ import time
 import cbor2
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HOST = os.path.join(HERE, "../../local/modal_local_host.py")
+HOST = os.path.join(HERE, "../../local/host/modal_local_host.py")
 CALL = struct.Struct("<IHBBQ")
 REPLY = struct.Struct("<IBBHQ")
-MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED = range(6)
+MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED, LOG, WAIT, RESUME = range(9)
+RECALLED = 0xFFFF
 PICKLE, CBOR = 1, 4
+JSON = [["content-type", "application/json"]]
 
 count = 0
 failed = 0
@@ -72,13 +75,15 @@ def parameter_set(**values):
 
 
 class Host:
-    def __init__(self, path, concurrency=1, environment=None):
+    def __init__(self, path, concurrency=1, environment=None, text=None):
         self.sock, theirs = socket.socketpair()
         control, self.control = os.pipe()
         self.sock.settimeout(20)
+        fds = [theirs.fileno(), control] + ([os.open(text, os.O_RDONLY)] if text else [])
+        arguments = [str(fds[0]), str(fds[1]), str(concurrency), path] + [str(fd) for fd in fds[2:]]
         self.process = subprocess.Popen(
-            [sys.executable, HOST, str(theirs.fileno()), str(control), str(concurrency), path],
-            pass_fds=[theirs.fileno(), control],
+            [sys.executable, HOST, *arguments],
+            pass_fds=fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
@@ -86,6 +91,7 @@ class Host:
         theirs.close()
         os.close(control)
         self.last_id = 0
+        self.printed = []
         self.manifest = json.loads(self.reply()[3])
         self.targets = {f["name"]: f["target"] for f in self.manifest.get("functions", [])}
         for cls in self.manifest.get("classes", []):
@@ -102,9 +108,13 @@ class Host:
         return data
 
     def reply(self):
-        """(id, type, format, body) of the next one."""
-        length, kind, data_format, _, call_id = REPLY.unpack(self.read(REPLY.size))
-        return call_id, kind, data_format, self.read(length)
+        """(id, type, format, body) of the next one; what is printed is kept aside."""
+        while True:
+            length, kind, data_format, _, call_id = REPLY.unpack(self.read(REPLY.size))
+            body = self.read(length)
+            if kind != LOG:
+                return call_id, kind, data_format, body
+            self.printed.append((call_id, data_format, body.decode()))
 
     def frame(self, name, args, kwargs, parameters, data_format):
         self.last_id += 1
@@ -135,12 +145,13 @@ class Host:
         """(exception, traceback, data) of a call that fails."""
         kind, _, body = self.call(name, *args, **options)
         assert kind == FAILURE, (kind, body)
-        texts = []
-        for _ in range(2):
+        parts = []
+        for _ in range(4):
             (n,) = struct.unpack_from("<I", body)
-            texts.append(body[4 : 4 + n].decode())
+            parts.append(body[4 : 4 + n])
             body = body[4 + n :]
-        return texts[0], texts[1], body
+        self.frames = parts[2:]
+        return parts[0].decode(), parts[1].decode(), body
 
     def items(self, name, *args, **options):
         """What a generator yields, and the reply that ends it."""
@@ -172,7 +183,7 @@ def test_manifest(host):
     ok("cached" in functions, "a decorated function is served")
     same({f["app"] for f in host.manifest["functions"]}, {"functions"}, "the app is named after the file")
     classes = {c["name"]: c for c in host.manifest["classes"]}
-    same(set(classes), {"Counter", "Greeter"}, "classes are served, exceptions are not")
+    same(set(classes), {"Counter", "Greeter", "Labelled", "Posed"}, "classes are served, exceptions are not")
     same(
         classes["Greeter"]["parameters"],
         [
@@ -212,8 +223,14 @@ def test_failures(host):
     ok("in fail" in trace and "modal_local_host" not in trace, "a traceback of the user's code only", trace)
     trace = host.failure("fail_async", "bad")[1]
     ok("in fail_async" in trace and "asyncio" not in trace, "of async functions too", trace)
-    same(data, b"", "no pickle for a caller that sent CBOR")
+    same((data, host.frames), (b"", [b"", b""]), "no pickle for a caller that sent CBOR")
     exception, _, data = host.failure("fail", "bad", data_format=PICKLE)
+    frames, lines = (pickle.loads(part) for part in host.frames)
+    code = frames["tb_frame"]["f_code"]
+    path = os.path.join(HERE, "functions.py")
+    same((code["co_name"], code["co_filename"]), ("fail", "<ta-local>:" + path), "the frames, as clients want them")
+    same(lines[(path, frames["tb_lineno"])], "raise ValueError(message)", "and the lines of their source")
+    same(frames["tb_next"], None, "of the user's code only")
     same(repr(pickle.loads(data)), "ValueError('bad')", "the pickled exception for one that sent pickle")
     ok(host.failure("echo")[0].startswith("TypeError("), "missing arguments")
     ok(host.failure("interval")[0].startswith("SerializationError("), "an unserializable result")
@@ -244,6 +261,22 @@ def test_classes(host):
     same(host.result("Greeter.greet", parameters=greet), "HELLO ANN", "string and bool parameters")
     same(host.items("Greeter.letters", parameters=greet)[0], ["A", "n", "n"], "a generator method")
     ok(host.failure("Greeter.greet")[0].startswith("TypeError("), "a missing parameter")
+    big = parameter_set(size="big")
+    same(host.result("Labelled.describe", parameters=big), ["big", 1], "an attribute beside an __init__ without any")
+    same(host.result("Labelled.describe"), ["small", 1], "and its default")
+    posed = parameter_set(size="big", start=7)
+    same(host.result("Posed.describe", parameters=posed), ["big", 7], "an attribute and an argument of __init__")
+
+
+def test_dates(host):
+    day = datetime.date(2024, 2, 29)
+    for tag in cbor2.CBORTag(1004, "2024-02-29"), cbor2.CBORTag(100, 19782):
+        same(host.result("described", tag), "date %r" % day, "a date arrives as one, tag %d" % tag.tag)
+    kind, _, body = host.call("leap_day")
+    same((kind, body[:3]), (RESULT, b"\xd9\x03\xec"), "and leaves as a date, not as a time")
+    same(body[4:], b"2024-02-29", "that is its text")
+    same(host.result("described", [cbor2.CBORTag(1004, "2024-02-29")]), "list %r" % [day], "in a list, too")
+    same(host.result("described", cbor2.CBORTag(4711, 1)), "CBORTag CBORTag(4711, 1)", "tags nobody knows stay")
 
 
 def test_cancel(host, interrupts_threads):
@@ -264,6 +297,16 @@ def test_cancel(host, interrupts_threads):
     same(replies, {(first, RESULT), (second, CANCELLED), (third, RESULT)}, "one of several is cancelled")
     host.cancel(first)
     same(host.result("echo", 1), 1, "a late cancellation does nothing")
+
+
+def test_printed(host):
+    host.printed = []
+    first, second = host.send("chatter", "a"), host.send("chatter", "b")
+    for _ in range(2):
+        host.reply()
+    for call_id, name in (first, "a"), (second, "b"):
+        text = {n: "".join(t for i, f, t in host.printed if (i, f) == (call_id, n)) for n in (1, 2)}
+        same(text, {1: "out %s\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
 
 
 def test_end(host):
@@ -292,19 +335,111 @@ def test_start_errors():
             host.close()
 
 
+def request(method, path, query="", body=b"", headers=()):
+    return {"method": method, "path": path, "query": query, "headers": [list(h) for h in headers], "body": body}
+
+
+def test_web(host):
+    same(host.result("greet", request("GET", "/", "name=Ann&times=2")), [200, JSON, b'"hello Ann hello Ann"'], "GET")
+    same(host.result("greet", request("GET", "/", "times=x&name=A"))[0], 422, "a parameter of the wrong type")
+    same(host.result("greet", request("GET", "/"))[0], 422, "a missing parameter")
+    same(host.result("greet", request("POST", "/"))[0], 405, "another method")
+    same(host.result("greet", request("GET", "/x"))[0], 404, "another path")
+    same(host.result("total", request("POST", "/", body=b'{"values": [1, 2]}')), [200, JSON, b"3"], "POST of JSON")
+    same(
+        host.result("asgi", request("PUT", "/a%20b", "q=1", b"body", [("X-Test", "yes")])),
+        [201, [["x-started", "yes"]], b"PUT /a b q=1 yes body"],
+        "an ASGI application",
+    )
+    same(
+        host.result("wsgi", request("POST", "/p", "q=1", b"body", [("X-Test", "yes")])),
+        [202, [["X-Answer", "1"]], b"POST /p q=1 yes body"],
+        "a WSGI application",
+    )
+
+
+def test_batches(host):
+    ids = [host.send("join", str(i), separator="-") for i in range(5)]
+    got = {i: cbor2.loads(body) for i, _, _, body in (host.reply() for _ in ids)}
+    same([got[i] for i in ids], ["0-1-2-"] * 3 + ["3-4-"] * 2, "batches of at most three")
+    bad, good = host.send("join"), host.send("join", "x", separator="+")
+    got = {i: kind for i, kind, _, _ in (host.reply() for _ in range(2))}
+    same(got, {bad: FAILURE, good: RESULT}, "arguments that do not suit fail alone")
+    bad, worse = host.send("no_list"), host.send("no_list", [])
+    got = {i: (kind, body) for i, kind, _, body in (host.reply() for _ in range(2))}
+    same({k for k, _ in got.values()}, {FAILURE}, "and so does what the function raises for the others")
+    ok(b"TypeError" in got[bad][1] and b"TypeError" in got[worse][1], "each once", got)
+    ok("must return a list" in host.failure("no_list", 1)[0], "a batched function that returns no list")
+    ids = [host.send("Multiplier.add_all", i, parameters=parameter_set(factor=3)) for i in range(3)]
+    same([cbor2.loads(host.reply()[3]) for _ in ids], [3, 4, 5], "a batched method, which is async")
+
+
+def test_waiting(host, concurrency):
+    outer = host.send("outer", 3)
+    ahead = host.send("plain", "ahead") if concurrency == 1 else None
+    said = host.reply()
+    same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "an input says that it waits for another one")
+    if ahead:
+        host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
+    same(host.reply()[:2], (outer, RESUME), "and that it goes on")
+    same(host.reply()[1:2] + (host.remote_calls(),), (RESULT, ["named-app plain (3,)"]), "the SDK was asked for it")
+    if ahead:
+        same(host.result("plain", "next"), "plain next", "what was recalled is not run")
+    same(host.result("local", 3), "plain 3", "a local call stays here")
+
+
 def test_sdk():
     """A modal.App, with a stand-in for the SDK that has the same members."""
     path = os.path.join(HERE, "sdk_app.py")
     sdk = os.environ.get("MODAL_SDK_PATH", os.path.join(HERE, "stand_in"))
-    host = Host(path, environment={"PYTHONPATH": sdk})
-    same({f["app"] for f in host.manifest["functions"]}, {"named-app"}, "a modal.App keeps its name")
-    same(sorted(f["name"] for f in host.manifest["functions"]), ["generate", "plain"], "its functions are served")
-    same(host.manifest["classes"][0]["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
-    same(host.result("plain", 1), "plain 1", "a function of the app")
-    same(host.items("generate", 2)[0], [0, 1], "a generator of the app")
-    for name in "times", "times_async":
-        same(host.result("Multiplier." + name, 5, parameters=parameter_set(factor=3)), 15, name + ", after @enter")
-    host.close()
+    for concurrency in 1, 4:
+        with tempfile.NamedTemporaryFile("r") as calls:
+            host = Host(path, concurrency, environment={"PYTHONPATH": sdk, "STAND_IN_CALLS": calls.name})
+            host.remote_calls = lambda: calls.read().splitlines()  # noqa: B023
+            assert "error" not in host.manifest, host.manifest
+            functions = {f["name"]: f for f in host.manifest["functions"]}
+            same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
+            names = ["asgi", "generate", "greet", "join", "local", "no_list", "outer", "plain", "total", "wsgi"]
+            same(sorted(functions), names, "its functions are served")
+            cls = host.manifest["classes"][0]
+            same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
+            same(host.result("plain", 1), "plain 1", "a function of the app")
+            same(host.items("generate", 2)[0], [0, 1], "a generator of the app")
+            for name in "times", "times_async":
+                value = host.result("Multiplier." + name, 5, parameters=parameter_set(factor=3))
+                same(value, 15, name + ", after @enter")
+            same(functions["plain"]["timeout"], 7, "a timeout is told")
+            same(
+                functions["plain"]["retries"],
+                {"count": 2, "factor": 1.0, "delay": 1000, "max_delay": 60000},
+                "retries are told",
+            )
+            same(functions["generate"]["retries"]["delay"], 500, "a policy of retries, too")
+            same(functions["plain"]["ignored"], ["gpu", "image"], "and what has no effect")
+            same(cls["ignored"], ["scaledown_window"], "of a class, too")
+            same(functions["join"]["batch"], 3, "a batched function says so")
+            same(functions["asgi"]["web"], "asgi_app", "a web endpoint, too")
+            same(functions["plain"]["signature"], "(x: int)", "signatures")
+            same(functions["plain"]["doc"], "Says so.", "and docstrings")
+            same({m["name"]: m["signature"] for m in cls["methods"]}["times"], "(x)", "of methods without self")
+            test_web(host)
+            test_batches(host)
+            test_waiting(host, concurrency)
+            host.close()
+
+
+def test_text():
+    """The text that the server has read counts, not what is in the file by now."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "old.py")
+        for name, text in (path, "def new():\n    pass\n"), (path + ".old", "def old():\n    raise ValueError\n"):
+            with open(name, "w") as file:
+                file.write(text)
+        host = Host(path, text=path + ".old")
+        same(list(host.targets), ["old"], "the text that was given is run")
+        ok("raise ValueError" in host.failure("old")[1], "and shown in tracebacks")
+        same(host.manifest["files"], ["old.py"], "the files that it is made of are told")
+        host.close()
 
 
 def main():
@@ -317,12 +452,19 @@ def main():
         test_failures(host)
         test_generators(host)
         test_classes(host)
+        test_dates(host)
+        test_printed(host)
         test_cancel(host, concurrency == 1)
         if concurrency == 1:
             call_id = host.send("stubborn", 30)
             time.sleep(0.2)
             host.cancel(call_id)
             same(host.reply()[1], CANCELLED, "a function may clean up when it is cancelled")
+            same(
+                "".join(text for i, _, text in host.printed if i == call_id),
+                "cleaning up after InputCancellation\ndone\n",
+                "and print, as long as that takes",
+            )
         else:
             start = time.monotonic()
             for name in ["sleep", "sleep_async"] * 2:
@@ -331,14 +473,13 @@ def main():
                 host.reply()
             ok(time.monotonic() - start < 1.5, "four inputs run at the same time")
         test_end(host)
-        output = host.close()
-        if concurrency == 1:
-            ok("cleaning up after InputCancellation" in output, "what functions print comes through", output)
+        host.close()
     host = Host(path)
     host.close()
     same(host.process.returncode, 0, "the host ends when the server does")
     test_start_errors()
     test_sdk()
+    test_text()
     print("1..%d" % count)
     return failed != 0
 

@@ -32,11 +32,19 @@ what is done:
                 20 s ("alone"); for 300 ms other connections are closed
     gzip, gzip-shout
                 as echo, compressed
+    gzip-members
+                as echo, compressed in two members
     gzip-empty  no body, which is said to be compressed
     gzip-cut, gzip-bad, gzip-bomb
                 a compressed body that ends too early, is none, or is 200 MB
     head-N      N kilobytes of headers
     silent      nothing at all
+    required    the stream is reset, and HTTP/1.1 wanted, which is answered, too
+    trickle     the beginning of an answer, and then a byte of it in each frame,
+                without end
+    flood-NAME  one of the frames in FLOODS below, without end
+
+What does not begin with HTTP/2's preface is answered as HTTP/1.1: "old".
 
 h2 is the library.
 """
@@ -58,6 +66,20 @@ import h2.settings
 
 UNKNOWN_FRAME = b"\0\0\4\xbb\0\0\0\0\0what"
 FORBIDDEN_FRAME = b"\0\0\1\0\0\0\0\0\0x"  # data of no stream
+
+FLOODS = {
+    "data": lambda stream: frame(0, stream, b""),
+    "ping": lambda stream: frame(6, 0, b"12345678"),
+    "settings": lambda stream: frame(4, 0, b""),
+    "window": lambda stream: frame(8, 0, b"\0\0\0\1"),
+    "priority": lambda stream: frame(2, stream, b"\0\0\0\0\0"),
+    "unknown": lambda stream: frame(0xbb, 0, b""),
+}
+
+
+def frame(kind, stream, payload):
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + stream.to_bytes(4, "big") + payload
+
 
 parser = argparse.ArgumentParser()
 parser.add_argument("log")
@@ -104,6 +126,9 @@ class Connection(socketserver.BaseRequestHandler):
     def handle(self):
         if refusing.is_set():
             return
+        if not self.request.recv(4, socket.MSG_PEEK).startswith(b"PRI"):
+            self.serve_old()
+            return
         self.h2.initiate_connection()
         if args.window > 65535:
             self.h2.increment_flow_control_window(args.window - 65535)
@@ -118,6 +143,24 @@ class Connection(socketserver.BaseRequestHandler):
                 self.push(stream)
             if self.open:
                 self.flush()
+
+    def serve_old(self):
+        with self.request.makefile("rb") as stream:
+            while stream.readline():
+                length = 0
+                while (line := stream.readline()) not in (b"\r\n", b""):
+                    name, _, value = line.partition(b":")
+                    if name.lower() == b"content-length":
+                        length = int(value)
+                stream.read(length)
+                self.request.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"old"')
+
+    def pour(self, data):
+        """The same, again and again, until the peer has had enough."""
+        self.flush()
+        data *= 64000 // len(data)
+        while True:
+            self.request.sendall(data)
 
     def on_event(self, event):
         if isinstance(event, h2.events.RequestReceived):
@@ -232,6 +275,14 @@ class Connection(socketserver.BaseRequestHandler):
             self.close()
         elif step == "silent":
             pass
+        elif step == "required":
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.HTTP_1_1_REQUIRED)
+        elif step == "trickle":
+            self.answer(stream, b"", end=False)
+            self.pour(frame(0, stream, b" "))
+        elif name == "flood":
+            self.answer(stream, b"", end=False)
+            self.pour(FLOODS[number](stream))
         elif step == "connection":
             self.answer(stream, b"%d" % self.number)
         elif step == "authority":
@@ -240,6 +291,10 @@ class Connection(socketserver.BaseRequestHandler):
             self.answer(stream, gzip.compress(body), [("content-encoding", "gzip")])
         elif step == "gzip-shout":
             self.answer(stream, gzip.compress(body), [("content-encoding", "GZip")])
+        elif step == "gzip-members":
+            half = len(body) // 2
+            self.answer(stream, gzip.compress(body[:half]) + gzip.compress(body[half:]),
+                        [("content-encoding", "gzip")])
         elif step == "gzip-empty":
             self.answer(stream, b"", [("content-encoding", "gzip")])
         elif step == "gzip-cut":

@@ -2,9 +2,10 @@
 
     python3 test/http/peer.py LOG [PORT]
 
-Prints its port, by default a free one.  Each request becomes a line of LOG: a JSON object with time,
-connection, method, path, headers (lower case) and body.  A path is a list of
-steps, of which the first that answers is the last:
+Prints its port, by default a free one.  Each request becomes a line of LOG: a
+JSON object with time, connection, method, path, headers (lower case) and body;
+each connection that has ended one of LOG.ended.  A path is a list of steps, of
+which the first that answers is the last:
 
     echo            the body, as it came (any format but bigquery)
     calls           bigquery: the first argument of each row
@@ -19,13 +20,17 @@ steps, of which the first that answers is the last:
     broken-NAME     the same, with status 500
     hanging-NAME    the same, with no answer
     sleep-N         N milliseconds before the answer
+    queue-N         the same, one request at a time
     first-N-STATUS  the first N requests with the same key get that status
     first-N-close   the same, with the connection closed instead
     first-N-hang    the same, never answered
-    after-N         Retry-After: N
+    after-TEXT      Retry-After: TEXT, percent-decoded; past: a date that is over
     raw-NAME        one of the answers in RAW below
+    then-NAME       as echo, and then one of the SURPLUS below
+    tired           408 and the end of the connection, if it is not its first request
     throttle-N      429 while N requests are under way
     async-N         snowflake: 202 for a POST and for N GETs, then go on
+    astray-N-STATUS snowflake: 202 for a POST, STATUS for N GETs, then go on
     swapped, twice  snowflake: pairs in another order, a row number twice
     errors          bigquery: as calls, but 13 fails alone (at first for a while)
 
@@ -41,12 +46,18 @@ import threading
 import time
 import zlib
 from http.server import BaseHTTPRequestHandler
+from urllib.parse import unquote
 
+PAST = "Sun, 06 Nov 1994 08:49:37 GMT"
+HTML = b"HTTP/1.1 %s\r\nContent-Type: text/html; charset=utf-8\r\n"
+PAGE = "<html><style>p {}</style><body><h1>Bad</h1><p>upstream \u00fc</p></body></html>"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+BAD = b"HTTP/1.1 400 Bad\r\n"
 
 
-def whole(body, extra=b""):
-    return HEAD + extra + b"Content-Length: %d\r\n\r\n" % len(body) + body
+def whole(body, extra=b"", head=HEAD):
+    return head + extra + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def bomb():
@@ -56,6 +67,14 @@ def bomb():
 
 
 RAW = {
+    "page": lambda: whole(PAGE.encode(), head=HTML % b"200 OK"),
+    "bad-page": lambda: whole(PAGE.encode(), head=HTML % b"400 Bad"),
+    "bad-bom": lambda: whole(b'\xef\xbb\xbf{"error": "with a mark"}', head=BAD),
+    "bad-utf16": lambda: whole("\ufeffwide \u00fc".encode("utf-16-le"), head=BAD),
+    "bad-bytes": lambda: whole(b"caf\xe9 \0 \x1b[31m", head=BAD),
+    "bad-secret": lambda: whole(b"x" * 8190 + b"for-this-peer-alone", head=BAD),
+    "wide-secret": lambda: whole("\ufefffor-this-peer-alone".encode("utf-16-be"), head=BAD),
+    "cut-letter": lambda: whole(b"x" + "\u20ac".encode() * 4000, head=BAD),
     "not-json": lambda: whole(b"<html>oops</html>"),
     "cut-json": lambda: whole(b'{"replies": [1, '),
     "nan": lambda: whole(b"NaN"),
@@ -67,11 +86,33 @@ RAW = {
     "endless": lambda: HEAD + b"\r\n" + b" " * (80 << 20),
     "bomb": bomb,
     "not-gzip": lambda: whole(b"plain", b"Content-Encoding: gzip\r\n"),
+    "members": lambda: whole(gzip.compress(b'"two ') + gzip.compress(b'members"'),
+                             b"Content-Encoding: gzip\r\n"),
+    "smuggled": lambda: HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+                               b"3\r\n\"a\"\r\n0\r\n\r\n",
     "gzip": lambda: whole(gzip.compress(b'"packed"'), b"Content-Encoding: gzip\r\n"),
     "half": lambda: HEAD + b"Content-Length: 100\r\n\r\n" + b'"half',
     "half-chunk": lambda: HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\nabc",
     "huge-header": lambda: HEAD + b"X: " + b"a" * (8 << 20) + b"\r\n\r\n",
     "many-headers": lambda: HEAD + b"X-Header: value\r\n" * 200_000 + b"\r\n",
+    "interim": lambda: b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + whole(b"1"),
+    "flood": lambda: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 200_000 + whole(b"1"),
+    "trailers": lambda: CHUNKED + b"1\r\n1\r\n0\r\nX-Trailer: 1\r\n\r\n",
+    "many-trailers": lambda: CHUNKED + b"1\r\n1\r\n0\r\n" + b"X-Trailer: 1\r\n" * 200_000 + b"\r\n",
+    "endless-chunk": lambda: CHUNKED + b"1;" + b"x" * (8 << 20) + b"\r\n1\r\n0\r\n\r\n",
+    "bad-chunk": lambda: CHUNKED + b"-1\r\n1\r\n0\r\n\r\n",
+    "bad-length": lambda: HEAD + b"Content-Length: -1\r\n\r\n1",
+    "vast-length": lambda: HEAD + b"Content-Length: 99999999999999999999\r\n\r\n1",
+    "two-lengths": lambda: HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n12",
+    "vast-number": lambda: whole(b"1e999999999"),
+    "large-number": lambda: whole(b"1e999"),
+    "long-number": lambda: whole(b"9" * 500_000),
+    "deep-error": lambda: whole(b'{"error": ' * 50_000, head=BAD),
+    "twice": lambda: whole(b'{"replies": [1], "replies": [2]}'),
+    "strange-errors": lambda: whole(b'{"replies": [1], "errors": [[1]]}'),
+    "more-errors": lambda: whole(b'{"replies": [1], "errors": [null, null]}'),
+    "no-status": lambda: b"HTTP/1.1 \r\n\r\n1",
+    "odd-status": lambda: b"HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n",
     "not-http": lambda: b"SSH-2.0-OpenSSH_9.2\r\n",
     "nothing": lambda: b"",
     "short": lambda: whole(b'{"replies": [1]}'),
@@ -81,7 +122,17 @@ RAW = {
     "unsuccessful": lambda: whole(b'{"success": false, "error_msg": "no model"}'),
 }
 
+POISON = whole(b'"poison"')
+
+# What comes after an answer that is complete: in one piece with it, or later.
+SURPLUS = {
+    "another": (POISON, 0), "bytes": (b'"poison"', 0),
+    "late-another": (POISON, 0.1), "late-bytes": (b"x", 0.1),
+    "late-408": (b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 0.1),
+}
+
 lock = threading.Lock()
+queue = threading.Lock()
 seen = {}       # key -> requests so far
 under_way = 0
 
@@ -117,6 +168,23 @@ class Peer(BaseHTTPRequestHandler):
         else:
             self.wfile.write(RAW[name]())
 
+    def handle(self):
+        try:
+            super().handle()
+        finally:
+            with lock:
+                self.ended.write("%d\n" % self.client_address[1])
+                self.ended.flush()
+
+    def surplus(self, name, body):
+        surplus, seconds = SURPLUS[name]
+        if not seconds:
+            self.wfile.write(whole(body) + surplus)
+            return
+        self.wfile.write(whole(body))
+        time.sleep(seconds)
+        self.wfile.write(surplus)
+
     def read_body(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "gzip":
@@ -148,6 +216,7 @@ class Peer(BaseHTTPRequestHandler):
 
     def do(self):
         body = self.read_body()
+        self.nrequests = getattr(self, "nrequests", 0) + 1
         with lock:
             self.note(body)
             key = self.headers.get("Idempotency-Key")
@@ -174,12 +243,17 @@ class Peer(BaseHTTPRequestHandler):
         after = {}
         for step in self.path.split("?")[0].strip("/").split("/"):
             word, *numbers = step.split("-")
+            if word == "then":
+                return self.surplus(step[5:], body)
             if step.startswith("raw-"):
                 return self.raw(step[4:])
             if word == "sleep":
                 time.sleep(int(numbers[0]) / 1000)
+            elif word == "queue":
+                with queue:
+                    time.sleep(int(numbers[0]) / 1000)
             elif word == "after":
-                after = {"Retry_After": numbers[0]}
+                after = {"Retry_After": PAST if step == "after-past" else unquote(step[6:])}
             elif word == "first":
                 if count <= int(numbers[0]):
                     if numbers[1] == "hang":
@@ -188,18 +262,22 @@ class Peer(BaseHTTPRequestHandler):
                         self.close_connection = True
                         return None
                     return self.answer(int(numbers[1]), b'{"error": "not yet"}', **after)
+            elif word == "tired":
+                if self.nrequests > 1:
+                    self.close_connection = True
+                    return self.answer(408, b"", Connection="close")
             elif word == "throttle":
                 if not self.has_room(int(numbers[0])):
                     return self.answer(429, b"slow down", **after)
             elif word == "status":
                 where = {"Location": "/echo"} if numbers[0].startswith("3") else {}
                 return self.answer(int(numbers[0]), b'{"error": "because"}', **after, **where)
-            elif word == "async":
+            elif word in ("async", "astray"):
                 if self.command == "POST":
                     Peer.posted[self.headers["sf-external-function-query-batch-id"]] = body
                     return self.answer(202, b"")
                 if count <= int(numbers[0]) + 1:
-                    return self.answer(202, b"")
+                    return self.answer(int(numbers[1]) if word == "astray" else 202, b"")
                 body = Peer.posted[self.headers["sf-external-function-query-batch-id"]]
             elif word in ("bad", "fewer", "broken", "hanging"):
                 rows = self.rows(numbers[0], body)
@@ -251,6 +329,7 @@ class Server(socketserver.ThreadingTCPServer):
 if __name__ == "__main__":
     Peer.posted = {}
     Peer.log = open(sys.argv[1], "a", encoding="utf-8")
+    Peer.ended = open(sys.argv[1] + ".ended", "a", encoding="utf-8")
     server = Server(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Peer)
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -434,6 +434,67 @@ describe("statistics and autoscaler", () => {
   });
 });
 
+describe("by id, and what has been", () => {
+  const entries = async (iterable) => {
+    const found = [];
+    for await (const entry of iterable) found.push([entry.source, entry.message]);
+    return found;
+  };
+  const printed = [
+    ["stdout", "one\n"],
+    ["stderr", "two\n"],
+  ];
+
+  test("a function by its id", async () => {
+    const { functionId } = await fn("echo_string");
+    const again = await modal.functions.fromId(functionId);
+    assert.equal(await again.remote(["by id"]), "output: by id");
+    assertError(await failure(modal.functions.fromId("fu-none")), NotFoundError, /fu-none/);
+  });
+
+  test("logs of a call", async () => {
+    const call = await (await fn("prints")).spawn([]);
+    await call.get();
+    assert.deepEqual(await entries(call.logs.fetch()), printed);
+    assert.deepEqual(await entries(call.logs.tail({ entries: 1 })), printed.slice(1));
+    assert.deepEqual(await entries(call.logs.stream({ timeoutMs: 5000 })), printed);
+  });
+
+  test("logs of a function", async () => {
+    const prints = await fn("prints");
+    await prints.remote([]);
+    assert.deepEqual((await entries(prints.logs.tail({ entries: 2 }))).length, 2);
+    const since = new Date(Date.now() - 60_000);
+    assert.ok((await entries(prints.logs.fetch({ since, source: "stderr" }))).length >= 1);
+  });
+
+  test("statistics of a range of time", async () => {
+    const echo = await fn("echo_string");
+    await echo.remote(["counted"]);
+    const stats = await echo.stats();
+    assert.ok(stats.inputSuccessCount >= 1);
+    assert.ok(stats.inputPercentileStats.execution_time);
+  });
+
+  test("metrics", async () => {
+    const { series } = await (await fn("echo_string")).metrics.export({ bucketSizeSecs: 60, groups: ["calls"] });
+    assert.ok(series.successful_calls_count.points.length >= 59);
+  });
+});
+
+describe("OAuth", () => {
+  test("a client with a refresh token", async () => {
+    const oauth = (oauthClientSecret) =>
+      new ModalClient({ oauthRefreshToken: "any", oauthClientId: "ak-local", oauthClientSecret });
+    const good = oauth("as-local");
+    assert.equal(await (await good.functions.fromName(APP, "echo_string")).remote(["oauth"]), "output: oauth");
+    good.close();
+    const bad = oauth("as-wrong");
+    assert.match((await failure(bad.functions.fromName(APP, "echo_string"))).message, /UNAUTHENTICATED/);
+    bad.close();
+  });
+});
+
 describe("middleware", () => {
   test("sees every call, with its status", async () => {
     const seen = [];

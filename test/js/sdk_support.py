@@ -1,6 +1,7 @@
 """The functions that the tests of the JavaScript SDK call; see sdk.test.js."""
 
 import os
+import sys
 import time
 
 
@@ -26,6 +27,11 @@ def sleep(t):
 
 def raise_value_error(message):
     raise ValueError(message)
+
+
+def prints():
+    print("one")
+    print("two", file=sys.stderr)
 
 
 def env_var(name):

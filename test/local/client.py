@@ -77,6 +77,8 @@ class Reply:
 
 
 class Server:
+    plain = False  # without TLS, unless a request says otherwise
+
     def __init__(self, *arguments, faults=""):
         self.folder = tempfile.TemporaryDirectory(prefix="modal-local-")
         self.dir = self.folder.name
@@ -119,8 +121,9 @@ class Server:
 
     # --- requests ----------------------------------------------------------
 
-    def send(self, name, request, tls=True, headers=None, key=None, path=None):
+    def send(self, name, request, tls=None, headers=None, key=None, path=None):
         """Begin a request; the message type of the reply is by its name."""
+        tls = not self.plain if tls is None else tls
         values = {
             "content-type": "application/grpc", "te": "trailers", "x-modal-client-type": "9",
             "x-modal-client-version": "1.0.0", "x-modal-token-id": "ak-local",
@@ -128,7 +131,7 @@ class Server:
         }
         values.update(headers or {})
         command = ["curl", "-s", "-i", "-N", "--max-time", "80", "--data-binary", "@-",
-                   "--cacert", self.ca, "--http2" if tls else "--http2-prior-knowledge"]
+                   *(["--cacert", self.ca, "--http2"] if tls else ["--http2-prior-knowledge"])]
         for header, value in values.items():
             command += ["-H", "%s:%s" % (header, " " + value if value is not None else "")]
         command.append("%s://localhost:%s%s" % ("https" if tls else "http", self.port,

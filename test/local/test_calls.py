@@ -139,6 +139,20 @@ with server() as s:
     refused(lambda: s.call("FunctionRetryInputs", pb.FunctionRetryInputsRequest(
         function_call_jwt=call.function_call_jwt,
         inputs=[pb.FunctionRetryInputsItem(input_jwt="x")])), 3, "a jwt that is not ours")
+    # Modal's Python client counts nothing in single calls, its JavaScript client from 0.
+    for counts in (None, None), (0, 1):
+        call = s.start_call(s.function("flaky").function_id, [item(0, 2, "done")])
+        jwt, last, seen = call.pipelined_inputs[0].input_jwt, "0-0", []
+        for count in *counts, None:
+            reply = s.outputs(call.function_call_id, max_values=1, last_entry_id=last)
+            last = reply.last_entry_id
+            seen += [o.result.status for o in reply.outputs]
+            if len(seen) < 3:
+                s.call("FunctionRetryInputs", pb.FunctionRetryInputsRequest(
+                    function_call_jwt=call.function_call_jwt,
+                    inputs=[pb.FunctionRetryInputsItem(input_jwt=jwt, retry_count=count,
+                                                       input=item(0, 2, "done").input)]))
+        same(seen, [FAILURE, FAILURE, SUCCESS], "retries with counts %r are counted here" % (counts,))
     same(s.output("crash", 1).result.status, INTERNAL_FAILURE, "crash fails internally at first")
 
     # --- maps ---
@@ -190,6 +204,10 @@ with server() as s:
         reply = s.outputs(call.function_call_id, start_idx=10, end_idx=19, timeout=0)
         same([(o.idx, s.value(o.result)) for o in reply.outputs], [(i, i) for i in range(10, 20)],
              "results by index, as often as wanted")
+    began = time.monotonic()
+    reply = s.outputs(call.function_call_id, start_idx=100, end_idx=100, timeout=0.5)
+    ok(len(reply.outputs) == 0 and time.monotonic() - began >= 0.5,
+       "a poll for an index that is not there waits as long as it asked to")
     info = s.call("FunctionCallGetInfo", pb.FunctionCallGetInfoRequest(
         function_call_id=call.function_call_id)).info
     same((info.total_inputs, info.succeeded_inputs.total, info.pending_inputs.total),

@@ -44,7 +44,8 @@ my $top = $ENV{MODAL_TOP} // dirname(__FILE__) . '/../..';
 
 Started already, on the C<port> given, or else on a free one, of the loopback
 interface.  With C<< http2 => [ arguments ] >> it is test/http/h2_peer.py, with
-these arguments.
+these arguments; C<program> names another one of that folder, such as
+test/http/auth_peer.py.
 
 =cut
 
@@ -53,7 +54,7 @@ sub new
 	my ($class, %options) = @_;
 	my $dir = File::Temp->newdir('http-peer-XXXXXX', TMPDIR => 1);
 	my $self = bless { dir => $dir, log => "$dir/log", seen => 0, owner => $$ }, $class;
-	my @program = $options{http2} ? ('h2_peer.py', @{ $options{http2} }) : 'peer.py';
+	my @program = $options{http2} ? ('h2_peer.py', @{ $options{http2} }) : $options{program} // 'peer.py';
 
 	$self->{pid} = open $self->{out}, '-|', 'python3', "$top/test/http/$program[0]", $self->{log},
 	  @program[ 1 .. $#program ], $options{port} // ()
@@ -64,12 +65,13 @@ sub new
 
 =pod
 
-=item $peer->port, url, pid
+=item $peer->port, url, pid, log_file
 
 =cut
 
 sub port { return $_[0]->{port} }
 sub pid { return $_[0]->{pid} }
+sub log_file { return $_[0]->{log} }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 =pod
@@ -118,6 +120,19 @@ sub forget
 	my ($self) = @_;
 	$self->requests;
 	return;
+}
+
+=pod
+
+=item $peer->has_ended($connection)
+
+=cut
+
+sub has_ended
+{
+	my ($self, $connection) = @_;
+	open my $ended, '<', "$self->{log}.ended" or croak $!;
+	return scalar grep { $_ == $connection } <$ended>;
 }
 
 sub DESTROY

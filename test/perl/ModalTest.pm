@@ -37,7 +37,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  modal_node create_local_server modal_psql sql_is sql_fails
+  modal_node initdb_options create_local_server modal_psql sql_is sql_fails
   arm_point disarm_point point_passed
   dispatcher_pid private_memory_kb forget_peak_memory peak_memory_kb wait_gone
 );
@@ -65,7 +65,7 @@ sub modal_node
 	my ($name, %params) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
+	$node->init(extra => [initdb_options()]);
 	$node->append_conf('postgresql.conf',
 		slurp_file("$ENV{MODAL_TOP}/test/regress.conf"));
 	$node->append_conf('postgresql.conf', $params{conf})
@@ -76,6 +76,22 @@ sub modal_node
 	}
 	create_local_server($node, $params{local}) if defined $params{local};
 	return $node;
+}
+
+=pod
+
+=item initdb_options()
+
+For a cluster that is not made by modal_node: ./check --only encodings runs
+tests with databases of the encoding $MODAL_TEST_ENCODING.
+
+=cut
+
+sub initdb_options
+{
+	my $encoding = $ENV{MODAL_TEST_ENCODING};
+
+	return defined $encoding ? ("--encoding=$encoding", '--locale=C') : ();
 }
 
 =pod

@@ -127,6 +127,19 @@ sub expression
 	return plain($type, $depth - 1, $scope);
 }
 
+# Rows of an outer query alone, so that they are hashed, and kept over rescans
+# in which that query's row is the same.
+sub member
+{
+	my ($scope) = @_;
+	my ($from, $table) = table();
+	my @outermost = @$scope ? ($scope->[0]) : ($table);
+
+	$drained = 0;
+	return '(' . column('int', $scope) . one_of(' IN', ' NOT IN') . " (SELECT $table->[0].id FROM $from WHERE $table->[0].id "
+	  . one_of('=', '<', '<>') . ' ' . column('int', \@outermost) . one_of('', ' AND ' . call('bool', 1, \@outermost)) . '))';
+}
+
 sub sub_query
 {
 	my ($type, $depth, $scope) = @_;
@@ -135,9 +148,13 @@ sub sub_query
 	my $where = ' WHERE ' . expression('bool', $depth, \@inside);
 
 	$drained = 0;
+	return member($scope) if $type eq 'bool' && chance(0.5);
 	return one_of('EXISTS', 'NOT EXISTS') . " (SELECT 1 FROM $from$where)"
 	  if $type eq 'bool';
 	# an aggregate of outer columns only would be one of the outer query
+	return "(SELECT sum(" . one_of(qw(vol stab)) . '(CASE WHEN ' . member(\@inside)
+	  . " THEN $table->[0].id ELSE " . column('int', \@inside) . " END)) FROM $from)::int"
+	  if chance(0.3);
 	return '(SELECT ' . one_of('max', 'min') . "($table->[0].id + " . expression('int', $depth, \@inside) . ") FROM $from$where)";
 }
 

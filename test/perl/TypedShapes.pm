@@ -12,7 +12,7 @@ TypedShapes - the query shapes of test/typed/shapes.sql, to be run both ways
 
   my @shapes = load_shapes($node);
   my %off = run_shapes($node, \@shapes,
-	settings => 'SET modal_batch.enable_async_projection = off;');
+	settings => 'SET modal_batch.enable_pipelining = off;');
   is($off{'plain'}{out}, ...);
 
 =cut

@@ -109,7 +109,19 @@ socket(int family, int type, int protocol)
 	return real(family, type, protocol);
 }
 
-/* Name "two.test" has two addresses: 127.0.0.9 and 127.0.0.1. */
+/*
+ * Name "two.test" has two addresses: 127.0.0.9 and 127.0.0.1.  Names that end
+ * in ".well.test" are 127.0.0.1; the server of those in ".hangs.test" does not
+ * answer, which takes five seconds.
+ */
+static bool
+ends_with(const char *name, const char *end)
+{
+	size_t n = strlen(name);
+
+	return n > strlen(end) && strcmp(name + n - strlen(end), end) == 0;
+}
+
 int
 getaddrinfo(const char *name, const char *service,
 			const struct addrinfo *hints, struct addrinfo **list)
@@ -120,7 +132,16 @@ getaddrinfo(const char *name, const char *service,
 
 	if (real == NULL)
 		real = dlsym(RTLD_NEXT, "getaddrinfo");
-	if (name == NULL || strcmp(name, "two.test") != 0)
+	if (name == NULL || (hints != NULL && (hints->ai_flags & AI_NUMERICHOST) != 0))
+		return real(name, service, hints, list);
+	if (ends_with(name, ".hangs.test"))
+	{
+		sleep(5);
+		return EAI_AGAIN;
+	}
+	if (ends_with(name, ".well.test"))
+		return real("127.0.0.1", service, hints, list);
+	if (strcmp(name, "two.test") != 0)
 		return real(name, service, hints, list);
 	rc = real("127.0.0.9", service, hints, list);
 	if (rc == 0)

@@ -76,6 +76,7 @@ my %statements = (
 	environment => [ q{SELECT modal_remote(modal_with_options('builtin/square', '{"env": {"A": "%d"}}'), 3)}, '9' ],
 	known_call => [ q{SELECT inputs FROM modal_function_call('%c')}, '1' ],
 	call_graph => [ q{SELECT count(*) FROM modal_function_call_graph('%c')}, '1' ],
+	call_logs => [ q{SELECT count(*) FROM modal_function_call_logs('%c')}, '0' ],
 	# no volume has been made: that is the end of a request that works
 	volume => [ q{SELECT modal_remote(modal_with_options('builtin/square', '{"volumes": {"/%d": "none"}}'), 3)}, '42883' ],
 	stopped_early => [ q{SELECT result FROM modal_map('builtin/square', 'SELECT g FROM generate_series(1, 5000) g') LIMIT 1}, '1' ],
@@ -114,6 +115,7 @@ my %requests = (
 	FunctionCallFromId => ['known_call', NOT_FOUND => 'HV00B'],
 	FunctionCallGetInfo => ['known_call', NOT_FOUND => 'HV00B'],
 	FunctionGetCallGraph => ['call_graph', NOT_FOUND => 'HV00B'],
+	AppFetchLogs => ['call_logs', NOT_FOUND => 'HV00B'],
 	FunctionGetCurrentStats => ['stats'],
 	FunctionUpdateSchedulingParams => ['autoscaler'],
 	AttemptStart => ['call_on_plane', NOT_FOUND => 'ok'],

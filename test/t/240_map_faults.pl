@@ -102,10 +102,10 @@ is( $local->wait_for_requests('FunctionGetOutputs', 1, sub { $_->{clear} && $_->
 
 # Never more inputs are out than the window allows.
 $local->clear_log;
-$session->query('SET modal_batch."window" = 100');
+$session->query('SET modal_batch.max_in_flight = 100');
 result_is(q{SELECT count(*) FROM modal_map('builtin/sleep', 'SELECT 0.01::float8, g FROM generate_series(1, 1000) g')},
 	'1000', 'a small window');
-$session->query('RESET modal_batch."window"');
+$session->query('RESET modal_batch.max_in_flight');
 my ($out, $most) = (0, 0);
 for my $request (grep { ($_->{call} // '') eq last_call() && !$_->{clear} } $local->requests)
 {

@@ -8,6 +8,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HttpPeer;
+use IPC::Run ();
 use JobTest;
 use ModalLocal;
 use ModalTest;
@@ -123,6 +124,42 @@ query_takes('an HTTP function with results of 5 MB',
 	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:raw-large',
 		'SELECT g FROM generate_series(1, 40) g')},
 	40 * 5_000_000, 60, 100);
+
+# --- inputs ----------------------------------------------------------------------
+
+my $wide = q{SELECT 0.1::float8, 1, repeat('x', 1000000) FROM generate_series(1, 200)};
+
+# They are in memory once more while they are in a request.
+query_takes('a map with inputs of 1 MB',
+	"SELECT sum(result::int) FROM modal_map('local:builtin/sleep', \$\$$wide\$\$)",
+	200, 40, 60);
+
+# Many maps share what the dispatcher has.
+{
+	$node->safe_psql('postgres', q{ALTER SYSTEM SET modal_batch.dispatcher_memory = '16MB'});
+	$node->reload;
+	my @maps;
+	my ($mb) = peaks(
+		sub {
+			@maps = map {
+				my ($out, $err) = ('', '');
+				my $run = IPC::Run::start(
+					[
+						'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+						"SELECT sum(result::int) FROM modal_map('local:builtin/sleep', \$\$$wide\$\$)"
+					],
+					'<', '/dev/null', '>', \$out, '2>', \$err);
+				[ $run, \$out, \$err ];
+			} 1 .. 6;
+			$_->[0]->finish for @maps;
+		},
+		dispatcher_pid($node));
+	is(join(' ', map { ${ $_->[1] } =~ s/\n//r . ${ $_->[2] } } @maps),
+		'200 200 200 200 200 200', 'six maps with inputs of 1 MB');
+	at_most($mb, 100, 'together, in the dispatcher');
+	$node->safe_psql('postgres', q{ALTER SYSTEM RESET modal_batch.dispatcher_memory});
+	$node->reload;
+}
 
 # --- jobs ------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ my $local = ModalLocal->new(faults => "FunctionGetOutputs delay=0.3\n");
 my $node  = modal_node('main', local => $local);
 
 $node->safe_psql('postgres', q{
-	ALTER SERVER local OPTIONS (ADD window '1000');
+	ALTER SERVER local OPTIONS (ADD max_in_flight '1000');
 	CREATE TABLE src AS SELECT g AS id FROM generate_series(0, 99999) g;
 	CREATE TABLE out (id int, result bigint);
 });

@@ -16,7 +16,7 @@ my $local = ModalLocal->new;
 my $node  = modal_node('main', local => $local);
 
 # outputs at a pace
-$node->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD window '1000')});
+$node->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD max_in_flight '1000')});
 
 # --- crashes at exact places -------------------------------------------------
 

@@ -38,7 +38,7 @@ sub fails_then_completes
 }
 
 # outputs at a pace
-sql(q{ALTER SERVER local OPTIONS (ADD window '1000')});
+sql(q{ALTER SERVER local OPTIONS (ADD max_in_flight '1000')});
 
 # --- rows that the table refuses ---------------------------------------------
 
@@ -55,6 +55,25 @@ job_ends($node, $job, 'completed', '... alone');
 is(scalar $local->inputs_put, 100, '... and sent again');
 sink_is($node, 'refused', 10000, '... until every input has its result');
 is(job($node, $job, 'succeeded, failed, stale'), '10000|0|0', '... and is counted once');
+
+# --- a table of which the planner knows nothing --------------------------------
+
+sql(q{CREATE TABLE updated (id int PRIMARY KEY, n int, result bigint) WITH (autovacuum_enabled = off);
+	INSERT INTO updated SELECT g, g FROM generate_series(1, 20000) g});
+for my $known ('never analyzed', 'analyzed')
+{
+	my $counts = q{SELECT seq_scan, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'updated'};
+	my ($scans, $fetched) = split /\|/, sql($counts);
+
+	$job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT id, n FROM updated', key => '{id}',
+		into_table => 'updated', mode => 'update')});
+	job_ends($node, $job, 'completed', "$known: a job updates every row");
+	is(job($node, $job, 'succeeded, stale'), '20000|0', '... of the table');
+	ok( $node->poll_query_until('postgres', "SELECT idx_tup_fetch - $fetched >= 20000 FROM pg_stat_user_tables WHERE relname = 'updated'"),
+		'... which are found by their key');
+	is((split /\|/, sql($counts))[0] - $scans, 1, '... and the table is read once, for the inputs');
+	sql('ANALYZE updated');
+}
 
 # --- a table that is altered, dropped -------------------------------------------
 
@@ -162,7 +181,9 @@ sql(q{
 $job = sql(q{SET ROLE dan; SELECT modal_spawn('local:builtin/sleep', 600::float8)});
 job_becomes($node, $job, q{state = 'running'});
 sql("SELECT modal_pause($job)");
-sql("DROP OWNED BY dan; DROP ROLE dan; SELECT modal_resume($job)");
+# (modal_resume would give the job to whoever calls it)
+sql("DROP OWNED BY dan; DROP ROLE dan; UPDATE modal_batch.job SET state = 'pending' WHERE id = $job");
+sql('SELECT modal_batch.start_runner()');
 job_ends($node, $job, 'failed', 'the owner is dropped: the job fails');
 is(job($node, $job, q{last_error->>'code'}), '42501', '... with this SQLSTATE');
 sql("SELECT modal_cancel($job)");
@@ -196,6 +217,30 @@ $local->write_faults('');
 $local->start;
 job_ends($node, $job, 'completed', 'it jumps while the job waits for the service: the job completes');
 sink_is($node, 'jump_away', 10000, '... with one result for each input');
+
+# --- a service whose clock tells no time that a timestamp can be ---------------------
+
+my $sky = OsFaults->new;
+my $far = ModalLocal->new(env => $sky->env);
+$sky->jump(10**13);
+sql(sprintf q{ALTER SERVER local OPTIONS (SET url '%s', SET ssl_ca_file '%s')}, $far->url, $far->ca_file);
+for ([ 'echo', '3|3|0' ], [ 'fail', '3|0|3' ])
+{
+	my ($function, $counts) = @$_;
+	$job = sql("SELECT modal_spawn_map('local:builtin/$function', 'SELECT i FROM generate_series(1, 3) i')");
+	job_ends($node, $job, 'completed', "a service in the far future: $function");
+	is(sql("SELECT count(*), count(result), count(error) FROM modal_results($job)"), $counts, '... with an outcome for each input');
+}
+
+# what it jumps while an input runs has not been run
+$sky->jump(-(10**13));
+$far->clear_log;
+$job = sql("SELECT modal_spawn('local:builtin/sleep', 2.0)");
+$far->wait_for_requests('FunctionMap', 1);
+wait_until('its input to be there', sub { $far->inputs_put > 0 });
+$sky->jump(2 * 10**9);
+job_ends($node, $job, 'completed', 'the clock of the service jumps while a function runs');
+cmp_ok(sql("SELECT remote_seconds FROM modal_batch.jobs WHERE job = $job"), '<', 10**6, '... which is no time that it has taken');
 
 $node->stop;
 done_testing();

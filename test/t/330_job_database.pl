@@ -69,7 +69,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE ba
 	'1', '... the launcher stays');
 database_with_extension($_) for qw(one two);
 $local->set_faults("FunctionGetOutputs delay=0.1\n");
-sql(q{ALTER SERVER local OPTIONS (ADD window '1000')}, $_) for qw(one two);
+sql(q{ALTER SERVER local OPTIONS (ADD max_in_flight '1000')}, $_) for qw(one two);
 my %jobs = map { $_ => map_into($node, 'out', 5000, dbname => $_) } qw(one two);
 for my $dbname (sort keys %jobs)
 {
@@ -85,6 +85,8 @@ sub active_job
 	return $job;
 }
 
+# so slow that the runner has work until it has been looked at
+$local->set_faults("FunctionGetOutputs delay=1\n");
 $job = active_job('one', 'renamed');
 my $runner_of_one =
   q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'modal_batch runner' AND datname = 'one'};
@@ -96,13 +98,35 @@ for my $command ('DROP DATABASE one', 'ALTER DATABASE one RENAME TO mine', 'CREA
 	like($err, qr/42501/, "who does not own the database is refused: $command");
 }
 is(sql($runner_of_one), $runner, '... and does not disturb its runner');
+$local->set_faults("FunctionGetOutputs delay=0.1\n");
 sql('ALTER DATABASE one RENAME TO three');
 job_ends($node, $job, 'completed', 'a database is renamed under a job, which completes', dbname => 'three');
 sink_is($node, 'renamed', 5000, '... with one result for each input', 'three');
 
+# so slow that none of them ends before the copy has been made
+$local->set_faults("FunctionGetOutputs delay=3\n");
+my $third = active_job('three', 'original_three');
+is(sql("SELECT modal_pause($third)", 'three'), 't', 'a job is paused');
+my $second = active_job('three', 'original_too');
 $job = active_job('three', 'original');
 sql('CREATE DATABASE copy TEMPLATE three');
-pass('a database is copied under a job');
+pass('a database is copied under jobs');
+$local->set_faults('');
+# that of the copy knows of it by a job of its own
+my $own = map_into($node, 'own', 20, dbname => 'copy');
+job_ends($node, $own, 'completed', '... a new job of the copy runs', dbname => 'copy');
+is( sql("SELECT state, remote_call_id IS NULL, last_error->>'code' FROM modal_batch.job WHERE id = $job", 'copy'),
+	'paused|t|55000', '... and those of the original are set aside in it');
+is(sql("SELECT modal_cancel($second, true)", 'copy'), 't', '... where one of them is cancelled');
+job_ends($node, $second, 'cancelled', '... which ends there', dbname => 'copy');
+job_ends($node, $second, 'completed', '... and nowhere else', dbname => 'three');
+sink_is($node, 'original_too', 5000, '... with one result for each input', 'three');
+is(sql("SELECT modal_resume($third)", 'copy'), 't', 'one that was paused goes on in the copy');
+job_ends($node, $third, 'completed', '... by a call of its own', dbname => 'copy');
+sink_is($node, 'original_three', 5000, '... with one result for each input', 'copy');
+is(sql("SELECT modal_resume($third)", 'three'), 't', '... and in the original');
+job_ends($node, $third, 'completed', '... by the one that it had', dbname => 'three');
+sink_is($node, 'original_three', 5000, '... with one result for each input', 'three');
 job_ends($node, $job, 'completed', '... which completes', dbname => 'three');
 sink_is($node, 'original', 5000, '... with one result for each input', 'three');
 sql('SELECT modal_batch.start_runner()', 'copy');
@@ -131,7 +155,7 @@ unlike(slurp_file($node->logfile, $errors_from), qr/(PANIC|FATAL|cache lookup fa
 # --- dump and restore ------------------------------------------------------------
 
 $local->set_faults("FunctionGetOutputs delay=0.3\n");
-sql(q{ALTER SERVER local OPTIONS (ADD window '500')});
+sql(q{ALTER SERVER local OPTIONS (ADD max_in_flight '500')});
 $job = active_job('postgres', 'dumped');
 $local->set_faults("FunctionGetOutputs delay=2\n");
 my $dump = $node->basedir . '/dump';
@@ -139,7 +163,8 @@ $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-d', $node->connstr('postgre
 $local->set_faults('');
 sql('CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '-d', $node->connstr('restored'), $dump ], 'pg_restore');
-is(sql("SELECT state FROM modal_batch.job WHERE id = $job", 'restored'), 'running', 'the job is there, unfinished');
+# A runner that has looked there since has paused it.
+like(sql("SELECT state FROM modal_batch.job WHERE id = $job", 'restored'), qr/^(running|paused)$/, 'the job is there, unfinished');
 sql('SELECT modal_batch.start_runner()', 'restored');
 job_ends($node, $job, 'completed', 'a job that was dumped and restored completes', dbname => 'restored');
 sink_is($node, 'dumped', 5000, '... with one result for each input', 'restored');
@@ -163,6 +188,19 @@ cmp_ok($tries, '<=', 4, '... with growing delays');
 $local->start;
 sql(q{ALTER DATABASE two ALLOW_CONNECTIONS true});
 job_ends($node, $job, 'completed', '... until it can', dbname => 'two');
+
+# --- a copy of the cluster -------------------------------------------------------
+
+$node->append_conf('postgresql.conf', 'modal_batch.run_jobs = off');
+$node->restart;
+$job = map_into($node, 'looked_at', 10, dbname => 'two');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'modal_batch (launcher|runner)'}), '0',
+	'with modal_batch.run_jobs = off nothing runs jobs');
+is(sql("SELECT modal_remote('local:builtin/square', 3)", 'two'), '9', '... and calls work');
+is(sql("SELECT state FROM modal_batch.jobs WHERE job = $job", 'two'), 'pending', '... a job stays as it is');
+$node->append_conf('postgresql.conf', 'modal_batch.run_jobs = on');
+$node->restart;
+job_ends($node, $job, 'completed', '... until it is on again', dbname => 'two');
 
 $node->stop;
 done_testing();

@@ -15,11 +15,11 @@ use Test::More;
 my $local   = ModalLocal->new(faults => "FunctionGetOutputs delay=1\n");
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 
-$primary->init(allows_streaming => 1);
+$primary->init(allows_streaming => 1, extra => [initdb_options()]);
 $primary->append_conf('postgresql.conf', slurp_file("$ENV{MODAL_TOP}/test/regress.conf"));
 $primary->start;
 create_local_server($primary, $local);
-$primary->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD window '1000')});
+$primary->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD max_in_flight '1000')});
 $primary->backup('backup');
 
 my $standby = PostgreSQL::Test::Cluster->new('standby');

@@ -81,7 +81,7 @@ is(sql(q{SELECT modal_wait(max(job)) FROM modal_batch.jobs}), 'cancelled', 'a jo
 
 # --- pause and resume -----------------------------------------------------------
 
-sql(q{ALTER SERVER local OPTIONS (ADD window '1000')});
+sql(q{ALTER SERVER local OPTIONS (ADD max_in_flight '1000')});
 $local->set_faults("FunctionGetOutputs delay=0.5\n");
 $local->clear_log;
 $job = map_into($node, 'paused', 10000);
@@ -130,7 +130,7 @@ $job = sql(q{SET ROLE bob; SELECT modal_spawn_map('local:builtin/echo', 'SELECT 
 	on_complete => 'INSERT INTO ended VALUES ($1, current_user)')});
 job_ends($node, $job, 'completed', 'a job with on_complete');
 is(sql('SELECT * FROM ended'), "$job|bob", '... which is run once, as the owner');
-like($listener->query_safe('SELECT 1'), qr/modal_batch.*\{"job": $job, "state": "completed"\}/, '... and NOTIFY');
+like($listener->query_safe('SELECT 1'), qr/modal_batch.*\{"job": $job, "state": "completed", "inputs": 1, "succeeded": 1, "failed": 0, "stale": 0\}/, '... and NOTIFY');
 $listener->quit;
 $job = spawn($node, q{modal_spawn_map('local:builtin/echo', 'SELECT 1', on_complete => 'SELECT 1/0')});
 job_ends($node, $job, 'completed', 'on_complete that fails does not undo the job');
@@ -138,6 +138,17 @@ is(job($node, $job, q{last_error->>'code'}), '22012', '... and is noted');
 is(sql('SELECT array_agg(result ORDER BY job) FROM modal_gather('
 	  . join(',', map { spawn($node, "modal_spawn('local:builtin/square', $_)") } 2 .. 4) . ')'),
 	'{4,9,16}', 'modal_gather');
+
+# --- rights come before locks ---------------------------------------------------------------
+
+$job = spawn($node, q{modal_spawn('local:builtin/echo', 1)});
+job_ends($node, $job, 'completed', 'a job of one role');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT FROM modal_batch.job WHERE id = $job FOR UPDATE");
+like((modal_psql($node, "SET ROLE bob; SET lock_timeout = '1s'; SELECT modal_$_($job)"))[2], qr/42704: job $job does not exist/,
+	"... is not waited for by another's modal_$_")
+  for qw(cancel pause resume retry forget);
+$holder->quit;
 
 # --- forgetting -------------------------------------------------------------------------
 

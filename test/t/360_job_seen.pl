@@ -25,7 +25,7 @@ my $out = $node->safe_psql(
 	SELECT pg_sleep(0.2);
 	SELECT 'job ' || :job});
 my ($job) = $out =~ /^job (\d+)$/m;
-like($out, qr/"modal_batch" with payload "\{"job": $job, "state": "completed"\}"/,
+like($out, qr/"modal_batch" with payload "\{"job": $job, "state": "completed", "inputs": 1, "succeeded": 1, "failed": 0, "stale": 0\}"/,
 	'the end of a job is a notification');
 my $log = slurp_file($node->logfile);
 like($log, qr/job $job started: function "local:builtin\/square", 1 inputs/, 'its start is logged');
@@ -36,14 +36,14 @@ like($log, qr/job $job completed after [\d.]+ s: 1 inputs succeeded, 0 failed, 0
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE blobs (id int, result bytea);
-	ALTER SERVER local OPTIONS (ADD window '600')});
+	ALTER SERVER local OPTIONS (ADD max_in_flight '600')});
 $job = spawn($node,
 	q{modal_spawn_map('local:builtin/large', 'SELECT i AS id, 20000 FROM generate_series(1, 3000) i',
 		key => '{id}', into_table => 'blobs')});
 job_ends($node, $job, 'completed', 'a job with large results ends');
 is($node->safe_psql('postgres', 'SELECT count(DISTINCT id), min(length(result)) FROM blobs'),
 	'3000|20000', 'and all of them are there');
-$node->safe_psql('postgres', 'ALTER SERVER local OPTIONS (DROP window)');
+$node->safe_psql('postgres', 'ALTER SERVER local OPTIONS (DROP max_in_flight)');
 
 # one row is not delayed by half a million before it
 $node->safe_psql('postgres', 'CREATE TABLE many (n int, result int)');

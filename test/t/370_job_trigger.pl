@@ -22,6 +22,12 @@ sub quiet
 		'SELECT count(*) = 0 FROM modal_batch.jobs WHERE finished_at IS NULL');
 }
 
+sub quiet_but_paused
+{
+	return $node->poll_query_until('postgres',
+		q{SELECT count(*) = 0 FROM modal_batch.jobs WHERE finished_at IS NULL AND state <> 'paused'});
+}
+
 # All of it has been done when no job is left.
 sub afterwards
 {
@@ -102,6 +108,44 @@ sql(q{CREATE ROLE carol LOGIN; GRANT INSERT ON numbers TO carol});
 afterwards(q{SET ROLE carol; INSERT INTO numbers VALUES (400001, 'c', 12)}, $wrong, '0',
 	'whoever may write to the table needs no right on the server');
 
+# Jobs of a trigger follow the table, others follow REASSIGN OWNED; jobs of a role
+# that is gone are a superuser's who goes on with them.
+sql(q{
+	CREATE ROLE first LOGIN; CREATE ROLE second LOGIN; CREATE ROLE gone LOGIN;
+	GRANT USAGE ON FOREIGN SERVER local TO PUBLIC;
+	CREATE USER MAPPING IF NOT EXISTS FOR PUBLIC SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local');
+	CREATE TABLE handed (id int PRIMARY KEY, n int, square bigint);
+	GRANT CREATE ON SCHEMA public TO first, second;
+	ALTER TABLE handed OWNER TO first;
+	CREATE TRIGGER square AFTER INSERT ON handed
+		FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/square', 'n', 'square')});
+# the row is another role's by the time that the job begins
+sql(q{
+	INSERT INTO handed VALUES (1, 3);
+	SELECT modal_wait(max(job), '60 s') FROM modal_batch.jobs;
+	BEGIN;
+	SET LOCAL ROLE first;
+	INSERT INTO handed VALUES (2, 4);
+	SET LOCAL ROLE gone;
+	SELECT modal_pause(modal_spawn('local:builtin/square', 6));
+	SET LOCAL ROLE first;
+	SELECT modal_pause(modal_spawn('local:builtin/square', 5));
+	RESET ROLE;
+	REASSIGN OWNED BY first TO second;
+	COMMIT});
+quiet_but_paused();
+is(sql(q{SELECT string_agg(id || ' ' || square, ',' ORDER BY id) FROM handed}), '1 9,2 16', 'a table gets another owner: results come');
+is(sql(q{SELECT string_agg(owner::text, ',' ORDER BY job) FROM modal_batch.jobs WHERE into_table = 'handed'::regclass}),
+	'second,second', '... with the rights of who owns it then');
+is(sql(q{SELECT owner FROM modal_batch.jobs WHERE state = 'paused' AND owner <> 'gone'::regrole}), 'second', '... and so do others that had not begun');
+sql('DROP OWNED BY first, gone; DROP ROLE first, gone');
+my $orphan = sql(q{SELECT min(job) FROM modal_batch.jobs WHERE state = 'paused'});
+is(sql("SELECT modal_resume($orphan); SELECT modal_wait($orphan, '60 s'); SELECT result FROM modal_results($orphan)"), "t\ncompleted\n36",
+	'a job whose owner is gone goes on as that of the superuser who says so');
+is(sql("SELECT owner FROM modal_batch.jobs WHERE job = $orphan"), $node->safe_psql('postgres', 'SELECT CURRENT_USER'), '... who owns it now');
+sql(q{SELECT modal_cancel(job) FROM modal_batch.jobs WHERE state = 'paused'});
+quiet();
+
 # --- logical replication ------------------------------------------------------------------
 
 my $subscriber = modal_node('subscriber', local => $local);
@@ -124,6 +168,32 @@ $jobs = $subscriber->safe_psql('postgres', 'SELECT count(*) FROM modal_batch.job
 sql('INSERT INTO source VALUES (101, 1)');
 $node->wait_for_catchup('s');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM modal_batch.jobs'), $jobs, '... and not where it is not');
+# A publication of all tables has those of the extension, too; jobs of both have
+# the same numbers.
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION s; DROP TABLE source');
+sql('DROP PUBLICATION p');
+quiet();
+sql(q{SELECT modal_spawn('local:builtin/square', 2)});
+quiet();
+sql(q{SELECT modal_forget(job) FROM modal_batch.jobs WHERE owner = 'second'::regrole OR into_table IS NOT NULL});
+sql('DROP TABLE IF EXISTS texts, parted, p2, source, handed; CREATE TABLE every (id int PRIMARY KEY); CREATE PUBLICATION p FOR ALL TABLES');
+$subscriber->safe_psql('postgres', q{
+	CREATE TABLE every (id int PRIMARY KEY);
+	CREATE TABLE numbers (a int, b text, n int, square bigint, PRIMARY KEY (a, b));
+});
+my $theirs = $subscriber->safe_psql('postgres', 'SELECT job, function, inputs FROM modal_batch.jobs ORDER BY job');
+isnt($theirs, '', 'both have jobs');
+$subscriber->safe_psql('postgres',
+	"CREATE SUBSCRIPTION s CONNECTION '" . $node->connstr . " dbname=postgres' PUBLICATION p");
+$subscriber->wait_for_subscription_sync($node, 's');
+sql(q{INSERT INTO every VALUES (1)});
+sql(q{SELECT modal_spawn('local:builtin/square', 4) FROM generate_series(1, 20)});
+quiet();
+sql(q{SELECT modal_forget(job) FROM modal_batch.jobs; INSERT INTO every VALUES (2)});
+$node->wait_for_catchup('s');
+is($subscriber->safe_psql('postgres', 'SELECT sum(id) FROM every'), '3', '... and replication goes on');
+is($subscriber->safe_psql('postgres', 'SELECT job, function, inputs FROM modal_batch.jobs ORDER BY job'),
+	$theirs, '... without touching the jobs of the subscriber');
 $subscriber->stop;
 
 # --- a crash before the job is stored -------------------------------------------------------

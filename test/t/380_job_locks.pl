@@ -38,7 +38,7 @@ sub others_go_on
 	return;
 }
 
-$node->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD window '1000')});
+$node->safe_psql('postgres', q{ALTER SERVER local OPTIONS (ADD max_in_flight '1000')});
 
 note 'the table of results is locked';
 my $job = job_midway('locked');

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, modal_batch contributors
 
-# Every shape of test/typed/shapes.sql with asynchronous projection off and on:
+# Every shape of test/typed/shapes.sql with pipelining off and on:
 # same rows, same errors, and never more calls.
 #
 # Functions of PL/pgSQL stand in for remote ones (they count as such by a
@@ -22,7 +22,7 @@ my @shapes    = load_shapes($node);
 my $simulated = q{SET modal_batch.debug_remote_language = 'plpgsql';};
 my %on        = run_shapes($node, \@shapes, settings => $simulated);
 my %off       = run_shapes($node, \@shapes,
-	settings => "$simulated SET modal_batch.enable_async_projection = off;");
+	settings => "$simulated SET modal_batch.enable_pipelining = off;");
 
 for my $shape (@shapes)
 {

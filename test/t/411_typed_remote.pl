@@ -1,7 +1,7 @@
 # Copyright (c) 2026, modal_batch contributors
 
-# The shapes of test/typed/shapes.sql with real remote calls: with asynchronous
-# projection off and on, same rows, same errors, and never more inputs sent.
+# The shapes of test/typed/shapes.sql with real remote calls: with pipelining
+# off and on, same rows, same errors, and never more inputs sent.
 # modal-local's log of requests says how many there were.
 #
 # The tables are smaller than in 410_typed_shapes.pl, since each call of the
@@ -70,7 +70,7 @@ sub run_counted
 }
 
 my %on  = run_counted('');
-my %off = run_counted('SET modal_batch.enable_async_projection = off;');
+my %off = run_counted('SET modal_batch.enable_pipelining = off;');
 
 for my $shape (@shapes)
 {

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, modal_batch contributors
 
-# Statements made up by chance, with asynchronous projection off and on: same
+# Statements made up by chance, with pipelining off and on: same
 # rows, same messages, and no more calls where everything is read to the end.
 #
 # They are the same in each run.  TYPED_RANDOM="first-last" tries others, as
@@ -31,7 +31,7 @@ my %result     = run_shapes(
 			map {
 				{
 					name   => "$statement->{name}, $_",
-					sql    => "SET LOCAL modal_batch.enable_async_projection = $_;\n$statement->{sql}",
+					sql    => "SET LOCAL modal_batch.enable_pipelining = $_;\n$statement->{sql}",
 					sorted => 1
 				}
 			} 'off', 'on';

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, modal_batch contributors
 
 # Rows that another session changes while they are in an apply node's window:
-# the statement must do what it does without asynchronous projection.
+# the statement must do what it does without pipelining.
 #
 # A first session has updated row 5 (still qualifying), updated row 6 (so that
 # odd() changes its mind) and deleted row 7, and commits once the statement
@@ -89,7 +89,7 @@ sub run_against_changes
 	my $session = $node->background_psql('postgres', on_error_stop => 0);
 
 	$other->query_safe($change);
-	$session->query_safe("SET modal_batch.enable_async_projection = $setting");
+	$session->query_safe("SET modal_batch.enable_pipelining = $setting");
 	$session->query_safe(q{SET modal_batch.debug_remote_language = 'plpgsql'});
 	my $pid    = $session->query_safe('SELECT pg_backend_pid()');
 	my $before = $session->query_safe('SELECT apply_calls()');

@@ -290,7 +290,7 @@ held_gives('DROP SERVER spare', qr/server "spare" does not exist/, 'server dropp
 held_gives(
 	q{CREATE OR REPLACE FUNCTION held(int) RETURNS int LANGUAGE modal AS 'local:builtin/echo'},
 	{ p => '55', one => '10' }, 'function put right');
-held_gives(q{ALTER SERVER local OPTIONS (ADD "window" '2')},
+held_gives(q{ALTER SERVER local OPTIONS (ADD max_in_flight '2')},
 	{ p => '55', one => '10' }, 'server changed');
 is(analyzed('SELECT echo(id) FROM item WHERE id < 10')->{Window}, 2, 'its window is used');
 held_gives('DROP FUNCTION held(int)', qr/function held\(integer\) does not exist/,

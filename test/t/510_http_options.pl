@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HttpPeer;
+use IPC::Run ();
 use IO::Socket::INET;
 use JSON::PP qw(decode_json);
 use ModalTest;
@@ -78,6 +79,7 @@ is(sql("SELECT count(*), max(length(result->>0)) FROM modal_map('packed:echo',
 ok((grep { ($_->{headers}{'content-encoding'} // '') eq 'gzip' } $peer->requests) > 0,
 	'they were');
 is(sql("SELECT modal_remote('packed_one:raw-gzip')"), '"packed"', 'compressed replies');
+is(sql("SELECT modal_remote('packed_one:raw-members')"), '"two members"', 'of several gzip members');
 
 # Timeouts.
 $peer->server($node, 'slow', "timeout '0.3', retry_budget '0'");
@@ -128,10 +130,38 @@ sql("SELECT count(*) FROM modal_map('paced:echo', 'SELECT g FROM generate_series
 my @paced = $peer->requests;
 cmp_ok($paced[-1]{time} - $paced[0]{time}, '>', 0.6, 'requests_per_second');
 
+# Both hold for the server, however many roles call.
+$peer->server($node, 'shared', "requests_per_second '20'");
+$peer->server($node, 'narrow', "max_concurrency '3'");
+sql("CREATE ROLE caller$_ LOGIN; GRANT USAGE ON FOREIGN SERVER shared, narrow TO caller$_") for 1 .. 3;
+
+sub as_three_roles
+{
+	my ($query) = @_;
+	my @runs = map {
+		my $out = '';
+		my $run = IPC::Run::start(
+			[ 'psql', '-XAtq', '-d', $node->connstr('postgres') . " user=caller$_", '-c', $query ],
+			'<', '/dev/null', '>', \$out);
+		[ $run, \$out ];
+	} 1 .. 3;
+	$_->[0]->finish for @runs;
+	return join ' ', map { ${ $_->[1] } =~ s/\n//r } @runs;
+}
+
+$peer->forget;
+is(as_three_roles("SELECT count(*) FROM modal_map('shared:echo', 'SELECT g FROM generate_series(1, 8) g')"),
+	'8 8 8', 'three roles at one server');
+@paced = $peer->requests;
+cmp_ok($paced[-1]{time} - $paced[0]{time}, '>', 1.0, 'requests_per_second, of all roles together');
+is(as_three_roles("SELECT count(*) FROM modal_map('narrow:throttle-3/echo', 'SELECT g FROM generate_series(1, 50) g')"),
+	'50 50 50', 'three roles, at once');
+is(scalar($peer->requests), 150, 'max_concurrency, of all roles together');
+
 # TLS, HTTP/2, certificates, with nginx.
 SKIP:
 {
-	skip 'nginx is not installed', 13 if !Nginx->program;
+	skip 'nginx is not installed', 17 if !Nginx->program;
 	my $ca = TestCertificates->new;
 	my $other_ca = TestCertificates->new;
 	my ($client_cert, $client_key) = $ca->issue('client');
@@ -176,6 +206,29 @@ SKIP:
 	is(sql("SELECT modal_remote('client:client')"), '"welcome"', 'a client certificate');
 	error_like("SELECT modal_remote('h2:echo', repeat('x', 2000))",
 		qr/38000: .*status 413/, 'a body that nginx finds too large');
+
+	my $locked = "$client_key.locked";
+	system('openssl', 'pkey', '-aes256', '-passout', 'pass:secret', '-in', $client_key, '-out', $locked) == 0
+	  or die 'openssl';
+	chmod 0644, $locked;
+	for my $version ('1.1', '2')
+	{
+		my $name = 'locked' . int $version;
+		$tls->($name, "ssl_ca_file '${\ $ca->file}', ssl_cert_file '$client_cert',
+			ssl_key_file '$locked', http_version '$version'");
+		error_like("SELECT modal_remote('$name:client')", qr/08001: .*(must have no passphrase|private key)/,
+			"a key with a passphrase, HTTP/$version");
+	}
+
+	# A session is resumed by the next connection; what comes with it is no answer.
+	my $brief = Nginx->new(certificate => [ $ca->issue('localhost') ], http2 => 1,
+		server => 'keepalive_requests 2; location / { return 200 "[\"$ssl_session_reused\", $connection]"; }');
+	sql("CREATE SERVER brief FOREIGN DATA WRAPPER modal_batch OPTIONS
+		(protocol 'http', url '${\ $brief->url}', ssl_ca_file '${\ $ca->file}')");
+	my @answers = map { sql("SELECT modal_remote('brief:x')") } 1 .. 4;
+	my @numbers = map { /(\d+)/ } @answers;
+	is("$numbers[0] $numbers[2]", "$numbers[1] $numbers[3]", 'TLS: a connection is used again');
+	like($answers[2], qr/"r"/, 'TLS: the next one resumes the session');
 
 	my $proxy = Nginx->new(server =>
 		"location / { proxy_pass ${\ $peer->url}; proxy_set_header X-Proxy yes; }");

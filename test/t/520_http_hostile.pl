@@ -27,6 +27,8 @@ my %limits = (
 	redshift => "retry_budget '0', timeout '20', format 'redshift'");
 $peer->server($node, $_, $limits{$_}) for sort keys %limits;
 
+sql("CREATE USER MAPPING FOR PUBLIC SERVER json OPTIONS (bearer_token 'for-this-peer-alone')");
+
 # One answer each.
 my $invalid = qr/08P01: .*invalid reply of the HTTP function: /;
 my @answers = (
@@ -48,6 +50,30 @@ my @answers = (
 	[ 'json:raw-nothing', qr/08006: .*failed/, 'no answer at all' ],
 	[ 'json:status-302', qr/08006: .*status 302.*Redirects are not followed/s, 'a redirect' ],
 	[ 'json:status-418', qr/38000: .*status 418: because/, 'an unusual status' ],
+	[ 'json:raw-interim', undef, 'answers that are not the last' ],
+	[ 'json:raw-flood', qr/54000: .*headers are too large/, '200,000 of them' ],
+	[ 'json:raw-trailers', undef, 'a trailer' ],
+	[ 'json:raw-many-trailers', qr/54000: .*headers are too large/, '200,000 trailers' ],
+	[ 'json:raw-bad-chunk', qr/(08P01|08006): .*failed/, 'a chunk of a negative size' ],
+	[ 'json:raw-two-lengths', qr/08P01: .*(two lengths|Invalid Content-Length)/, 'two lengths, which newer libcurl refuses itself' ],
+	[ 'json:raw-bad-length', qr/(08P01|08006): .*failed/, 'a negative length' ],
+	[ 'json:raw-no-status', qr/08P01: .*failed/, 'no status' ],
+	[ 'json:raw-odd-status', qr/38000: .*status 999\n/, 'an odd status' ],
+	[ 'json:raw-vast-number', qr/ERROR: /, 'a number that is too large' ],
+	[ 'json:raw-deep-error', qr/38000: .*status 400: /, 'very deep JSON with a status' ],
+	[ 'bigquery:raw-twice', qr/${invalid}the reply has its list of results twice/, 'two lists of results' ],
+	[ 'bigquery:raw-strange-errors', qr/${invalid}an object is expected/, 'an error that is a list' ],
+	[ 'bigquery:raw-more-errors', qr/${invalid}the reply has more errors/, 'too many errors' ],
+	# What was said is shown, whatever its form.
+	[ 'json:raw-page', qr{$invalid.*type text/html and begins with: Bad upstream \xc3\xbc\n}, 'a page' ],
+	[ 'json:raw-not-json', qr/$invalid.*; it begins with: oops\n/, 'a page that is no page' ],
+	[ 'json:raw-bad-page', qr{status 400 \(text/html\): Bad upstream \xc3\xbc\n}, 'a page with a status' ],
+	[ 'json:raw-bad-bom', qr/status 400: with a mark\n/, 'a byte order mark' ],
+	[ 'json:raw-bad-utf16', qr/status 400: wide \xc3\xbc\n/, 'UTF-16' ],
+	[ 'json:raw-bad-bytes', qr/status 400: caf\? {4}\[31m\n/, 'bytes of another encoding' ],
+	[ 'json:raw-bad-secret', qr/status 400: x+\**\n/, 'a secret at the limit' ],
+	[ 'json:raw-wide-secret', qr/status 400: \*\*\*\n/, 'a secret in UTF-16' ],
+	[ 'json:raw-cut-letter', qr/status 400: x(\xe2\x82\xac){2700,2730}\n/, 'cut at a whole character' ],
 	[ 'bigquery:raw-short', undef, 'one result for one row' ],
 	[ 'bigquery:raw-long', qr/${invalid}.*more results than/, 'too many results' ],
 	[ 'bigquery:raw-no-list', qr/${invalid}the reply has no list/, 'no results' ],

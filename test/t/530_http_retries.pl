@@ -6,6 +6,8 @@ use strict;
 use warnings FATAL => 'all';
 
 use HttpPeer;
+use JSON::PP qw(decode_json);
+use ModalSession;
 use ModalTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -69,11 +71,46 @@ $peer->forget;
 my $begin = time;
 sql("SELECT modal_remote('one:after-1/first-1-503/echo', 1)");
 cmp_ok(time - $begin, '>=', 0.95, 'Retry-After');
-for my $nonsense ('inf', 'nan', '-5', 'soon')
+for my $nonsense ('inf', 'nan', '-5', 'soon', '0x1000', '1e3', '9%209', 'past')
 {
 	is(sql("SELECT modal_remote('one:after-$nonsense/first-1-503/echo', 1)"), '{"arg1": 1}',
 		"Retry-After: $nonsense");
 }
+$peer->forget;
+
+# It makes no pause shorter, and none longer than the budget.
+$peer->server($node, 'hot', "retry_budget '1'");
+for my $after ('0', '0.0', 'past', '-1')
+{
+	sql_fails($node, "SET statement_timeout = '1s'; SELECT modal_remote('hot:after-$after/status-429', 1)",
+		qr/57014/, "Retry-After: $after, again and again");
+	cmp_ok(scalar($peer->requests), '<', 40, 'pauses grow all the same');
+}
+$begin = time;
+for my $after (1000, '9' x 30, 'Fri,%2031%20Dec%209999%2023:59:59%20GMT')
+{
+	error_like("SELECT modal_remote('hot:after-$after/status-503', 1)", qr/status 503/,
+		"Retry-After: $after");
+	is(sql("SELECT modal_remote('hot:echo', 1)"), '{"arg1": 1}', 'others wait no longer than that');
+	is(sql("SELECT modal_remote('hot:after-$after/first-1-429/echo', 1)"), '{"arg1": 1}',
+		'nor does a row that was rejected');
+}
+cmp_ok(time - $begin, '<', 60, 'all that within the budget');
+
+# It is one function's affair.
+my $waiting = ModalSession->new($node);
+$peer->forget;
+$waiting->begin("SELECT modal_remote('one:after-3000/status-503', 1)");
+my $told = 0;
+for (1 .. 600)
+{
+	last if $told += $peer->requests;
+	select undef, undef, undef, 0.05;
+}
+$begin = time;
+is(sql("SELECT modal_remote('one:echo', 1)"), '{"arg1": 1}', 'another function need not wait');
+cmp_ok(time - $begin, '<', 15, 'for the budget of 20 s');
+$waiting->quit;
 $peer->forget;
 
 # Nobody pays for another: neighbours of a bad row are tried as often as they need.
@@ -113,6 +150,24 @@ is(keys(%ids) . ' ' . keys_of(@requests), '1 1', 'under one batch id');
 is(length(join '', map { $_->{body} } @requests[ 1 .. 3 ]), 0, 'without a body');
 is(sql("SELECT modal_remote('snow_once:async-1/data', 6)"), '6', 'also with idempotent off');
 
+# Work that was accepted is not begun anew, whatever becomes of the questions
+# about it.
+$peer->server($node, 'snow_brief', "format 'snowflake', retry_budget '1'");
+for my $status (500, 503, 408)
+{
+	$peer->forget;
+	is( sql("SELECT count(*), sum(result::int) FROM modal_map('snow:astray-4-$status/data',
+			'SELECT g FROM generate_series(1, 20) g')"),
+		'20|210', "$status for questions");
+	my @posts = grep { $_->{method} eq 'POST' } $peer->requests;
+	is(scalar(map { @{ decode_json($_->{body})->{data} } } @posts), 20, 'no row was sent twice');
+}
+is( sql("SELECT count(*), min(error->>'message') FROM modal_map('snow_brief:astray-99999-500/data',
+		'SELECT g FROM generate_series(1, 20) g', on_error => 'return')"),
+	'20|HTTP function answered with status 500', 'questions that are never answered');
+is( scalar(map { @{ decode_json($_->{body})->{data} } } grep { $_->{method} eq 'POST' } $peer->requests),
+	20, 'no row was sent twice');
+
 # A service that is not there, and one that comes back.
 sql("CREATE SERVER gone FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
 	url 'http://127.0.0.1:1', allow_http 'on')");
@@ -129,6 +184,14 @@ for my $server ('crowd', 'late', 'crowd')
 			'SELECT g AS id FROM generate_series(1, 300) g')"),
 		'300', "many requests of $server with few descriptors");
 }
+
+# Each service that was called keeps a connection; there are more services than descriptors.
+for my $i (1 .. 60)
+{
+	$peer->server($node, "one_of_many$i");
+}
+is( join(' ', map { sql("SELECT modal_remote('one_of_many$_:echo', $_)->>'arg1'") } 1 .. 60), join(' ', 1 .. 60),
+	'more services than descriptors');
 
 # Those that there are, are used in turns.
 my $count = 'SELECT sum(requests) FROM modal_batch.stat_dispatcher';

@@ -6,6 +6,8 @@ use strict;
 use warnings FATAL => 'all';
 
 use HttpPeer;
+use JobTest;
+use ModalSession;
 use ModalTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -61,6 +63,39 @@ error_like("SELECT * FROM modal_map('lines:echo', 'SELECT 1', kwargs => '{\"mode
 	qr/0A000: .*no place for common keyword arguments/, 'other formats have no place for them');
 is(sql("SELECT result FROM modal_map('plain:echo', 'SELECT 1 AS a', kwargs => '{\"mode\": \"score\"}')"),
 	'{"a": 1, "mode": "score"}', 'json: among the others');
+
+my $job = sql("SELECT modal_spawn_map('plain:echo', 'SELECT 1 AS a', kwargs => '{\"mode\": \"score\"}')");
+is(sql("SELECT modal_wait($job, '20 s')"),
+	'completed', 'json: also in a job');
+is(($peer->requests)[-1]{body}, '{"a":1,"mode":"score"}', 'its request');
+sql("SELECT modal_call('rows:calls', '[1]', '{\"mode\": \"call\"}')");
+like(($peer->requests)[-1]{body}, qr/"userDefinedContext":\{"mode": ?"call"\}/, 'bigquery: those of a call');
+error_like("SELECT modal_call('arrays:echo', '[1]', '{\"mode\": \"call\"}')",
+	qr/0A000: .*no place for common keyword arguments/, 'an array has no place for them');
+
+# What comes behind an answer is nobody's, above all not the next one's.
+$peer->server($node, 'pairs', "retry_budget '0', idempotent 'off'");
+$peer->forget;
+my $session = ModalSession->new($node);
+for my $surplus ('another', 'bytes', 'late-another', 'late-bytes', 'late-408')
+{
+	is($session->outcome("SELECT modal_remote('pairs:then-$surplus', 'one')"), '{"arg1": "one"}',
+		"an answer with more behind it: $surplus");
+	my $connection = ($peer->requests)[-1]{connection};
+	ok(wait_until('its end', sub { $peer->has_ended($connection) }), '... which ends the connection');
+	is($session->outcome("SELECT modal_remote('pairs:echo', 'two')"), '{"arg1": "two"}', '... and is not the next one');
+}
+sql("SELECT modal_remote('pairs:then-late-another', 0), pg_sleep(0.3)");
+is( sql("SELECT count(*) FILTER (WHERE result->>'arg1' = input->>'k') FROM modal_map('pairs:echo',
+		'SELECT g::text AS arg1, g::text AS k FROM generate_series(1, 20) g', key => '{k}')"),
+	'20', 'nor that of any row of a map');
+$peer->server($node, 'kept', "retry_budget '0'");
+$peer->forget;
+is(sql("SELECT modal_remote('kept:tired/echo', 1), modal_remote('kept:tired/echo', 2)"),
+	'{"arg1": 1}|{"arg1": 2}', 'a connection that was idle for too long is no answer');
+is(join(' ', map { $_->{body} } $peer->requests), '{"arg1":1} {"arg1":2} {"arg1":2}', '... the request is sent again');
+error_like("SELECT modal_remote('pairs:tired/echo', 1), modal_remote('pairs:tired/echo', 2)",
+	qr/38000: .*status 408/, '... but not where it may be executed once only');
 
 # Maps.
 is( sql("SELECT string_agg(ordinal || ':' || (input->>'id') || '=' || result, ' ' ORDER BY ordinal)

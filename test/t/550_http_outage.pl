@@ -49,7 +49,11 @@ close $nobody;
 my $peer = HttpPeer->new(port => $port);
 is(sql(q{SELECT modal_wait(id, '120s') FROM job}), 'completed', 'it is back: the job goes on');
 is(sql('SELECT count(*) FROM job, modal_results(id) WHERE error IS NULL'), '1000', 'with all results');
-is(scalar($peer->requests), 1000, 'each row was sent once');
+my %sent;
+push @{ $sent{$_->{body}} }, $_ for $peer->requests;
+my @twice = grep { @$_ > 1 } values %sent;
+is(join(' ', map { $_->[0]{body} } @twice), '', 'no row was sent twice')
+  or diag explain [ map { +{ %$_{qw(time connection body)}, key => $_->{headers}{'idempotency-key'} } } map { @$_ } @twice ];
 is($session->outcome(q{SELECT modal_remote('away:echo', 1)}), '{"arg1": 1}', 'so does a call');
 
 # It goes and comes while a map is under way.
@@ -100,6 +104,59 @@ my @waiting = map { IO::Socket::INET->new(PeerAddr => '127.0.0.9', PeerPort => $
 sql(qq{CREATE SERVER two FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
 	url 'http://two.test:${\ $h2->port}', allow_http 'on', http_version '2', connect_timeout '4', retry_budget '0', args 'array')});
 is($session->outcome(q{SELECT modal_remote('two:echo', 1)}), '[1]', 'an address that swallows everything: the next one is tried');
+
+# Name servers that do not answer: who asks for such a name is told in time, and
+# other names are found nevertheless, as soon as a thread is free.
+my $well = HttpPeer->new;
+my $name_server = sub {
+	my ($name, $host, $seconds) = @_;
+	sql(qq{CREATE SERVER $name FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
+		url 'http://$host:${\ $well->port}', allow_http 'on', connect_timeout '$seconds', retry_budget '0', args 'array')});
+};
+my $number = 0;
+my @asking = map { ModalSession->new($node) } 1 .. 20;
+for my $i (1 .. 20)
+{
+	$name_server->("lost$i", "n$i.hangs.test", 1);
+	$asking[ $i - 1 ]->begin(qq{SELECT pg_temp.outcome('SELECT modal_remote(''lost$i:echo'', 1)')});
+}
+is(join(' ', map { $_->query('') } @asking), join(' ', ('08001') x 20), 'names that nobody tells');
+$name_server->('found', 'a.well.test', 20);
+is($session->outcome(q{SELECT modal_remote('found:echo', 1)}), '[1]', 'other names are found');
+# Now it is known whose names take long.
+$asking[$_]->begin(qq{SELECT pg_temp.outcome('SELECT modal_remote(''lost@{[ $_ + 1 ]}:echo'', 1)')}) for 0 .. 9;
+$name_server->('next', 'b.well.test', 3);
+is($session->outcome(q{SELECT modal_remote('next:echo', 1)}), '[1]', '... at once, beside those that were slow before');
+is(join(' ', map { $_->query('') } @asking[ 0 .. 9 ]), join(' ', ('08001') x 10), '... which are told in time again');
+my $pid = dispatcher_pid($node);
+ok($node->poll_query_until('postgres', 'SELECT true') && (() = glob "/proc/$pid/task/*") <= 17,
+	'and there are not many threads');
+$_->quit for @asking;
+
+# Who does not want to wait any longer need not, whatever it is that takes so long.
+my $mute = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 50) or die $!;
+for my $case (
+	[ 'a name', 'http', 'z.hangs.test', 1, '1.1' ],
+	[ 'a TLS handshake', 'https', '127.0.0.1', $mute->sockport, '1.1' ],
+	[ 'a TLS handshake for HTTP/2', 'https', '127.0.0.1', $mute->sockport, '2' ],
+	[ 'settings of HTTP/2', 'http', '127.0.0.1', $mute->sockport, '2' ],
+	[ 'an answer', 'http', '127.0.0.1', $mute->sockport, '1.1' ])
+{
+	my ($what, $scheme, $host, $at, $version) = @$case;
+	my $name = 'slow' . ++$number;
+
+	sql(qq{CREATE SERVER $name FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', url '$scheme://$host:$at',
+		allow_http 'on', ssl_verify 'off', http_version '$version', connect_timeout '60', retry_budget '0')});
+	is($session->outcome(qq{SELECT modal_remote('$name:x', 1)}), '57014', "$what: cancelled")
+	  if $session->query(q{SET statement_timeout = '300ms'}) eq '';
+	$session->query('RESET statement_timeout');
+	next if $what eq 'an answer';
+	sql(qq{ALTER SERVER $name OPTIONS (SET connect_timeout '0.5')});
+	is($session->outcome(qq{SELECT modal_remote('$name:x', 1)}), '08001', "$what: connect_timeout");
+}
+$name_server->('no_tls', 'localhost', 5);
+sql(q{ALTER SERVER no_tls OPTIONS (SET url 'https://localhost:} . $well->port . q{')});
+is($session->outcome(q{SELECT modal_remote('no_tls:x', 1)}), '08001', 'a server that does not speak TLS');
 
 $session->quit;
 is(sql('SELECT calls, requests_active FROM modal_batch.stat_dispatcher'), '0|0',

@@ -26,6 +26,12 @@ $peer->server($node, 'patient', "$options, retry_budget '20', max_concurrency '1
 $peer->server($node, 'hasty', "$options, retry_budget '0', first_byte_timeout '0.3'");
 $narrow->server($node, 'narrow', "$options, retry_budget '0', max_concurrency '16'");
 
+# Whether a dead server is noticed, though nothing limits the time: at the end.
+my $long_dead = HttpPeer->new(http2 => []);
+$long_dead->server($node, 'long_dead', "args 'array', http_version '2', timeout '0', retry_budget '0'");
+my $waiting = ModalSession->new($node);
+$waiting->begin(q{SELECT pg_temp.outcome('SELECT modal_remote(''long_dead:deaf'', 1)')});
+
 sub sql { return $node->safe_psql('postgres', @_) }
 
 sub error_like { return sql_fails($node, @_) }
@@ -45,6 +51,7 @@ echoes('peer:echo', 1_000_000, 'a body through a window of 1,000 bytes');
 echoes('peer:ping', 3, 'PINGs and unknown frames');
 echoes('peer:pieces', 300, 'a byte at a time');
 echoes('peer:gzip', 500_000, 'a compressed body');
+echoes('peer:gzip-members', 3000, 'compressed in two members');
 echoes('peer:gzip-shout', 30, 'a compressed body, in capital letters');
 is(sql("SELECT modal_remote('peer:gzip-empty')"), 'null', 'no body, said to be compressed');
 is(sql("SELECT modal_remote('peer:authority')"), '"127.0.0.1:' . $peer->port . '"', 'the authority');
@@ -69,6 +76,12 @@ is(sql("SELECT modal_remote('peer:last', 1), modal_remote('peer:echo', 2)"), '"l
 	'GOAWAY after the stream');
 is(sql("SELECT count(*) FROM modal_map('patient:last', 'SELECT g FROM generate_series(1, 20) g')"),
 	'20', 'GOAWAY all the time');
+$peer->server($node, 'once', "$options, retry_budget '20', idempotent 'off', max_concurrency '16'");
+is(sql("SELECT count(*) FROM modal_map('once:last', 'SELECT g FROM generate_series(1, 60) g')"),
+	'60', 'GOAWAY all the time, where nothing may be sent twice');
+$peer->forget;
+is(sql("SELECT modal_remote('once:refuse-7', 1)"), '[1]', 'what was surely not begun is sent again while there is a budget');
+is(scalar(grep { $_->{path} =~ /refuse-7/ } $peer->requests), 8, '... so often');
 my $long = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 3000) g)";
 is(sql("SELECT modal_remote('peer:early', $long)"), '"early"',
 	'an answer before the body has gone');
@@ -155,7 +168,27 @@ while (my $client = $mute->accept)
 }
 is(@asked, 1, 'a mute server: one connection');
 
+# --- what would keep others waiting ------------------------------------------
+
+$peer->server($node, 'hose', "args 'array', http_version '2', timeout '60', retry_budget '0', max_reply_bytes '1000000000'");
+for my $kind ('data', 'ping', 'settings', 'window', 'priority', 'unknown')
+{
+	error_like("SELECT modal_remote('hose:flood-$kind', 1)", qr/08006: .*(flood|without end|connection was ended)/i, "a flood: $kind");
+}
+$session->begin(q{SELECT pg_temp.outcome('SELECT modal_remote(''hose:trickle'', 1)')});
+select undef, undef, undef, 0.05 until grep { $_->{path} =~ /trickle/ } $peer->requests;
+is(sql("SET statement_timeout = '20s';
+	SELECT count(modal_remote('narrow:echo', g)) FROM generate_series(1, 1000) g"), '1000',
+	'bytes one by one hold up nobody else');
+sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%hose:trickle%' AND pid <> pg_backend_pid()");
+is($session->query(''), '57014', '... and can be cancelled');
+
 # --- which HTTP --------------------------------------------------------------
+
+$peer->server($node, 'modern', "$options, retry_budget '0'");
+is(sql("SELECT modal_remote('modern:echo', 1), modal_remote('modern:required', 2), modal_remote('modern:echo', 3)"),
+	'[1]|"old"|"old"', 'HTTP/1.1, where the server says so');
+is(scalar(grep { $_->{path} =~ /required/ } $peer->requests), 1, '... and not once more HTTP/2');
 
 my $h1 = HttpPeer->new;
 $h1->server($node, 'h1', "http_version '2', retry_budget '0'");
@@ -175,6 +208,8 @@ SKIP:
 	is(sql("SELECT count(*) FROM modal_map('either:echo', 'SELECT g FROM generate_series(1, 50) g')"), '50',
 		'and so from then on');
 }
+
+is($waiting->query(''), '08006', 'a dead server is noticed, without any timeout');
 
 $node->stop;
 done_testing();

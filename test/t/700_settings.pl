@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $text  = slurp_file("$ENV{MODAL_TOP}/docs/settings.md");
-my $table = slurp_file("$ENV{MODAL_TOP}/src/session/options.c");
+my $table = slurp_file("$ENV{MODAL_TOP}/src/endpoint/options.c");
 
 # The words of the cells of a section's tables, by the names in the first cell.
 sub documented
@@ -54,7 +54,7 @@ for (@known)
 	my ($name, $value, $context) = split /\|/;
 	my ($default, $changed_by) = @{ $settings->{$name} // [ '', '' ] };
 
-	is($default, "`$value`", "default of $name");
+	is($default, $value eq '' ? 'empty' : "`$value`", "default of $name");
 	is($changed_by, $who{$context}, "who may change $name");
 }
 

@@ -103,5 +103,39 @@ is( $node->safe_psql(
 	"\ncompleted",
 	'start_runner goes on with the jobs of a restored database');
 
+# In a dump, a role or table that is gone is a number, which may be another's.
+$node->safe_psql('postgres', q{
+	CREATE ROLE leaver;
+	GRANT USAGE ON FOREIGN SERVER local TO leaver;
+	CREATE USER MAPPING FOR leaver SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local');
+	CREATE TABLE gone (g int PRIMARY KEY, result int);
+	SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT g, g AS n FROM generate_series(1, 3) g',
+		key => '{g}', into_table => 'gone'));
+	DROP TABLE gone;
+	SET ROLE leaver;
+	SELECT modal_spawn_map('local:builtin/square', 'SELECT generate_series(1, 3)');
+	SELECT modal_wait(max(job)) FROM modal_batch.jobs;
+	SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT generate_series(1, 3)'));
+	RESET ROLE;
+	DROP OWNED BY leaver;
+	DROP ROLE leaver});
+$node->command_ok(
+	[ 'pg_dump', '-Fc', '-f', "$dir/gone", $node->connstr('postgres') ],
+	'pg_dump when a role and a table are gone');
+$node->safe_psql('postgres', 'CREATE DATABASE third');
+$node->command_ok(
+	[ 'pg_restore', '--exit-on-error', '-d', $node->connstr('third'), "$dir/gone" ],
+	'pg_restore');
+my $counts = q{SELECT count(*) FROM modal_batch.job WHERE %s;
+	SELECT count(*) FROM modal_batch.chunk WHERE job IN (SELECT id FROM modal_batch.job WHERE %1$s);
+	SELECT count(*) FROM modal_batch.chunk WHERE job NOT IN (SELECT id FROM modal_batch.job);
+	SELECT count(*) FROM modal_batch.result WHERE job NOT IN (SELECT id FROM modal_batch.job)};
+is($node->safe_psql('postgres', sprintf $counts, q{owner::text ~ '^[0-9]+$' OR into_table::text ~ '^[0-9]+$'}),
+	"3\n2\n0\n0", 'jobs of the role and the table that are gone');
+is($node->safe_psql('third', sprintf $counts, q{owner::text ~ '^[0-9]+$' OR into_table::text ~ '^[0-9]+$'}),
+	"0\n0\n0\n0", '... are not in the dump, nor what belongs to them');
+is($node->safe_psql('third', 'SELECT count(*) FROM modal_batch.job'),
+	$node->safe_psql('postgres', 'SELECT count(*) - 3 FROM modal_batch.job'), 'all others are');
+
 $node->stop;
 done_testing();

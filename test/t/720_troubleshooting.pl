@@ -21,12 +21,13 @@ find(
 $sources =~ s/\\"/"/g;
 $sources =~ s/"\s*\n\s*"//g;
 
-# Messages of others: PostgreSQL, curl, OpenSSL.
+# Messages of others: PostgreSQL, the C library, curl, OpenSSL, nghttp2.
 my %foreign = map { $_ => 1 } (
-	'permission denied for foreign server', 'Could not resolve host',
-	'Failed to connect', 'Connection refused', 'timed out',
+	'permission denied for foreign server', 'Connection refused', 'HTTP_1_1_REQUIRED',
+	'Failed to connect', 'Could not resolve host', 'unable to set private key file',
+	'no alternative certificate subject name matches',
 	'unable to get local issuer certificate', 'self-signed certificate',
-	'certificate has expired', 'no alternative certificate subject name matches');
+	'certificate has expired', 'hostname mismatch');
 my $seen = 0;
 
 for my $line (split /\n/, $page =~ s/\A.*?\n(?=## Setting up)//sr)

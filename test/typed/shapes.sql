@@ -1,5 +1,5 @@
 -- Query shapes for typed functions: test/t/410_typed_shapes.pl runs each with
--- asynchronous projection off and on, and compares rows, errors and calls.
+-- pipelining off and on, and compares rows, errors and calls.
 --
 -- A shape begins with "--- name: kind[, option...]".  The kind says how its
 -- calls are made when the setting is on:
@@ -988,7 +988,7 @@ EXECUTE q;
 SET LOCAL plan_cache_mode = force_generic_plan;
 PREPARE q AS SELECT vol(x) FROM item WHERE id < 5;
 EXECUTE q;
-SET LOCAL modal_batch.enable_async_projection = off;
+SET LOCAL modal_batch.enable_pipelining = off;
 EXECUTE q;
 
 --- no right to execute: error
@@ -1007,7 +1007,7 @@ SET LOCAL ROLE typed_nobody;
 SELECT count(*) FROM (SELECT r FROM v OFFSET 0) q;
 
 --- window of two: hoisted
-SET LOCAL modal_batch."window" = 2;
+SET LOCAL modal_batch.max_in_flight = 2;
 SELECT id, vol(vol(x)), shout(s) FROM item;
 
 --- small byte window: hoisted
@@ -1103,3 +1103,119 @@ SELECT item.id, other.id FROM item JOIN other ON stab(item.x) = other.y AND item
 SET LOCAL enable_mergejoin = off;
 SET LOCAL enable_nestloop = off;
 SELECT item.id, other.id FROM item JOIN other ON CASE WHEN item.g > 3 THEN stab(item.x) END = other.y;
+
+--- sub-select of the outermost row, in an argument of an aggregate: hoisted
+SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN i.id ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6;
+
+--- the same, grouped by hashing: hoisted
+SELECT o.id, (SELECT string_agg(s::text, ',' ORDER BY s) FROM (SELECT sum(vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN i.id ELSE 0 END)) s FROM item i GROUP BY i.g) q(s)) FROM (SELECT id FROM other) o WHERE o.id < 6;
+
+--- the same, sorted groups and a filter: both
+SET LOCAL enable_hashagg = off;
+SELECT o.id, (SELECT array_agg(s) FROM (SELECT i.g, count(vol(i.id)) FILTER (WHERE odd(i.id) AND i.g IN (SELECT other.id FROM other WHERE other.id <= o.id)) FROM item i GROUP BY i.g ORDER BY 1) q(g, s)) FROM other o WHERE o.id < 6;
+
+--- the same, grouping sets: hoisted
+SELECT o.id, (SELECT sum(s * (coalesce(g, 9) + 1)) FROM (SELECT i.g, sum(vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN i.id ELSE 0 END)) FROM item i GROUP BY ROLLUP (i.g)) q(g, s)) FROM other o WHERE o.id < 6;
+
+--- the same, aggregates of distinct and of ordered values: hoisted
+SELECT o.id, (SELECT string_agg(shout(i.s), ',' ORDER BY vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN -i.id ELSE i.id END)) FROM item i WHERE i.id < 9), (SELECT count(DISTINCT vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN i.id END)) FROM item i) FROM other o WHERE o.id < 6;
+
+--- sub-select of the outermost row, in an argument of a window aggregate: hoisted
+SELECT o.id, (SELECT max(s) FROM (SELECT sum(vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN i.id ELSE 0 END)) OVER (ORDER BY i.id) FROM item i) q(s)) FROM other o WHERE o.id < 6;
+
+--- sub-select of the outermost row, in an argument of a set-returning function: hoisted
+SELECT o.id, (SELECT sum(s) FROM (SELECT generate_series(1, vol(CASE WHEN i.g IN (SELECT other.id FROM other WHERE other.id = o.id) THEN 2 ELSE 0 END)) FROM item i) q(s)) FROM other o WHERE o.id < 6;
+
+--- sub-select with sorted rows of the outermost row, in an argument: hoisted
+SELECT o.id, (SELECT sum(vol((SELECT other.y FROM other WHERE other.id > o.id ORDER BY other.y - i.g OFFSET 1 LIMIT 1))) FROM item i WHERE i.id < 20) FROM other o WHERE o.id < 6;
+
+--- sub-select over materialized rows of the outermost row: hoisted
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SELECT o.id, (SELECT sum(vol((SELECT count(*)::int FROM other a, (SELECT id FROM other WHERE id % 3 = o.id % 3 OFFSET 0) b WHERE a.id < b.id AND b.id < i.g + 9))) FROM item i WHERE i.id < 20) FROM other o WHERE o.id < 6;
+
+--- sub-select with a CTE of the outermost row: hoisted
+SELECT o.id, (SELECT sum(vol((WITH c AS MATERIALIZED (SELECT id FROM other WHERE id % 5 = o.id % 5) SELECT count(*)::int FROM c a, c b WHERE a.id < b.id + i.g))) FROM item i WHERE i.id < 9) FROM other o WHERE o.id < 6;
+
+--- EXISTS, ANY and ALL of the outermost row in arguments: hoisted
+SELECT o.id, (SELECT sum(vol((EXISTS (SELECT 1 FROM other WHERE other.id = o.id AND other.id = i.g))::int + (i.g > ALL (SELECT id FROM other WHERE id < o.id))::int * 2 + (i.g <> ANY (SELECT id FROM other WHERE id = o.id))::int * 4)) FROM item i) FROM other o WHERE o.id < 6;
+
+--- a sub-select within a sub-select in an argument: hoisted
+SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT a.id FROM other a WHERE a.id IN (SELECT b.id FROM other b WHERE b.id >= o.id AND b.id < o.id + 2)) THEN i.id ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6;
+
+--- calls within the sub-select in an argument: hoisted
+SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT stab(b.id) FROM other b WHERE b.id = o.id) THEN i.id ELSE 0 END)) FROM item i WHERE i.id < 20) FROM other o WHERE o.id < 4;
+
+--- nested calls with sub-selects of the outermost row: hoisted
+SELECT o.id, (SELECT sum(add2(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN 1 ELSE 0 END), CASE WHEN i.g IN (SELECT id FROM other WHERE id > o.id) THEN 1 ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6;
+
+--- sub-select of an outer row under LATERAL: hoisted
+SELECT o.id, q.s FROM other o, LATERAL (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN i.id ELSE 0 END)) s FROM item i) q WHERE o.id < 6;
+
+--- sub-select of an outer row under LATERAL, of two levels: hoisted
+SELECT o.id, q.s FROM other o, LATERAL (SELECT sum(r.t) s FROM item p, LATERAL (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id OR id = p.g) THEN i.id ELSE 0 END)) t FROM item i WHERE i.id < 9) r WHERE p.id < 4) q WHERE o.id < 4;
+
+--- InitPlan used by an argument of an aggregate: hoisted
+SELECT o.id, (SELECT sum(vol(i.id + (SELECT max(id)::int FROM other WHERE id <= o.id))) FROM item i WHERE i.id < 9) FROM other o WHERE o.id < 6;
+
+--- InitPlan and a hashed sub-select that uses it: hoisted
+SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = (SELECT max(id) FROM other WHERE id <= o.id)) THEN i.id ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6;
+
+--- sub-select of the outermost row in a target list and a filter: hoisted
+SELECT o.id, (SELECT sum(r) FROM (SELECT vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN i.id ELSE 0 END) r FROM item i WHERE odd(CASE WHEN i.g IN (SELECT id FROM other WHERE id <= o.id) THEN 1 ELSE i.id END) OFFSET 0) q) FROM other o WHERE o.id < 6;
+
+--- sub-select of the outermost row in parts of an Append: hoisted
+SELECT o.id, (SELECT sum(r) FROM (SELECT vol(CASE WHEN p.x % 7 IN (SELECT id FROM other WHERE id = o.id) THEN p.id ELSE 0 END) r FROM part p UNION ALL SELECT vol(y % 7 + o.id) FROM other OFFSET 0) q) FROM other o WHERE o.id < 6;
+
+--- sub-select of the outermost row below a MergeAppend: hoisted
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SELECT o.id, (SELECT array_agg(r) FROM (SELECT vol(CASE WHEN p.id % 7 IN (SELECT id FROM other WHERE id = o.id) THEN p.id ELSE 0 END) r FROM part p ORDER BY p.id LIMIT 9) q) FROM other o WHERE o.id < 6;
+
+--- parameter of the outermost row in the keys of a hash join: hoisted
+SET LOCAL enable_nestloop = off;
+SET LOCAL enable_mergejoin = off;
+SELECT o.id, (SELECT count(*) FROM item i JOIN other p ON stab(i.g + o.id) = stab(p.id)) FROM (SELECT id FROM other WHERE id < 6 OFFSET 0) o;
+
+--- parameter of the outermost row in the outer key alone: hoisted
+SET LOCAL enable_nestloop = off;
+SET LOCAL enable_mergejoin = off;
+SELECT o.id, (SELECT count(*) FROM (SELECT g FROM item ORDER BY g, id OFFSET 0) i JOIN other p ON stab(i.g + o.id) = p.id) FROM (SELECT id FROM other WHERE id < 6 OFFSET 0) o;
+
+--- function in FROM with a parameter of the outermost row: hoisted
+SELECT o.id, (SELECT sum(r) FROM item i, LATERAL add2(vol(i.id + o.id), o.id) r WHERE i.id < 9) FROM other o WHERE o.id < 6;
+
+--- nested loops with a sub-select of the outer side: hoisted
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SELECT o.id, q.r FROM other o JOIN LATERAL (SELECT vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN i.id ELSE 0 END) r FROM item i WHERE i.id < 9 OFFSET 0) q ON q.r > 0 WHERE o.id < 6;
+
+--- recursive union with a sub-select in an argument: hoisted
+WITH RECURSIVE c(n, r) AS (SELECT 1, 0::bigint UNION ALL SELECT n + 1, (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = c.n) THEN i.id ELSE 0 END)) FROM item i) FROM c WHERE n < 6) SELECT * FROM c;
+
+--- INSERT of sub-selects in arguments: hoisted
+INSERT INTO target SELECT 1000 + o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN i.id ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6 RETURNING id, v;
+
+--- UPDATE with sub-selects in arguments: hoisted
+UPDATE target SET v = (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = target.id) THEN i.id ELSE 0 END)) FROM item i) WHERE id < 6 RETURNING id, v;
+
+--- MERGE with sub-selects in arguments: hoisted, from 15
+MERGE INTO target t USING (SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN i.id ELSE 0 END)) FROM item i) s FROM other o WHERE o.id < 6) q ON t.id = q.id + 3 WHEN MATCHED THEN UPDATE SET v = q.s WHEN NOT MATCHED THEN INSERT VALUES (q.id + 1000, q.s);
+SELECT id, v FROM target WHERE id < 10 OR id > 1000 ORDER BY id;
+
+--- a cursor over sub-selects in arguments: hoisted, ahead
+DECLARE c CURSOR FOR SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id) THEN i.id ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6;
+FETCH 2 FROM c;
+FETCH ALL FROM c;
+
+--- prepared, a generic plan with sub-selects in arguments: hoisted
+SET LOCAL plan_cache_mode = force_generic_plan;
+PREPARE q(int) AS SELECT o.id, (SELECT sum(vol(CASE WHEN i.g IN (SELECT id FROM other WHERE id = o.id + $1) THEN i.id ELSE 0 END)) FROM item i) FROM other o WHERE o.id < 6;
+EXECUTE q(0);
+EXECUTE q(1);
+DEALLOCATE q;
+
+--- parallel, with sub-selects in arguments: any
+SELECT go_parallel();
+SELECT o.id, (SELECT sum(par(CASE WHEN m.x % 7 IN (SELECT id FROM other WHERE id = o.id) THEN m.id ELSE 0 END)) FROM many m WHERE m.id < 300) FROM other o WHERE o.id < 4;
+SELECT sum(par(CASE WHEN m.x IN (SELECT id FROM other WHERE id < (SELECT max(id) FROM other)) THEN m.id ELSE -m.id END)) FROM many m WHERE m.id < 500;

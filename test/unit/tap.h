@@ -125,11 +125,11 @@ static long failing_at;
 static long failing_count;
 
 __attribute__((unused)) static void *
-failing_realloc(void *ptr, size_t size)
+failing_realloc(void *place, void *ptr, size_t size)
 {
 	if (size > 0 && failing_at > 0 && ++failing_count >= failing_at)
 		return NULL;
-	return buf_libc_realloc(ptr, size);
+	return buf_libc_realloc(place, ptr, size);
 }
 
 /*

@@ -43,7 +43,7 @@ test_plain(void)
 {
 	CallState cs;
 	CallItem *item;
-	uint32_t at = 0;
+	MapVisit visit = {0};
 
 	init(&cs);
 	item = call_state_add(&cs, 7, &cs);
@@ -55,8 +55,8 @@ test_plain(void)
 	ok(call_state_output(&cs, item, 0, RESULT_SUCCESS, 0) == OUTPUT_SUCCESS,
 	   "succeeds");
 	call_state_remove(&cs, item);
-	ok(cs.count == 0 && call_state_find(&cs, 7) == NULL &&
-		   call_state_next(&cs, &at) == NULL,
+	ok(call_state_count(&cs) == 0 && call_state_find(&cs, 7) == NULL &&
+		   call_state_next(&cs, &visit) == NULL,
 	   "and is gone");
 	item = call_state_add(&cs, 8, NULL);
 	ok(call_state_output(&cs, item, 0, RESULT_SUCCESS, 0) == OUTPUT_SUCCESS,
@@ -206,7 +206,7 @@ test_table(void)
 	uint32_t random = 1;
 	uint32_t live = 0;
 	uint32_t found = 0;
-	uint32_t at = 0;
+	MapVisit visit = {0};
 	double last = 0;
 	bool right = true;
 	bool in_order = true;
@@ -234,10 +234,10 @@ test_table(void)
 		live += items[i] != NULL;
 		right &= call_state_find(&cs, i) == items[i];
 	}
-	while (call_state_next(&cs, &at) != NULL)
+	while (call_state_next(&cs, &visit) != NULL)
 		found++;
 	ok(right, "items are found as long as they are there");
-	ok(found == live && cs.count == live, "all of them are visited");
+	ok(found == live && call_state_count(&cs) == live, "all of them are visited");
 
 	for (int i = 0; i < N; i++)
 	{

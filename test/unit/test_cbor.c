@@ -72,6 +72,8 @@ describe_token(Buf *out, const CborToken *tok)
 }
 
 /* All tokens of the input, or the error's text. */
+static bool typed_arrays;
+
 static const char *
 describe(Buf *out, const void *p, size_t n, uint32_t max_depth)
 {
@@ -80,6 +82,7 @@ describe(Buf *out, const void *p, size_t n, uint32_t max_depth)
 
 	buf_reset(out);
 	cbor_reader_init(&reader, p, n, max_depth, NULL);
+	reader.typed_arrays = typed_arrays;
 	while (cbor_next(&reader, &tok))
 		describe_token(out, &tok);
 	if (reader.error != CBOR_OK)
@@ -244,6 +247,28 @@ test_unusual(void)
 	check_reading("825f41014102ff7f6161ff", "[ h'0102' \"a\" end");
 	check_reading("6161", "\"a\"");
 	check_reading("63610062", "\"a00b\"");
+}
+
+/* RFC 8746, for readers who want numbers */
+static void
+test_typed(void)
+{
+	check_reading("d8404201ff", "tag(64) h'01ff'");
+	typed_arrays = true;
+	check_reading("d8404201ff", "[ 1 255 end");
+	check_reading("82d84841ff07", "[ [ -1-0 end 7 end");
+	check_reading("d84c4101", "tag(76) h'01'");
+	check_reading("d84101", "tag(65) 1");
+	check_reading("d8405f4101ff", "tag(64) h'01'");
+	check_reading("d85480", "tag(84) [ end");
+	check_reading("d85440", "[ end");
+	check_reading("d855480000803f000000c0", "[ 1 -2 end");
+	check_reading("c6d855440000803f", "tag(6) [ 1 end");
+	check_reading("a1d840410102", "{ key [ 1 end 2 end");
+	check_reading("d85543000000", "malformed CBOR data");
+	check_reading("d85544000000", "unexpected end of CBOR data");
+	check_reading("d855", "unexpected end of CBOR data");
+	typed_arrays = false;
 }
 
 static void
@@ -584,6 +609,7 @@ main(void)
 {
 	test_appendix_a();
 	test_unusual();
+	test_typed();
 	test_malformed();
 	test_depth();
 	test_skip();

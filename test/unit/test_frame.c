@@ -95,6 +95,8 @@ reads(const void *p, size_t n)
 			return !bad;
 		case FRAME_NOTICE:
 			return frame_get_notice(&r, &slice);
+		case FRAME_CREDIT:
+			return frame_get_credit(&r, &total);
 		case FRAME_CLOSED:
 			return frame_get_closed(&r, &closed);
 		case FRAME_FINISH:
@@ -157,7 +159,7 @@ test_open(void)
 			case 0: bad.kind = 0; break;
 			case 1: bad.kind = CALL_CONTROL; break; /* without an op */
 			case 2: bad.op = CONTROL_PING; break;	/* only for CONTROL */
-			case 3: bad.input_format = 3; break;
+			case 3: bad.input_format = 4; break;
 			case 4: bad.first_ordinal = -1; break;
 			case 5: bad.total_inputs = -2; break;
 		}
@@ -221,11 +223,19 @@ test_small_frames(void)
 	ok(!reads(buf.data, buf.len), "an ordinal that cannot be awaited");
 
 	buf_reset(&buf);
-	frame_put_notice(&buf, 1, S("careful"));
+	frame_put_notice(&buf, 1, NOTICE_THROTTLED, S("careful"));
 	check_lengths(&buf, 0, "NOTICE");
 	frame_read(&r, buf.data, buf.len);
-	ok(frame_get_notice(&r, &text) && same(text, S("careful")),
+	ok(frame_get_notice(&r, &text) && same(text, S("careful")) &&
+		   r.header.flags == NOTICE_THROTTLED,
 	   "NOTICE is the same");
+
+	buf_reset(&buf);
+	frame_put_credit(&buf, 7, UINT64_C(1) << 40);
+	check_lengths(&buf, 0, "CREDIT");
+	frame_read(&r, buf.data, buf.len);
+	ok(frame_get_credit(&r, &bytes) && bytes == UINT64_C(1) << 40,
+	   "CREDIT is the same");
 
 	buf_reset(&buf);
 	frame_put_header(&buf, FRAME_CANCEL, FRAME_FLAG_TERMINATE, 8);
@@ -341,7 +351,7 @@ test_outputs(void)
 {
 	FrameOutput good = {.ordinal = 4, .ok = 1, .format = PAYLOAD_CBOR,
 						.attempts = 2, .started_at = 1.5, .finished_at = 2.5,
-						.data = S("\xf6")};
+						.usage = 12.5, .data = S("\xf6")};
 	FrameOutput failed = {.ordinal = 5, .format = PAYLOAD_JSON, .attempts = 9,
 						  .retryable = 1, .sqlstate = "38000",
 						  .type = S("ValueError"), .message = S("bad"),
@@ -365,6 +375,7 @@ test_outputs(void)
 	ok(frame_next_output(&r, &got, &bad) && got.ordinal == 4 && got.ok &&
 		   got.format == PAYLOAD_CBOR && got.attempts == 2 &&
 		   got.started_at == 1.5 && got.finished_at == 2.5 &&
+		   got.usage == 12.5 &&
 		   same(got.data, good.data) && got.message.n == 0,
 	   "output is the same");
 	ok(frame_next_output(&r, &got, &bad) && got.ordinal == 5 && !got.ok &&
@@ -431,6 +442,51 @@ test_parts(void)
 	frame_put_part(&buf, FRAME_OUTPUT_PART, 1, 100, 0, NULL, 0);
 	ok(!reads(buf.data, buf.len), "a part of nothing");
 	buf_free(&buf);
+}
+
+/* The pieces of an input, put together, are its record. */
+static void
+check_input_parts(size_t n)
+{
+	char *input = malloc(n + 1);
+	uint64_t next = 0, total = 0, offset = 0;
+	Buf record, whole, piece;
+	FrameReader r;
+	Slice data = {NULL, 0};
+	bool good = true;
+
+	for (size_t i = 0; i < n; i++)
+		input[i] = (char) (i * 31 >> 3);
+	buf_init(&record, 0, NULL);
+	buf_init(&whole, 0, NULL);
+	buf_init(&piece, FRAME_MAX, NULL);
+	frame_put_input(&record, 7, input, n);
+	while (frame_put_input_part(&piece, 1, 7, input, n, &next))
+	{
+		good = good && !piece.failed && frame_read(&r, piece.data, piece.len) &&
+			frame_get_part(&r, &total, &offset, &data) &&
+			total == record.len && offset == whole.len;
+		buf_put(&whole, data.p, data.n);
+		buf_reset(&piece);
+	}
+	ok(good, "pieces of %zu bytes", n);
+	is_bytes(whole.data, whole.len, record.data, record.len, "the record");
+	buf_free(&record);
+	buf_free(&whole);
+	buf_free(&piece);
+	free(input);
+}
+
+static void
+test_input_parts(void)
+{
+	size_t head = frame_input_size(0);
+
+	check_input_parts(0);
+	check_input_parts(FRAME_PART_SIZE - head);
+	check_input_parts(FRAME_PART_SIZE - head + 1);
+	check_input_parts(2 * FRAME_PART_SIZE - head);
+	check_input_parts(3 * FRAME_PART_SIZE + 17);
 }
 
 static void
@@ -507,6 +563,7 @@ main(void)
 	test_inputs();
 	test_outputs();
 	test_parts();
+	test_input_parts();
 	test_options();
 	test_too_large();
 	check_out_of_memory(write_frames, "write");

@@ -54,7 +54,7 @@ static void
 test_urls(void)
 {
 	static const char *const good[] = {
-		"https://host", "http://host/", "https://host:8443/path?q#f",
+		"https://host", "http://host/", "https://host:8443/path?q=f",
 		"https://api.modal.com,https://api.modal2.com", "https://[::1]:9443",
 		"https://a-b.c_d~e/x,https://f",
 	};
@@ -63,7 +63,10 @@ test_urls(void)
 		"https://:443", "https://user@host", "https://user:pw@host/",
 		"https://host, https://other", "https://host,", "https://ho st",
 		"https://host\n", "https://h\u00f6st", "https://good\\@bad",
-		"https://a,file:///etc/passwd",
+		"https://a,file:///etc/passwd", "https://host#part",
+		"https://host/path#part", "https://host:0", "https://host:65536",
+		"https://host:99999999999999999999", "https://host:+80",
+		"https://host:8o", "https://[::1", "https://[]", "https://[::1]x",
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

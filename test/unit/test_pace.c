@@ -94,7 +94,7 @@ main(void)
 	pace_init(&pace, 64, 1000);
 	run(&pace, (Service){1, 0.002, 10e-6}, 16000, &now, 1);
 	at_least(pace_rows(&pace), 500, "many rows where requests are dear, soon");
-	at_most(pace_requests(&pace), 16, "and not many of them at once");
+	at_most(pace_requests(&pace), 32, "and not many of them at once");
 
 	/* A slow function per row: rows together bring nothing. */
 	pace_init(&pace, 64, 1000);
@@ -106,6 +106,18 @@ main(void)
 	pace_init(&pace, 256, 1);
 	run(&pace, (Service){1000, 0.05, 0}, 16000, &now, 0.8);
 	is_int(pace_requests(&pace), 256, "up to 256 requests within 0.8 s");
+
+	/* The same where nothing says how many there may be; and with batches. */
+	pace_init(&pace, 1024, 1);
+	run(&pace, (Service){2000, 0.05, 0}, 16000, &now, 0.8);
+	is_int(pace_requests(&pace), 1024, "up to 1,024 requests within 0.8 s");
+	pace_init(&pace, 1024, 1000);
+	at_least(run(&pace, (Service){256, 0.05, 0}, 16000, &now, 4), 0.8 * 16000 / 0.05,
+			 "all there is under way where requests are dear and many");
+	pace_init(&pace, 1024, 1000);
+	at_least(run(&pace, (Service){4, 0.01, 100e-6}, 16000, &now, 30),
+			 0.8 * 4 * 1000 / 0.11, "few workers, whose requests are dear");
+	at_most(pace_requests(&pace), 64, "and not many requests that wait for them");
 
 	/* However it pays, a request does not take long. */
 	pace_init(&pace, 4, 100000);
@@ -119,7 +131,8 @@ main(void)
 	at_most(pace_requests(&pace), 8, "and no more requests");
 
 	pace_init(&pace, 64, 1);
-	ok(isinf(pace_stalled_after(&pace)), "nothing is stalled at first");
+	is_int((int) pace_stalled_after(&pace), 1,
+		   "stalled: a second, where nothing is known");
 	pace_report(&pace, &(PaceReport){.now = now, .seconds = 1, .rows = 1,
 									 .good = true, .full = true});
 	is_int((int) pace_stalled_after(&pace), 8, "stalled: much longer than usual");

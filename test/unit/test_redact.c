@@ -36,6 +36,28 @@ test_given(void)
 	check("overlap-one-two-three.", "***.");
 }
 
+/* As services repeat what they got. */
+static void
+test_written_otherwise(void)
+{
+	check("hunter2%21 and h%75nter2!", "*** and ***");
+	check("{\"key\": \"hunter2\\u0021\"}", "{\"key\": \"***\"}");
+	check("b'\\x68unter2!'", "b'***'");
+	check("\\u0068\\u0075\\u006e\\u0074\\u0065\\u0072\\u0032\\u0021.", "***.");
+	check("hunter2%2", "hunter2%2");
+	check("hunter2%2g %", "hunter2%2g %");
+	check("hunter2\\u002", "hunter2\\u002");
+	check("hunter2\\", "hunter2\\");
+	/* alone, and after one and two bytes */
+	check("got aHVudGVyMiE= twice", "got *** twice");
+	check("OmhdW50", "OmhdW50");
+	check("dTpodW50ZXIyIQ==", "dTp***");
+	check("dTpw dXNlcjpodW50ZXIyIQ", "dTpw dXNlcjp***");
+	check("eDpodW50ZXIyITp5", "eDp***");
+	check("eHg6aHVudGVyMiE6eQ", "eHg6***");
+	check("eHh4Omh1bnRlcjIhOnk.", "eHh4Om***.");
+}
+
 static void
 test_tokens(void)
 {
@@ -132,6 +154,7 @@ int
 main(void)
 {
 	test_given();
+	test_written_otherwise();
 	test_tokens();
 	test_urls();
 	test_cut();

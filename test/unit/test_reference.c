@@ -137,6 +137,15 @@ test_http(void)
 						 "reference must be percent-encoded";
 	const char *dots = "path in function reference must not contain \".\" or "
 					   "\"..\" steps";
+	const char *twice = "path in function reference must not be percent-encoded "
+						"twice";
+	const char *control = "path in function reference must not contain control "
+						  "characters";
+	const char *url = "function reference must name a server, not a URL";
+	const char *hash = "function reference of an HTTP function has no fragment "
+					   "(\"#\"), only options as a JSON object";
+	const char *brace = "\"{\" in the path of a function reference begins the "
+						"name or number of an argument, which ends with \"}\"";
 	const char *percent = "\"%\" in the path of a function reference must be "
 						  "followed by two hexadecimal digits";
 
@@ -145,30 +154,73 @@ test_http(void)
 		  "server=scorer target=/v1/score?mode=a&b=%C3%BC");
 	check(true, "scorer:", "server=scorer target=");
 	check(true, "v1/models:predict", "target=v1/models:predict");
-	check(true, "scorer:a/b#{\"x\": \"#\"}",
-		  "server=scorer target=a/b options={\"x\": \"#\"}");
 	check(true, "scorer:f?q=../..", "server=scorer target=f?q=../..");
 	check(true, "scorer:a...b/.../c.", "server=scorer target=a...b/.../c.");
+	check(true, "s:x?next=https://user@host:99999/y%0A..%2f",
+		  "server=s target=x?next=https://user@host:99999/y%0A..%2f");
+	check(true, "s:?x=//", "server=s target=?x=//");
+	check(true, "s:a%2fb%5cc;d=..", "server=s target=a%2fb%5cc;d=..");
+	check(true, "s:/@scope/f:g@1", "server=s target=/@scope/f:g@1");
+	check(true, "s:a/http://b", "server=s target=a/http://b");
+	check(true, "s:a%25/..b/%252/100%25?%252e",
+		  "server=s target=a%25/..b/%252/100%25?%252e");
 
-	check(true, "https://host/a",
-		  "function reference must name a server, not a URL");
-	check(true, "//host/a", "function reference must name a server, not a URL");
+	check(true, "https://host/a", url);
+	check(true, "//host/a", url);
+	check(true, "s://host/a?x=://", url);
+	check(true, "s:http://host/a", url);
+	check(true, "s:x+y-1.z://host/", url);
+	check(true, "s:@host/a", url);
+	check(true, "s::8080/a", url);
+	check(true, "s:?x\\y", encode);
 	check(true, "scorer:../admin", dots);
 	check(true, "scorer:a/./b", dots);
 	check(true, "scorer:a/..", dots);
 	check(true, "scorer:..?x", dots);
 	check(true, "scorer:a/%2e%2E/b", dots);
 	check(true, "scorer:a/.%2e", dots);
+	check(true, "s:%2E%2e", dots);
+	check(true, "s:a/..%2fb", dots);
+	check(true, "s:a/..%5Cb", dots);
+	check(true, "s:a%2f..", dots);
+	check(true, "s:a/%252e%252E/b", twice);
+	check(true, "s:a/%25252e./b", twice);
+	check(true, "s:a%255c", twice);
+	check(true, "s:a/%25%32%65%25%32e/b", twice);
+	check(true, "s:a%252%65", twice);
+	check(true, "s:%2525%32e", twice);
+	check(true, "s:a/..;x=1/b", dots);
+	check(true, "s:a/..%3bx", dots);
+	check(true, "s:/..", dots);
+	check(true, "s:.", dots);
+	check(true, "s:a%00b", control);
+	check(true, "s:a%0d%0aX", control);
+	check(true, "s:a%257f", twice);
+	check(true, "s:a\x7f", encode);
+	check(true, "s:a\tb", encode);
+	check(true, "s:\\\\host/", encode);
 	check(true, "scorer:a b", encode);
 	check(true, "scorer:a\\b", encode);
 	check(true, "scorer:a\r\nX-Header: 1", encode);
 	check(true, "scorer:\u00fc", encode);
-	check(true, "scorer:a{b}", encode);
+	check(true, "scorer:a{b}", "server=scorer target=a{b}");
+	check(true, "scorer:{1}/x/{a_2}?q={b}&r#{\"format\": \"#}\"}",
+		  "server=scorer target={1}/x/{a_2}?q={b}&r "
+		  "options={\"format\": \"#}\"}");
+	check(true, "scorer:a{", brace);
+	check(true, "scorer:a{}", brace);
+	check(true, "scorer:a{b", brace);
+	check(true, "scorer:a{b-c}", brace);
+	check(true, "scorer:a}", encode);
+	check(true, "scorer:{a}/../b", dots);
+	check(true, "scorer:a#{\"b\"", "options in function reference have no closing brace");
+	check(true, "scorer:a#{}b", "nothing may follow the options in a function reference");
 	check(true, "scorer:a%", percent);
 	check(true, "scorer:a%2", percent);
 	check(true, "scorer:a%zz", percent);
-	check(true, "scorer:a#b",
-		  "options after \"#\" in a function reference must be a JSON object");
+	check(true, "scorer:a#b", hash);
+	check(true, "scorer:a#", hash);
+	check(true, "s:a?b#", hash);
 	check(true, ":a", "function reference has an empty server name");
 }
 
@@ -193,12 +245,26 @@ test_server(void)
 	ok(reference_server("a\0b:c", 5).p == NULL, "no server beyond a zero byte");
 }
 
+/* The rest alone: no second server in it. */
+static void
+test_rest(void)
+{
+	Reference ref;
+
+	ok(reference_parse_rest("t:app/f", 7, false, &ref) != NULL,
+	   "no server within the rest");
+	ok(reference_parse_rest("models:predict", 14, true, &ref) == NULL &&
+		   ref.server.p == NULL && ref.target.n == 14,
+	   "a path may have a colon");
+}
+
 int
 main(void)
 {
 	test_modal();
 	test_modal_bad();
 	test_http();
+	test_rest();
 	test_server();
 	return done_testing();
 }

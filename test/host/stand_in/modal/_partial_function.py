@@ -7,6 +7,8 @@ class _PartialFunctionFlags(enum.IntFlag):
     ENTER_PRE_SNAPSHOT = 2
     ENTER_POST_SNAPSHOT = 4
     CALLABLE_INTERFACE = 16
+    WEB_INTERFACE = 32
+    BATCHED = 64
 
 
 class PartialFunction:
@@ -18,7 +20,7 @@ class PartialFunction:
         return self.raw_f
 
     def _is_web_endpoint(self):
-        return False
+        return bool(self.flags & _PartialFunctionFlags.WEB_INTERFACE)
 
 
 def partials(user_class, flags):

@@ -19,7 +19,12 @@ def enter():
 
 
 def method():
-    return lambda f: PartialFunction(f, _PartialFunctionFlags.CALLABLE_INTERFACE)
+    def decorate(f):
+        partial = f if isinstance(f, PartialFunction) else PartialFunction(f, 0)
+        partial.flags |= _PartialFunctionFlags.CALLABLE_INTERFACE
+        return partial
+
+    return decorate
 
 
 def _get_class_constructor_signature(user_class):

@@ -1,0 +1,134 @@
+"""What people really send: embeddings of 1,536 floats, and texts of 10 kB."""
+
+import os
+import struct
+import tempfile
+
+from harness import cpu_us, median, timed
+
+WIDTH = 1536
+BYTES = 9 * WIDTH  # of so many floats in CBOR
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+SETUP = """
+SET client_min_messages = warning;
+DROP SCHEMA IF EXISTS payload_bench CASCADE;
+CREATE SCHEMA payload_bench;
+CREATE UNLOGGED TABLE payload_bench.text (id int PRIMARY KEY, v text);
+CREATE FUNCTION payload_bench.as_bytes(int) RETURNS bytea LANGUAGE modal AS 'local:builtin/large';
+CREATE FUNCTION payload_bench.as_jsonb(int) RETURNS jsonb LANGUAGE modal AS 'local:builtin/floats';
+"""
+TYPED = """
+CREATE FUNCTION payload_bench.as_{name}(int) RETURNS {type} LANGUAGE modal AS 'local:builtin/floats';
+CREATE UNLOGGED TABLE payload_bench.{name} (id int PRIMARY KEY, v {column});
+CREATE UNLOGGED TABLE payload_bench.{name}_copy (id int PRIMARY KEY, v {column});
+"""
+
+
+def floats():
+    """What the remote function returns."""
+    return [struct.unpack("f", struct.pack("f", 1 / (i + 1)))[0] for i in range(WIDTH)]
+
+
+def array_bytes(numbers):
+    """As float4[] is sent."""
+    return struct.pack(">iiIii", 1, 0, 700, len(numbers), 1) + b"".join(
+        struct.pack(">if", 4, v) for v in numbers)
+
+
+def vector_bytes(numbers):
+    """As pgvector's vector is sent."""
+    return struct.pack(">HH", len(numbers), 0) + b"".join(struct.pack(">f", v) for v in numbers)
+
+
+class Payload:
+    def __init__(self, bench):
+        self.bench = bench
+        self.rows = 2_000 if bench.quick else 5_000
+        self.rounds = 5 if bench.quick else 9
+        self.numbers = floats()
+        bench.sql(SETUP)
+        self.session = bench.session()
+
+    def calls(self, function, size=WIDTH):
+        """So many calls, one value a row."""
+        return "SELECT g, payload_bench.%s(%d) FROM generate_series(1, %d) g" % (function, size, self.rows)
+
+    def session_us(self, function):
+        """CPU time of the session, a row, less that of as many bytes as bytea."""
+        def once(name, size):
+            before = cpu_us(self.session.pid)
+            self.session.query("SELECT count(r) FROM (%s) q(g, r)" % self.calls(name, size))
+            return (cpu_us(self.session.pid) - before) / self.rows
+
+        once(function, WIDTH)
+        once("as_bytes", BYTES)
+        return median([once(function, WIDTH) - once("as_bytes", BYTES) for _ in range(self.rounds)])
+
+    def ratio_to_copy(self, name, column, sent):
+        """An INSERT … SELECT of typed calls, and a job, against COPY BINARY."""
+        self.bench.sql(TYPED.format(name=name, type=column.split("(")[0], column=column))
+        table = "payload_bench." + name
+        with tempfile.NamedTemporaryFile(suffix=".copy") as f:
+            f.write(COPY_HEADER)
+            for row in range(self.rows):
+                f.write(struct.pack(">hiii", 2, 4, row, len(sent)) + sent)
+            f.write(struct.pack(">h", -1))
+            f.flush()
+            os.chmod(f.name, 0o644)
+            query = self.session.query
+            ways = {
+                "copy": lambda: query("COPY %s_copy FROM '%s' (FORMAT binary)" % (table, f.name)),
+                "insert": lambda: query("INSERT INTO %s %s" % (table, self.calls("as_" + name))),
+                "job": lambda: self.job(table, "floats", "SELECT g AS id, %d AS n FROM generate_series(1, %d) g"
+                                        % (WIDTH, self.rows)),
+            }
+            rates = {what: [] for what in ways}
+            for round_ in range(self.rounds + 1):
+                for what, way in ways.items():
+                    query("TRUNCATE %s, %s_copy" % (table, table))
+                    seconds = timed(way)
+                    if round_ > 0:
+                        rates[what].append(self.rows / seconds)
+        self.bench.figure("payload.copy_%s_rows_per_s" % name, round(median(rates["copy"])), "1/s")
+        for what, figure in (("insert", name), ("job", name + "_job")):
+            self.bench.figure("payload.%s.rows_per_s" % figure, round(median(rates[what])), "1/s")
+            self.bench.figure(
+                "payload.%s.ratio_to_copy" % figure,
+                median([r / c for r, c in zip(rates[what], rates["copy"])]), "ratio")
+
+    def text_job_to_map(self):
+        """A job with texts of 10 kB and their echo, against a map of the same."""
+        query = ("SELECT g AS id, left(repeat(md5(g::text), 320), 10000) AS body"
+                 " FROM generate_series(1, %d) g" % self.rows)
+        ratios = []
+        for _ in range(self.rounds):
+            self.session.query("TRUNCATE payload_bench.text")
+            job = timed(lambda: self.job("payload_bench.text", "echo", query))
+            mapped = timed(lambda: self.session.query(
+                "SELECT count(*) FROM modal_map('local:builtin/echo', '%s', key => '{id}')"
+                % query.replace("'", "''")))
+            ratios.append(mapped / job)
+        self.bench.figure("payload.text10k_job.ratio_to_map", median(ratios), "ratio")
+
+    def job(self, table, function, query):
+        job = self.session.query(
+            "SELECT modal_spawn_map('local:builtin/%s', '%s', key => '{id}', into_table => '%s',"
+            " result_column => 'v')" % (function, query.replace("'", "''"), table))
+        state = self.session.query("SELECT modal_wait(%s)" % job)
+        if state != "completed":
+            raise RuntimeError("job %s: %s" % (job, state))
+
+
+def run(bench):
+    payload = Payload(bench)
+    payload.ratio_to_copy("float4_array", "float4[]", array_bytes(payload.numbers))
+    bench.figure("payload.float4_array.session_us", payload.session_us("as_float4_array"), "us")
+    bench.figure("payload.vector_jsonb.session_us", payload.session_us("as_jsonb"), "us")
+    payload.text_job_to_map()
+    if bench.value("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == "1":
+        bench.sql("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector")
+        payload.ratio_to_copy("vector", "vector(%d)" % WIDTH, vector_bytes(payload.numbers))
+        bench.figure("payload.vector.session_us", payload.session_us("as_vector"), "us")
+    else:
+        bench.say("payload.vector: not measured, for want of pgvector")
+    payload.session.close()

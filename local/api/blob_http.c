@@ -1,0 +1,275 @@
+/*-------------------------------------------------------------------------
+ *
+ * blob_http.c
+ *	  Uploads and downloads of blobs.
+ *
+ *	  PUT /blobs/ID				the blob
+ *	  PUT /blobs/ID?part=N		a part of it
+ *	  POST /blobs/ID?complete=N	joins the parts
+ *	  GET /blobs/ID
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/blob_http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base64.h"
+#include "calls/blobs.h"
+#include "calls/faults.h"
+#include "md5.h"
+#include "util.h"
+
+#define MAX_XML (1024 * 1024) /* of a list of parts */
+#define PATH_PREFIX "/blobs/"
+#define FAILING_BODY "FAILURE" /* a PUT of this fails, for tests */
+#define READ_SIZE (16 * 1024)
+
+typedef struct Transfer
+{
+	char id[BLOB_ID_SIZE];
+	int part;	  /* of a PUT; 0: the whole */
+	int complete; /* of a POST: how many parts */
+	char *content_md5;
+	bool body_fails;
+	int64_t body_seen;
+	int fd; /* of the file read or written; -1: none */
+	EVP_MD_CTX *md5;
+	int64_t file_left;
+	bool cut;
+} Transfer;
+
+static bool
+is_put(const HttpRequest *request)
+{
+	return strcmp(request->method, "PUT") == 0;
+}
+
+static void
+respond(HttpRequest *request, const char *status, const char *headers,
+		const char *body)
+{
+	http_respond(request, status, headers, body, strlen(body));
+}
+
+/* /blobs/ID[?part=N|?complete=N] */
+static bool
+parse_target(Transfer *t, const char *target)
+{
+	size_t prefix = strlen(PATH_PREFIX);
+	const char *query = strchr(target, '?');
+	size_t len = query != NULL ? (size_t) (query - target) : strlen(target);
+
+	if (!blob_id_valid(target + prefix, len - prefix))
+		return false;
+	memcpy(t->id, target + prefix, len - prefix);
+	t->id[len - prefix] = '\0';
+	if (query == NULL)
+		return true;
+	if (sscanf(query, "?part=%d", &t->part) == 1)
+		return t->part > 0 && t->part <= MAX_BLOB_PARTS;
+	if (sscanf(query, "?complete=%d", &t->complete) == 1)
+		return t->complete > 0 && t->complete <= MAX_BLOB_PARTS;
+	return false;
+}
+
+static int64_t
+blob_max_body(const HttpRequest *request)
+{
+	return is_put(request) ? MAX_BLOB_SIZE : MAX_XML;
+}
+
+static void
+begin_download(HttpRequest *request, const Fault *fault)
+{
+	Transfer *t = request->state;
+	int64_t size;
+
+	t->fd = blob_open(t->id, &size);
+	if (t->fd < 0)
+	{
+		respond(request, "404 Not Found", "", "");
+		return;
+	}
+	t->cut = fault->truncate;
+	t->file_left = t->cut ? size / 2 : size;
+	http_respond_long(request, "200 OK",
+					  "Content-Type: application/octet-stream\r\n", size);
+}
+
+/* A misbehaviour asked for; true: the request is dealt with. */
+static bool
+misbehave(HttpRequest *request, const Fault *fault)
+{
+	char status[32];
+
+	if (!fault->active || fault->truncate)
+		return false;
+	if (fault->http_status == 0)
+	{
+		http_abort(request);
+		return true;
+	}
+	snprintf(status, sizeof(status), "%d Fault", fault->http_status);
+	http_refuse(request, status);
+	return true;
+}
+
+static void
+blob_begin(HttpRequest *request)
+{
+	Transfer *t = xcalloc(sizeof(*t));
+	Fault fault;
+
+	t->fd = -1;
+	request->state = t;
+	if (!parse_target(t, request->target))
+	{
+		http_refuse(request, "404 Not Found");
+		return;
+	}
+	fault = faults_for_rpc(request->method, NULL);
+	if (misbehave(request, &fault))
+		return;
+	if (strcmp(request->method, "GET") == 0)
+	{
+		begin_download(request, &fault);
+		return;
+	}
+	t->body_fails = request->length == (int64_t) strlen(FAILING_BODY);
+	if (!is_put(request))
+		return;
+	t->content_md5 = http_header(request, "content-md5");
+	t->md5 = md5_begin();
+	t->fd = blob_open_part(t->id, t->part);
+	if (t->fd < 0)
+		http_refuse(request, "507 Insufficient Storage");
+}
+
+static void
+blob_body(HttpRequest *request, const uint8_t *data, size_t len)
+{
+	Transfer *t = request->state;
+	size_t done = 0;
+
+	for (size_t i = 0; i < len && t->body_fails; i++)
+		t->body_fails = data[i] == (uint8_t) FAILING_BODY[t->body_seen++];
+	if (t->fd < 0)
+		return;
+	EVP_DigestUpdate(t->md5, data, len);
+	while (done < len)
+	{
+		ssize_t n = write(t->fd, data + done, len - done);
+
+		if (n < 0)
+		{
+			http_refuse(request, "507 Insufficient Storage");
+			return;
+		}
+		done += (size_t) n;
+	}
+}
+
+static void
+finish_put(HttpRequest *request)
+{
+	Transfer *t = request->state;
+	uint8_t digest[MD5_SIZE];
+	char hex[2 * MD5_SIZE + 1];
+	char base64[32] = "";
+	char etag[64];
+
+	md5_end(t->md5, digest);
+	t->md5 = NULL;
+	md5_hex(hex, digest);
+	base64_encode(base64, digest, sizeof(digest));
+	close(t->fd);
+	t->fd = -1;
+	/* Ours is without the padding. */
+	if (t->content_md5 != NULL &&
+		strncmp(t->content_md5, base64, strlen(base64)) != 0)
+		respond(request, "400 Bad Digest", "", "");
+	else if (t->body_fails)
+		respond(request, "500 Internal Server Error", "", "");
+	else if (!blob_finish_part(t->id, t->part))
+		respond(request, "507 Insufficient Storage", "", "");
+	else
+	{
+		snprintf(etag, sizeof(etag), "ETag: \"%s\"\r\n", hex);
+		respond(request, "200 OK", etag, "");
+	}
+}
+
+static void
+blob_complete(HttpRequest *request)
+{
+	Transfer *t = request->state;
+	char etag[BLOB_ETAG_SIZE];
+	char body[256];
+
+	if (is_put(request))
+		finish_put(request);
+	else if (t->complete == 0)
+		respond(request, "400 Bad Request", "", "");
+	else if (!blob_join(t->id, t->complete, etag))
+		respond(request, "400 Invalid Part", "", "");
+	else
+	{
+		snprintf(body, sizeof(body),
+				 "<CompleteMultipartUploadResult><ETag>\"%s\"</ETag>"
+				 "</CompleteMultipartUploadResult>",
+				 etag);
+		respond(request, "200 OK", "Content-Type: application/xml\r\n", body);
+	}
+}
+
+static bool
+blob_produce(HttpRequest *request, Buf *out, size_t room, bool *cut)
+{
+	Transfer *t = request->state;
+
+	while (out->len < room)
+	{
+		uint8_t data[READ_SIZE];
+		size_t want = t->file_left < READ_SIZE ? (size_t) t->file_left
+											   : READ_SIZE;
+		ssize_t n = want > 0 ? read(t->fd, data, want) : 0;
+
+		if (n <= 0)
+		{
+			/* A file that ends early cannot be told but by ending, too. */
+			*cut = t->cut || t->file_left > 0;
+			return false;
+		}
+		buf_put(out, data, (size_t) n);
+		t->file_left -= n;
+	}
+	return true;
+}
+
+static void
+blob_close(HttpRequest *request)
+{
+	Transfer *t = request->state;
+
+	if (t == NULL)
+		return;
+	if (t->fd >= 0)
+		close(t->fd);
+	EVP_MD_CTX_free(t->md5);
+	free(t->content_md5);
+	free(t);
+}
+
+const HttpHandler blob_http = {
+	.prefix = PATH_PREFIX,
+	.methods = "GET PUT POST",
+	.max_body = blob_max_body,
+	.begin = blob_begin,
+	.body = blob_body,
+	.complete = blob_complete,
+	.produce = blob_produce,
+	.close = blob_close,
+};

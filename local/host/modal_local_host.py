@@ -1,0 +1,729 @@
+"""Function host of modal-local: runs the functions of one Python file.
+
+modal-local starts this program as
+
+    python3 modal_local_host.py SOCKET_FD CONTROL_FD CONCURRENCY FILE [TEXT_FD]
+
+The host imports FILE (with the text in TEXT_FD, so that all hosts of a time
+run the same, whatever is in the file by then), sends a manifest of what it
+found, and then answers calls.  Frames on the socket are a 16-byte
+little-endian header and a body:
+
+    server to host   length u32, target u16, format u8, 0 u8, id u64
+                     body: length of the class parameters u32, the parameters
+                     (a ClassParameterSet), the arguments
+    host to server   length u32, type u8, format u8, 0 u16, id u64
+                     body: by type, see the constants below
+
+Ids increase.  A serial host (CONCURRENCY 1) runs its inputs in the order of
+their arrival and answers each one before it starts the next, so that the
+server knows which input was running should the process die; only those of a
+batched function run together.  To cancel inputs the server writes their ids to
+the control pipe, 8 bytes each, and raises SIGUSR1.  Calls that come as pickle
+are answered with pickle, all others with CBOR.
+
+While an input waits for another one (WAIT to RESUME), its host runs nothing
+else; the server gives what it had sent ahead to other processes and says so
+with a frame of target RECALLED, which is waited for before the next input.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import contextvars
+import datetime
+import importlib.machinery
+import importlib.util
+import inspect
+import json
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+
+try:
+    import cbor2
+except ImportError:
+    sys.exit("%s has no module cbor2 (Debian: python3-cbor2)" % sys.executable)
+
+# The other parts of this program: files beside it, or what modal-local has put
+# into these descriptors.
+PARTS = {"modal_local_survey": 6, "modal_local_web": 7}
+
+
+class Parts:
+    @staticmethod
+    def find_spec(name, _path=None, _target=None):
+        if name not in PARTS:
+            return None
+        loader = importlib.machinery.SourceFileLoader(name, "/proc/self/fd/%d" % PARTS[name])
+        return importlib.util.spec_from_loader(name, loader)
+
+
+if __file__.startswith("/proc/self/fd/"):
+    sys.meta_path.insert(0, Parts)
+
+import modal_local_survey  # noqa: E402
+
+OURS = {__file__, *(sys.modules[name].__file__ for name in PARTS)}
+
+CALL = struct.Struct("<IHBBQ")
+REPLY = struct.Struct("<IBBHQ")
+U32 = struct.Struct("<I")
+
+# Types of the frames that the host sends.
+MANIFEST = 0  # JSON; or, where the file cannot be served: {"error": text}
+RESULT = 1  # the encoded value
+FAILURE = 2  # u32 + bytes each: exception, traceback, frames and their lines (pickled); pickled exception
+YIELD = 3  # one encoded item of a generator
+DONE = 4  # the generator's end: number of items u64
+CANCELLED = 5  # nothing
+LOG = 6  # what the input has printed; format: 1 stdout, 2 stderr
+WAIT = 7  # the input waits for another one: ids of those that run with it, u64 each
+RESUME = 8  # nothing
+
+RECALLED = 0xFFFF  # a target: forget the calls before this frame that have not begun
+
+PICKLE = 1
+CBOR = 4
+
+MAX_TEXT = 2 * 1024 * 1024  # of an exception and of a traceback
+MAX_FRAMES = 200  # of a failure
+MAX_PRINTED = 64 * 1024  # bytes of a line
+MAX_WAITING = 64  # threads beyond the concurrency, for inputs that wait for others
+TASK_ID = "ta-local"
+
+
+class SerializationError(Exception):
+    """A result cannot be written in the format that the caller reads."""
+
+
+class InputCancellation(BaseException):
+    """Raised inside a function whose input was cancelled."""
+
+
+Call = collections.namedtuple("Call", "id target format parameters arguments")
+
+
+# ---------------------------------------------------------------- encoding
+
+
+def date_of(_decoder, tag, *_):
+    if tag.tag == 1004:
+        return datetime.date.fromisoformat(tag.value)
+    if tag.tag == 100:
+        return datetime.date.fromordinal(datetime.date(1970, 1, 1).toordinal() + tag.value)
+    return tag
+
+
+def encode_date(encoder, value):
+    if not isinstance(value, datetime.date):
+        raise cbor2.CBOREncodeTypeError("cannot serialize type %r" % (type(value),))
+    encoder.encode(cbor2.CBORTag(1004, value.isoformat()))
+
+
+# Versions of cbor2 before 5.6 do not know dates.
+KNOWS_DATES = isinstance(cbor2.loads(b"\xd9\x03\xec\x6a2024-02-29"), datetime.date)
+READING = {} if KNOWS_DATES else {"tag_hook": date_of}
+WRITING = {} if KNOWS_DATES else {"default": encode_date}
+
+
+def decode_arguments(call):
+    if call.format == PICKLE:
+        args, kwargs = pickle.loads(call.arguments)
+    else:
+        args, kwargs = cbor2.loads(call.arguments, **READING)
+    return args, kwargs
+
+
+def encode(value, data_format):
+    try:
+        if data_format == PICKLE:
+            return pickle.dumps(value, protocol=4)
+        return cbor2.dumps(value, **WRITING)
+    except Exception as exc:
+        raise SerializationError(
+            "a value of type %s cannot be serialized as %s: %s"
+            % (type(value).__qualname__, "pickle" if data_format == PICKLE else "cbor", exc)
+        ) from None
+
+
+def users_frames(exc):
+    """The traceback from the user's first frame on: those before are ours."""
+    frames = at = exc.__traceback__
+    while at is not None:
+        if at.tb_frame.f_code.co_filename in OURS:
+            frames = at.tb_next
+        at = at.tb_next
+    return frames
+
+
+def encode_frames(frames):
+    """
+    The traceback as Modal's containers send it, from which its Python client
+    makes one again: nested dicts, and the lines by file and number.
+    """
+    found = list(traceback.walk_tb(frames))[-MAX_FRAMES:]
+    encoded = None
+    for frame, line in reversed(found):
+        code = frame.f_code
+        encoded = {
+            "tb_frame": {
+                "f_globals": {k: frame.f_globals[k] for k in ("__file__", "__name__") if k in frame.f_globals},
+                "f_locals": {},
+                "f_lineno": line,
+                "f_code": {"co_filename": "<%s>:%s" % (TASK_ID, code.co_filename), "co_name": code.co_name},
+            },
+            "tb_lineno": line,
+            "tb_next": encoded,
+        }
+    lines = {(f.filename, f.lineno): f.line for f in traceback.extract_tb(frames)[-MAX_FRAMES:]}
+    return (pickle.dumps(encoded, protocol=4), pickle.dumps(lines, protocol=4)) if encoded else (b"", b"")
+
+
+def encode_failure(exc, data_format):
+    frames = users_frames(exc)
+    text = repr(exc).encode(errors="replace")[:MAX_TEXT]
+    trace = "".join(traceback.format_exception(type(exc), exc, frames)).encode(errors="replace")[:MAX_TEXT]
+    parts = [text, trace, b"", b""]
+    data = b""
+    if data_format == PICKLE:
+        parts[2:] = encode_frames(frames)
+        try:
+            data = pickle.dumps(exc, protocol=4)
+        except Exception:
+            pass  # the text has to do
+    return b"".join(U32.pack(len(part)) + part for part in parts) + data
+
+
+class Connection:
+    """The socket: whole calls in, replies out."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.lock = threading.Lock()
+        self.rest = b""
+
+    def receive(self):
+        """The calls that have arrived, at least one; EOFError at the end."""
+        data = self.rest
+        while True:
+            more = self.sock.recv(1 << 18)
+            if not more:
+                raise EOFError
+            data += more
+            calls, at = [], 0
+            while len(data) - at >= CALL.size:
+                length, target, data_format, _, call_id = CALL.unpack_from(data, at)
+                if len(data) - at - CALL.size < length:
+                    # Take the rest of a long call in one buffer, not piece by piece.
+                    if length > len(more):
+                        data = data[at:] + self.receive_exactly(length - (len(data) - at - CALL.size))
+                        at = 0
+                        continue
+                    break
+                body = at + CALL.size
+                (n,) = U32.unpack_from(data, body)
+                split = body + U32.size + n
+                at = body + length
+                calls.append(Call(call_id, target, data_format, data[body + U32.size : split], data[split:at]))
+            self.rest = data = data[at:]
+            if calls:
+                return calls
+
+    def receive_exactly(self, size):
+        buffer = bytearray(size)
+        view = memoryview(buffer)
+        while view:
+            n = self.sock.recv_into(view)
+            if n == 0:
+                raise EOFError
+            view = view[n:]
+        return bytes(buffer)
+
+    def send(self, kind, call, body=b""):
+        frame = REPLY.pack(len(body), kind, call.format, 0, call.id) + body
+        with self.lock:
+            self.sock.sendall(frame)
+
+
+    def readable(self, seconds):
+        return bool(select.select([self.sock], [], [], seconds)[0])
+
+
+# ------------------------------------------------------- what inputs print
+
+running = contextvars.ContextVar("running", default=None)  # the call whose function runs
+# What is forked has no say on our socket.
+os.register_at_fork(after_in_child=lambda: running.set(None))
+
+
+class Printed:
+    """Standard output or error: what an input prints goes to the server as its own."""
+
+    def __init__(self, host, stream, number):
+        self.host, self.stream, self.number = host, stream, number
+        self.lines = {}  # by call: what it has printed since the last newline
+
+    def write(self, text):
+        call = running.get()
+        if call is None:
+            return self.stream.write(text)
+        whole, newline, rest = (self.lines.pop(call.id, "") + text).rpartition("\n")
+        if len(rest) > MAX_PRINTED:
+            whole, newline, rest = whole + newline + rest, "\n", ""
+        if newline:
+            self.send(call, whole + newline)
+        if rest:
+            self.lines[call.id] = rest
+        return len(text)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def finish(self, call):
+        rest = self.lines.pop(call.id, "")
+        if rest:
+            self.send(call, rest + "\n")
+
+    def send(self, call, text):
+        data = text.encode(errors="backslashreplace")
+        self.host.send(LOG, call._replace(format=self.number), data)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+# --------------------------------------------------------------- execution
+
+
+class Host:
+    """What serial and concurrent execution share."""
+
+    def __init__(self, connection, control):
+        self.connection = connection
+        self.control = control
+        self.targets = []
+        self.cancelled = set()
+        sys.stdout, sys.stderr = self.printed = Printed(self, sys.stdout, 1), Printed(self, sys.stderr, 2)
+
+    def read_cancellations(self):
+        """Ids that the server has cancelled since the last time."""
+        try:
+            data = os.read(self.control, 1 << 16)
+        except BlockingIOError:
+            return []
+        return [item[0] for item in struct.iter_unpack("<Q", data)]
+
+    def send(self, kind, call, body=b""):
+        """From within a function of the user's."""
+        self.connection.send(kind, call, body)
+
+    @contextlib.contextmanager
+    def waiting(self):
+        """The running input waits for another one meanwhile."""
+        call = running.get()
+        if call is None:
+            yield
+            return
+        self.send(WAIT, call, b"".join(struct.pack("<Q", i) for i in self.together(call)))
+        try:
+            yield
+        finally:
+            self.send(RESUME, call)
+
+    def together(self, call):
+        """Ids of the inputs that run as one with this."""
+        return (call.id,)
+
+    def start(self, call):
+        """Decode and call: the result, a generator, or something to await."""
+        target = self.targets[call.target]
+        args, kwargs = decode_arguments(call)
+        return target.bind(call.parameters)(*args, **kwargs)
+
+    def reply(self, kind, call, body=b""):
+        """The last thing that is said about a call."""
+        for printed in self.printed:
+            printed.finish(call)
+        self.connection.send(kind, call, body)
+
+    def yield_item(self, call, item):
+        self.connection.send(YIELD, call, encode(item, call.format))
+
+    def finish_generator(self, call, count):
+        self.reply(DONE, call, struct.pack("<Q", count))
+
+    def finish(self, call, value):
+        self.reply(RESULT, call, encode(value, call.format))
+
+    def fail(self, call, exc):
+        self.reply(FAILURE, call, encode_failure(exc, call.format))
+
+    async def run_async(self, call):
+        """Run an async function or generator to its end, and answer."""
+        if not self.targets[call.target].generator:
+            self.finish(call, await self.start(call))
+            return
+        count = 0
+        async for item in self.start(call):
+            self.yield_item(call, item)
+            count += 1
+        self.finish_generator(call, count)
+
+    def start_batch(self, calls):
+        """
+        Call a batched function: its result, or what to await.  Calls whose
+        arguments do not suit are answered, and taken out of the list.
+        """
+        function = self.targets[calls[0].target].bind(calls[0].parameters)
+        signature = inspect.signature(function)
+        lists = {}
+        for call in list(calls):
+            try:
+                args, kwargs = decode_arguments(call)
+                bound = signature.bind(*args, **kwargs)
+            except Exception as exc:
+                calls.remove(call)
+                self.fail(call, exc)
+                continue
+            bound.apply_defaults()
+            for name, value in bound.arguments.items():
+                lists.setdefault(name, []).append(value)
+        return function(**lists) if calls else []
+
+    def finish_batch(self, calls, results):
+        if not isinstance(results, list) or len(results) != len(calls):
+            results = TypeError("a batched function must return a list, of a result for each of its inputs")
+            self.fail_batch(calls, results)
+            return
+        for call, result in zip(calls, results):
+            try:
+                self.finish(call, result)
+            except Exception as exc:
+                self.fail(call, exc)
+
+    def fail_batch(self, calls, exc):
+        for call in calls:
+            self.fail(call, exc)
+
+    def key_of_batch(self, call):
+        """Calls with the same one may run together; None: not with others."""
+        batch = self.targets[call.target].batch
+        return (call.target, call.parameters, call.format == PICKLE) if batch else None
+
+
+class SerialHost(Host):
+    """
+    One input, or one batch, at a time, on the main thread.  A cancellation
+    reaches a function as an exception raised by the signal handler; `current`
+    is set only where that may happen, never while a frame is being sent.
+    """
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.current = ()  # ids
+        self.pending = collections.deque()
+        self.owed = 0  # frames of target RECALLED that are to come
+        self.task = None
+        self.loop = None
+        signal.signal(signal.SIGUSR1, self.interrupt)
+
+    def together(self, call):
+        return self.current or (call.id,)
+
+    def check_cancelled(self):
+        """Interrupts the function that runs, once, if all of its inputs are cancelled."""
+        if self.current and self.cancelled.issuperset(self.current):
+            self.current = ()
+            if self.task is None:
+                raise InputCancellation
+            self.loop.call_soon_threadsafe(self.task.cancel)
+
+    def interrupt(self, _signal, _frame):
+        self.cancelled.update(self.read_cancellations())
+        self.check_cancelled()
+
+    def send(self, kind, call, body=b""):
+        if threading.current_thread() is not threading.main_thread():
+            super().send(kind, call, body)
+            return
+        current, self.current = self.current, ()
+        self.owed += kind == WAIT
+        try:
+            super().send(kind, call, body)
+        finally:
+            self.current = current
+        self.check_cancelled()
+
+    def next_call(self, seconds=None):
+        """The next one; None when there is none after so many seconds."""
+        while self.owed or not self.pending:
+            if seconds is not None and not self.connection.readable(seconds):
+                return None
+            for call in self.connection.receive():
+                if call.target == RECALLED:
+                    self.pending.clear()
+                    self.owed -= 1
+                else:
+                    self.pending.append(call)
+        return self.pending.popleft()
+
+    def next_calls(self):
+        """The next one, or those that make a batch."""
+        calls, others = [self.next_call()], []
+        key = self.key_of_batch(calls[0])
+        if key is None:
+            return calls
+        size, seconds = self.targets[calls[0].target].batch
+        until = time.monotonic() + seconds
+        while len(calls) < size:
+            call = self.next_call(max(0, until - time.monotonic()))
+            if call is None:
+                break
+            (calls if self.key_of_batch(call) == key else others).append(call)
+        self.pending.extendleft(reversed(others))
+        return calls
+
+    def serve(self):
+        while True:
+            calls = self.next_calls()
+            last = max(call.id for call in calls)
+            for call in list(calls) if len(calls) > 1 else ():
+                if call.id in self.cancelled:
+                    calls.remove(call)
+                    self.reply(CANCELLED, call)
+            if calls:
+                self.answer(calls)
+            if self.cancelled:
+                self.cancelled = {i for i in self.cancelled if i > last}
+
+    def answer(self, calls):
+        target = self.targets[calls[0].target]
+        running.set(calls[0])
+        try:
+            if target.batch:
+                self.run_batch(calls)
+            elif target.asynchronous:
+                self.run_in_loop(calls, self.run_async(calls[0]))
+            elif target.generator:
+                self.run_generator(calls[0])
+            else:
+                self.finish(calls[0], self.step(calls, self.start, calls[0]))
+        except InputCancellation:
+            for call in calls:
+                self.reply(CANCELLED, call)
+        except BaseException as exc:
+            self.fail_batch(calls, exc)
+        finally:
+            running.set(None)
+
+    def step(self, calls, function, *args):
+        """Call something of the user's, interruptibly."""
+        try:
+            self.current = tuple(call.id for call in calls)
+            self.check_cancelled()
+            return function(*args)
+        finally:
+            self.current = ()
+
+    def run_batch(self, calls):
+        results = self.step(calls, self.start_batch, calls)
+        if inspect.isawaitable(results):
+            results = self.run_in_loop(calls, results)
+        self.finish_batch(calls, results)
+
+    def run_generator(self, call):
+        items = self.step([call], self.start, call)
+        end = object()
+        count = 0
+        while True:
+            item = self.step([call], next, items, end)
+            if item is end:
+                break
+            self.yield_item(call, item)
+            count += 1
+        self.finish_generator(call, count)
+
+    def run_in_loop(self, calls, awaitable):
+        if self.loop is None:
+            self.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.loop)
+        self.task = asyncio.ensure_future(awaitable, loop=self.loop)
+        try:
+            return self.step(calls, self.loop.run_until_complete, self.task)
+        except asyncio.CancelledError:
+            if not self.cancelled.issuperset(call.id for call in calls):
+                raise
+            raise InputCancellation from None
+        finally:
+            self.task.cancel()  # does nothing to a task that has ended
+            self.task = None
+
+
+class ConcurrentHost(Host):
+    """
+    Several inputs at a time: async functions as tasks of one event loop, the
+    others in threads.  A thread cannot be interrupted: where it matters, the
+    server ends the process.
+    """
+
+    def __init__(self, concurrency, *args):
+        super().__init__(*args)
+        self.tasks = {}
+        self.batches = {}  # by their key: calls that wait for more
+        self.pool = concurrent.futures.ThreadPoolExecutor(concurrency + MAX_WAITING)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    def serve(self):
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.loop.add_reader(self.connection.sock, self.accept)
+        self.loop.add_reader(self.control, self.cancel)
+        self.loop.run_forever()
+        os._exit(0)  # threads may be in the middle of something
+
+    def accept(self):
+        try:
+            calls = self.connection.receive()
+        except EOFError:
+            self.loop.stop()
+            return
+        for call in calls:
+            target = self.targets[call.target]
+            if target.batch:
+                self.add_to_batch(call, *target.batch)
+            elif target.asynchronous:
+                self.tasks[call.id] = self.loop.create_task(self.run_task(call))
+            else:
+                self.pool.submit(self.run_thread, call)
+
+    def add_to_batch(self, call, size, seconds):
+        key = self.key_of_batch(call)
+        calls = self.batches.setdefault(key, [])
+        calls.append(call)
+        if len(calls) == size:
+            self.start_waiting_batch(key, calls)
+        elif len(calls) == 1:
+            self.loop.call_later(seconds, self.start_waiting_batch, key, calls)
+
+    def start_waiting_batch(self, key, calls):
+        if self.batches.get(key) is not calls:
+            return  # it was full before
+        del self.batches[key]
+        if self.targets[calls[0].target].asynchronous:
+            self.tasks[calls[0].id] = self.loop.create_task(self.run_batch_task(calls))
+        else:
+            self.pool.submit(self.run_batch_thread, calls)
+
+    def cancel(self):
+        for call_id in self.read_cancellations():
+            if call_id in self.tasks:
+                self.cancelled.add(call_id)
+                self.tasks[call_id].cancel()
+
+    async def run_task(self, call):
+        running.set(call)
+        try:
+            await self.run_async(call)
+        except asyncio.CancelledError as exc:
+            if call.id in self.cancelled:
+                self.reply(CANCELLED, call)
+            else:
+                self.fail(call, exc)
+        except BaseException as exc:
+            self.fail(call, exc)
+        finally:
+            del self.tasks[call.id]
+            self.cancelled.discard(call.id)
+
+    def run_thread(self, call):
+        running.set(call)
+        try:
+            result = self.start(call)
+            if not self.targets[call.target].generator:
+                self.finish(call, result)
+                return
+            count = 0
+            for item in result:
+                self.yield_item(call, item)
+                count += 1
+            self.finish_generator(call, count)
+        except BaseException as exc:
+            self.fail(call, exc)
+
+    async def run_batch_task(self, calls):
+        first = calls[0]
+        running.set(first)
+        try:
+            results = self.start_batch(calls)
+            self.finish_batch(calls, await results if calls else [])
+        except BaseException as exc:
+            self.fail_batch(calls, exc)
+        finally:
+            del self.tasks[first.id]
+
+    def run_batch_thread(self, calls):
+        running.set(calls[0])
+        try:
+            self.finish_batch(calls, self.start_batch(calls))
+        except BaseException as exc:
+            self.fail_batch(calls, exc)
+
+
+def explain(exc):
+    """Why the file cannot be served: the error, and where in the user's code."""
+    if isinstance(exc, modal_local_survey.Unservable):
+        return str(exc)
+    frames = traceback.extract_tb(exc.__traceback__)
+    while frames and (frames[0].filename in OURS or frames[0].filename.startswith("<frozen ")):
+        del frames[0]
+    text = "".join(traceback.format_exception_only(type(exc), exc)).rstrip("\n")
+    if frames:
+        text = "Traceback (most recent call last):\n" + "".join(frames.format()) + text
+    if isinstance(exc, ModuleNotFoundError):
+        text += "\n(looked for with %s)" % sys.executable
+    return text
+
+
+def main():
+    sock_fd, control, concurrency, path = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to end
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    os.set_blocking(control, False)
+    connection = Connection(socket.socket(fileno=sock_fd))
+    text = None
+    if len(sys.argv) > 5:
+        with open("/proc/self/fd/" + sys.argv[5], "rb") as file:
+            text = file.read()
+    if concurrency == 1:
+        host = SerialHost(connection, control)
+    else:
+        host = ConcurrentHost(concurrency, connection, control)
+    modal_local_survey.waiting = host.waiting
+    hello = Call(0, 0, 0, b"", b"")
+    try:
+        manifest = modal_local_survey.survey(*modal_local_survey.load(path, text))
+    except BaseException as exc:
+        connection.send(MANIFEST, hello, json.dumps({"error": explain(exc)}).encode())
+        return 1
+    host.targets = manifest.targets
+    connection.send(MANIFEST, hello, manifest.to_json().encode())
+    try:
+        host.serve()
+    except (EOFError, ConnectionError):
+        pass  # the server has ended
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

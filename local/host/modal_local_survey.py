@@ -1,0 +1,560 @@
+"""What a file offers: its functions, classes and web endpoints.
+
+Part of modal_local_host.py.  A file with a modal.App offers what is registered
+there; any other, its public top-level functions and classes.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import dis
+import functools
+import importlib.machinery
+import importlib.util
+import inspect
+import json
+import linecache
+import os
+import sys
+import typing
+
+from modal_local_web import web_function
+
+MAX_OBJECTS = 64  # parameterised objects kept per process
+MAX_SIGNATURE = 300  # characters
+
+
+class Unservable(Exception):
+    """The file holds nothing to serve, or something that cannot be served."""
+
+
+def signature_of(function):
+    try:
+        text = str(inspect.signature(function))
+    except (TypeError, ValueError):
+        text = "(...)"
+    return text if len(text) <= MAX_SIGNATURE else text[:MAX_SIGNATURE] + "..."
+
+
+class Target:
+    """One function, or one method of a class."""
+
+    def __init__(self, app, name, function, owner=None, options=None):
+        plain = inspect.unwrap(function)
+        self.app = app
+        self.name = name
+        self.function = function
+        self.owner = owner
+        self.options = options or Options()
+        self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+        self.asynchronous = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+        self.batch = self.options.batch  # (size, seconds) or None
+        if self.options.web is not None:
+            self.function = web_function(self.options.web, function)
+            self.generator, self.asynchronous = False, True
+
+    def bind(self, parameters):
+        """The callable; for a method, of the object with these parameters."""
+        if self.owner is None:
+            return self.function
+        return self.owner.method(self.name, parameters)
+
+    def describe(self, number):
+        signature = signature_of(self.function)
+        if self.owner is not None:  # without self
+            signature = "(" + signature[1:].partition("self")[2].lstrip(", ") if "self" in signature else signature
+        doc = inspect.getdoc(self.function) or ""
+        return {
+            "app": self.app,
+            "name": self.name,
+            "target": number,
+            "generator": self.generator,
+            "signature": signature,
+            "doc": doc.partition("\n")[0],
+            **self.options.describe(),
+        }
+
+
+class Owner:
+    """A class, and its objects by parameter set."""
+
+    TYPES = {str: "string", int: "int", bytes: "bytes", bool: "bool"}
+
+    def __init__(self, app, name, make, signature, method_of, options=None):
+        self.app = app
+        self.name = name
+        self.make = make
+        self.method_of = method_of
+        self.options = options or Options()
+        self.parameters = [self.describe_parameter(p) for p in signature]
+        self.objects = collections.OrderedDict()
+
+    def describe_parameter(self, parameter):
+        kind = self.TYPES.get(parameter.annotation)
+        if kind is None:
+            raise Unservable(
+                "class %s: parameter %s must be annotated as str, int, bytes or bool" % (self.name, parameter.name)
+            )
+        entry = {"name": parameter.name, "type": kind}
+        if parameter.default is not inspect.Parameter.empty:
+            default = parameter.default
+            entry["default"] = default.hex() if kind == "bytes" else default
+        return entry
+
+    def method(self, name, parameters):
+        instance = self.objects.get(parameters)
+        if instance is None:
+            instance = self.make(**decode_parameters(parameters))
+            self.objects[parameters] = instance
+            if len(self.objects) > MAX_OBJECTS:
+                self.objects.popitem(last=False)
+        else:
+            self.objects.move_to_end(parameters)
+        return self.method_of(instance, name)
+
+
+class Manifest:
+    def __init__(self):
+        self.targets = []
+        self.owners = []
+        self.files = []
+
+    def add_class(self, owner, methods):
+        self.owners.append(owner)
+        for name, function in methods:
+            self.targets.append(Target(owner.app, name, function, owner))
+
+    def to_json(self):
+        def entries(owner):
+            return [t.describe(i) for i, t in enumerate(self.targets) if t.owner is owner]
+
+        classes = [
+            {
+                "app": o.app,
+                "name": o.name,
+                "parameters": o.parameters,
+                "methods": entries(o),
+                **o.options.describe(),
+            }
+            for o in self.owners
+        ]
+        return json.dumps({"functions": entries(None), "classes": classes, "files": self.files})
+
+
+# ------------------------------------------------------- class parameters
+
+
+def decode_varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def decode_fields(data):
+    """(number, value) of each field of a protobuf message of varints and bytes."""
+    at = 0
+    while at < len(data):
+        key, at = decode_varint(data, at)
+        value, at = decode_varint(data, at)
+        if key & 7 == 2:
+            value, at = data[at : at + value], at + value
+        elif key & 7 != 0:
+            raise ValueError("malformed class parameters")
+        yield key >> 3, value
+
+
+def decode_parameters(data):
+    """ClassParameterSet to keyword arguments."""
+    parameters = {}
+    for _, item in decode_fields(data):
+        name = value = None
+        for number, field in decode_fields(item):
+            if number == 1:
+                name = field.decode()
+            elif number == 3:
+                value = field.decode()
+            elif number == 4:
+                value = field - (1 << 64) if field >> 63 else field
+            elif number == 6:
+                value = field
+            elif number == 7:
+                value = bool(field)
+        parameters[name] = value
+    return parameters
+
+
+# ---------------------------------------------------------------- the file
+
+
+class Snapshot(importlib.machinery.SourceFileLoader):
+    """Loads the text that the server has read, whatever is in the file by now."""
+
+    def __init__(self, name, path, text):
+        super().__init__(name, path)
+        self.text = text
+
+    def get_data(self, path):
+        if path == self.path:
+            return self.text
+        raise OSError  # no bytecode is kept of it
+
+
+def load(path, text=None):
+    """Import the file under its base name, as `import` would find it."""
+    directory, base = os.path.split(os.path.abspath(path))
+    name = os.path.splitext(base)[0]
+    sys.path[0] = directory
+    if text is None:
+        with open(path, "rb") as file:
+            text = file.read()
+    loader = Snapshot(name, path, text)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path, loader=loader))
+    sys.modules[name] = module
+    lines = text.decode(errors="replace").splitlines(True)
+    linecache.cache[path] = (len(text), None, lines, path)
+    if b"modal" in text:
+        listen_to_sdk()
+    loader.exec_module(module)
+    return name, module
+
+
+def survey(name, module):
+    """Find what the module offers: its modal.Apps, or else all it defines."""
+    manifest = Manifest()
+    modal = sys.modules.get("modal")
+    apps = [v for v in vars(module).values() if modal is not None and isinstance(v, getattr(modal, "App", ()))]
+    for app in apps:
+        survey_app(manifest, app, name, module)
+    if not apps:
+        survey_module(manifest, name, module)
+    if not manifest.targets:
+        raise Unservable("no public function or class is defined in it")
+    directory = os.path.dirname(os.path.abspath(module.__file__))
+    files = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
+    manifest.files = sorted({os.path.basename(f) for f in files if f and os.path.dirname(f) == directory})
+    return manifest
+
+
+def survey_module(manifest, app, module):
+    for name, value in vars(module).items():
+        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(value):
+            survey_class(manifest, app, name, value)
+        elif inspect.isroutine(value) or hasattr(value, "__wrapped__"):
+            manifest.targets.append(Target(app, name, value))
+
+
+def class_hints(cls):
+    try:
+        return typing.get_type_hints(cls)
+    except Exception:
+        return {}  # names that only a type checker knows
+
+
+def is_set_by(init, name):
+    return any(i.opname == "STORE_ATTR" and i.argval == name for i in dis.get_instructions(inspect.unwrap(init)))
+
+
+def survey_class(manifest, app, name, cls):
+    """
+    Parameters are those of __init__ (of a dataclass too), and the annotated
+    attributes, which are set on each new object before __init__ runs.  What
+    __init__ sets by itself is none.
+    """
+    methods = [(n, f) for n, f in inspect.getmembers(cls, inspect.isfunction) if not n.startswith("_")]
+    if not methods or issubclass(cls, BaseException):
+        return
+    signature = []
+    own_init = cls.__init__ is not object.__init__
+    hints = class_hints(cls) if own_init else typing.get_type_hints(cls)
+    if own_init:
+        init_hints = typing.get_type_hints(cls.__init__)
+        signature = [p.replace(annotation=init_hints.get(n)) for n, p in inspect.signature(cls).parameters.items()]
+    arguments = {p.name for p in signature}
+    attributes = [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=getattr(cls, n, inspect.Parameter.empty), annotation=h)
+        for n, h in hints.items()
+        if n not in arguments and not (own_init and (h not in Owner.TYPES or is_set_by(cls.__init__, n)))
+    ]
+
+    def make(**parameters):
+        instance = cls.__new__(cls)
+        for attribute in attributes:
+            if attribute.name in parameters:
+                setattr(instance, attribute.name, parameters.pop(attribute.name))
+        instance.__init__(**parameters)
+        return instance
+
+    manifest.add_class(Owner(app, name, make, signature + attributes, getattr), methods)
+
+
+# ------------------------------------------------------------- Modal's SDK
+
+WEB = ("fastapi_endpoint", "web_endpoint", "asgi_app", "wsgi_app")
+NOTED = WEB + ("batched", "concurrent", "web_server")
+EFFECTIVE = {"name", "timeout", "retries", "serialized", "is_generator"}
+
+registrations = {}  # (id of the app, tag): arguments of App.function or App.cls
+notes = {}  # id of a function: {decorator: its arguments}
+
+
+def raw_of(function):
+    """What the user wrote, below the SDK's decorators."""
+    for getter in "_get_raw_f", "get_raw_f":
+        if hasattr(function, getter):
+            return getattr(function, getter)()
+    return function
+
+
+def listen_to_sdk():
+    """
+    The SDK keeps for itself what its decorators were told: hear it said.  Does
+    nothing where there is no SDK.
+    """
+    try:
+        import modal
+    except ImportError:
+        return
+    for name in NOTED:
+        if hasattr(modal, name):
+            setattr(modal, name, noting(name, getattr(modal, name)))
+    for name, registered in ("function", "registered_functions"), ("cls", "registered_classes"):
+        setattr(modal.App, name, registering(getattr(modal.App, name), registered))
+
+
+def noting(name, decorator):
+    @functools.wraps(decorator)
+    def outer(*args, **kwargs):
+        decorate = decorator(*args, **kwargs)
+
+        def inner(function):
+            notes.setdefault(id(raw_of(function)), {})[name] = kwargs
+            return decorate(function)
+
+        return inner
+
+    return outer
+
+
+def registering(method, registered):
+    @functools.wraps(method)
+    def outer(self, *args, **kwargs):
+        decorate = method(self, *args, **kwargs)
+
+        def inner(thing):
+            before = set(getattr(self, registered))
+            result = decorate(thing)
+            for tag in set(getattr(self, registered)) - before:
+                registrations[id(self), tag] = kwargs
+            return result
+
+        return inner
+
+    return outer
+
+
+class Options:
+    """What was said in decorators: what of it holds here, and what does not."""
+
+    def __init__(self, arguments=None, noted=None):
+        arguments, noted = arguments or {}, noted or {}
+        self.timeout = arguments.get("timeout")
+        self.retries = arguments.get("retries")
+        self.web = next(((kind, noted[kind]) for kind in WEB if kind in noted), None)
+        batched = noted.get("batched")
+        self.batch = (batched["max_batch_size"], batched["wait_ms"] / 1000) if batched else None
+        self.ignored = sorted(n for n, v in arguments.items() if v is not None and n not in EFFECTIVE)
+        self.ignored += ["@modal." + n for n in ("concurrent", "web_server") if n in noted]
+
+    def describe(self):
+        entry = {}
+        if self.timeout:
+            entry["timeout"] = int(self.timeout)
+        if isinstance(self.retries, int) and self.retries > 0:
+            entry["retries"] = {"count": self.retries, "factor": 1.0, "delay": 1000, "max_delay": 60000}
+        elif hasattr(self.retries, "max_retries"):
+            entry["retries"] = {
+                "count": self.retries.max_retries,
+                "factor": float(self.retries.backoff_coefficient),
+                "delay": int(self.retries.initial_delay.total_seconds() * 1000),
+                "max_delay": int(self.retries.max_delay.total_seconds() * 1000),
+            }
+        if self.batch:
+            entry["batch"], entry["batch_wait"] = self.batch
+        if self.web:
+            entry["web"] = self.web[0]
+        if self.ignored:
+            entry["ignored"] = self.ignored
+        return entry
+
+
+def identity(thing):
+    """Of the user's function or class in a thing of the SDK's; None: it is no such thing."""
+    for getter in "get_raw_f", "_get_user_cls":
+        if callable(getattr(type(thing), getter, None)):
+            return id(getattr(thing, getter)())
+    return None
+
+
+def survey_app(manifest, app, default_name, module):
+    """The functions and classes that a modal.App of the SDK has registered."""
+    app_name = app.name or default_name
+    web = set(app.registered_web_endpoints)
+    served = {}
+    for tag, function in app.registered_functions.items():
+        if "*" in tag or "." in tag:
+            continue
+        raw = function.get_raw_f()
+        options = Options(registrations.get((id(app), tag)), notes.get(id(raw)))
+        if options.web is not None or tag not in web:
+            manifest.targets.append(Target(app_name, tag, raw, options=options))
+            served[identity(function)] = ServedFunction(app_name, tag, function)
+    for tag, cls in app.registered_classes.items():
+        survey_app_class(manifest, app_name, tag, cls, registrations.get((id(app), tag)))
+        served[identity(cls)] = ServedClass(app_name, tag, cls)
+    for name, value in list(vars(module).items()):
+        if identity(value) in served:
+            setattr(module, name, served[identity(value)])
+
+
+def survey_app_class(manifest, app, tag, cls, arguments):
+    from modal._partial_function import _find_callables_for_obj, _PartialFunctionFlags
+    from modal.cls import _get_class_constructor_signature
+
+    user_class = cls._get_user_cls()
+    hints = typing.get_type_hints(user_class)
+    signature = [
+        p.replace(annotation=hints.get(n, p.annotation))
+        for n, p in _get_class_constructor_signature(user_class).parameters.items()
+    ]
+    partial = cls._get_partial_functions()
+    methods = {n: partial[n]._get_raw_f() for n in cls._get_method_names() if not partial[n]._is_web_endpoint()}
+
+    def make(**parameters):
+        instance = cls(**parameters)._cached_user_cls_instance()
+        for flag in _PartialFunctionFlags.ENTER_PRE_SNAPSHOT, _PartialFunctionFlags.ENTER_POST_SNAPSHOT:
+            for enter in _find_callables_for_obj(instance, flag).values():
+                result = enter()
+                if inspect.isawaitable(result):
+                    run_aside(result)
+        return instance
+
+    options = Options(arguments)
+    options.ignored += ["web endpoint %s" % n for n in cls._get_method_names() if n not in methods]
+    owner = Owner(app, tag, make, signature, lambda instance, name: methods[name].__get__(instance), options)
+    manifest.owners.append(owner)
+    for name, raw in methods.items():
+        manifest.targets.append(Target(app, name, raw, owner, Options(None, notes.get(id(raw)))))
+
+
+def run_aside(awaitable):
+    """Wait for something async, wherever we are called: in a loop of its own."""
+
+    async def wait():
+        return await awaitable
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, wait()).result()
+
+
+# ---------------------------------------- calls from one function to another
+
+waiting = None  # a context in which a function waits for another; set by the host
+
+
+class Waiting:
+    """A callable of the SDK's that may wait for another input of this file."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, *args, **kwargs):
+        with waiting():
+            result = self.function(*args, **kwargs)
+        if inspect.isgenerator(result) or isinstance(result, collections.abc.Iterator):
+            return self.items(result)
+        return result
+
+    def items(self, iterator):
+        end = object()
+        while True:
+            with waiting():
+                item = next(iterator, end)
+            if item is end:
+                return
+            yield item
+
+    def aio(self, *args, **kwargs):
+        result = self.function.aio(*args, **kwargs)
+        return self.awaited(result) if inspect.isawaitable(result) else result
+
+    async def awaited(self, awaitable):
+        with waiting():
+            return await awaitable
+
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+
+class Served:
+    """
+    Stands in the module for a function, class or method of its app: calls of
+    it go to the server that serves it, as they would to Modal.
+    """
+
+    def __init__(self, local):
+        self._local = local
+
+    def __getattr__(self, name):
+        if name == "local" or name.startswith("_"):
+            return getattr(self._local, name)
+        attribute = getattr(self._remote(), name)
+        return Waiting(attribute) if callable(attribute) else attribute
+
+
+class ServedFunction(Served):
+    def __init__(self, app, tag, local):
+        super().__init__(local)
+        self._name = app, tag
+
+    def _remote(self):
+        import modal
+
+        return modal.Function.from_name(*self._name)
+
+
+class ServedClass(Served):
+    def __init__(self, app, tag, local):
+        super().__init__(local)
+        self._name = app, tag
+
+    def _remote(self):
+        import modal
+
+        return modal.Cls.from_name(*self._name)
+
+    def __call__(self, **parameters):
+        return ServedObject(self._remote()(**parameters), self._local(**parameters))
+
+
+class ServedObject:
+    def __init__(self, remote, local):
+        self._remote, self._local = remote, local
+
+    def __getattr__(self, name):
+        return ServedMethod(getattr(self._remote, name), getattr(self._local, name))
+
+
+class ServedMethod(Served):
+    def __init__(self, remote, local):
+        super().__init__(local)
+        self._method = remote
+
+    def _remote(self):
+        return self._method

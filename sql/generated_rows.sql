@@ -1,0 +1,149 @@
+-- Rows that are made from those of another table.
+\i test/setup.sql
+\set SHOW_CONTEXT never
+CREATE SCHEMA generated_rows;
+SET search_path = generated_rows, public;
+CREATE TABLE docs (id int, part int, pages jsonb, title text, PRIMARY KEY (id, part));
+CREATE TABLE chunks (doc int, part int, n int, result text, words int, PRIMARY KEY (doc, part, n));
+-- waits for all jobs that are not done, and says how they ended
+CREATE FUNCTION finish() RETURNS TABLE (inputs bigint, succeeded bigint, failed bigint, stale bigint) LANGUAGE plpgsql
+	SET client_min_messages = error AS $$
+BEGIN
+	WHILE EXISTS (SELECT FROM modal_batch.jobs WHERE finished_at IS NULL) LOOP
+		PERFORM modal_wait(job, '60s') FROM modal_batch.jobs WHERE finished_at IS NULL;
+	END LOOP;
+	RETURN QUERY SELECT sum(j.inputs)::bigint, sum(j.succeeded)::bigint, sum(j.failed)::bigint, sum(j.stale)::bigint
+		FROM modal_batch.jobs j;
+END $$;
+CREATE FUNCTION forget() RETURNS void LANGUAGE sql AS 'SELECT modal_forget(job) FROM modal_batch.jobs';
+
+-- what is refused
+\set call 'SELECT modal_generate_rows(''docs'', '
+:call 'chunks', 'local:builtin/echo', '{page}', '{doc, part}');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{docs, part}');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc}');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, result}');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, part}', result_column => 'results');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, part}', ordinality_column => 'm');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, part}', ordinality_column => 'result');
+:call 'chunks', 'locl:builtin/echo', '{pages}', '{doc, part}', ordinality_column => 'n');
+:call 'chunks', 'local:builtin/echo', '{}', '{doc, part}');
+:call 'chunks', NULL, '{pages}', '{doc, part}');
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, part}', kwargs => '3');
+:call 'docs', 'local:builtin/echo', '{pages}', '{id, part}');
+:call '-', 'local:builtin/echo', '{pages}', '{id, part}');
+CREATE TABLE ring_a (id int PRIMARY KEY, key int, v int);
+CREATE TABLE ring_b (LIKE ring_a INCLUDING ALL);
+CREATE TABLE ring_c (LIKE ring_a INCLUDING ALL);
+SELECT modal_generate_rows('ring_a', 'ring_b', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
+SELECT modal_generate_rows('ring_b', 'ring_c', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
+SELECT modal_generate_rows('ring_c', 'ring_a', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
+SELECT modal_generate_rows('ring_b', 'ring_a', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
+SELECT modal_generate_rows('ring_a', 'ring_c', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
+DROP TABLE ring_a, ring_b, ring_c;
+CREATE TABLE no_key (id int, pages jsonb);
+SELECT modal_generate_rows('no_key', 'chunks', 'local:builtin/echo', '{pages}', '{doc}');
+CREATE TRIGGER odd AFTER INSERT ON docs FOR EACH ROW
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.chunks", "key": ["doc", "part"]}');
+CREATE TRIGGER odd AFTER INSERT OR UPDATE OR DELETE ON docs FOR EACH ROW
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.chunk", "key": ["doc", "part"]}');
+CREATE TRIGGER odd AFTER TRUNCATE ON docs FOR EACH STATEMENT
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.chunks", "key": ["doc", "part"]}');
+CREATE TRIGGER odd AFTER INSERT ON docs FOR EACH ROW EXECUTE FUNCTION modal_truncate_rows();
+INSERT INTO docs VALUES (0, 0);
+DROP TRIGGER odd ON docs;
+
+-- backfill, and what changes
+INSERT INTO docs SELECT i, 1, to_jsonb(array_fill('page ' || i, ARRAY[i])), 'title' FROM generate_series(1, 20) i;
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, part}', ordinality_column => 'n') IS NOT NULL AS made;
+:call 'chunks', 'local:builtin/echo', '{pages}', '{doc, part}', ordinality_column => 'n');
+SELECT * FROM finish();
+SELECT count(*), count(DISTINCT doc), max(n), bool_and(result = 'page ' || doc) FROM chunks;
+SELECT forget();
+INSERT INTO docs VALUES (21, 1, '["x", "y"]'), (22, 1, '{"no": "list"}');
+UPDATE docs SET title = 'none' WHERE id < 21;
+UPDATE docs SET pages = '["new"]' WHERE id = 20;
+SELECT * FROM finish();
+SELECT * FROM chunks WHERE doc >= 20 ORDER BY 1, 2, 3;
+SELECT forget();
+-- rows that go, or get another key, take theirs along at once
+DELETE FROM docs WHERE id = 19;
+SELECT count(*) FROM chunks WHERE doc = 19;
+BEGIN;
+UPDATE docs SET part = 2 WHERE id = 18;
+SELECT count(*) FROM chunks WHERE doc = 18;
+COMMIT;
+SELECT * FROM finish();
+SELECT part, count(*) FROM chunks WHERE doc = 18 GROUP BY part;
+SELECT forget();
+-- a source row that changes, or goes, before the result is there
+BEGIN;
+UPDATE docs SET pages = '["first"]' WHERE id IN (16, 17);
+UPDATE docs SET pages = '["second"]' WHERE id = 17;
+DELETE FROM docs WHERE id = 16;
+COMMIT;
+SELECT * FROM finish();
+SELECT * FROM chunks WHERE doc IN (16, 17);
+SELECT forget();
+-- NULL is an argument, too
+UPDATE docs SET pages = NULL WHERE id = 17;
+SELECT * FROM finish();
+SELECT count(*) FROM chunks WHERE doc = 17;
+SELECT forget();
+
+-- names that change
+ALTER TABLE chunks RENAME TO pieces;
+ALTER TABLE pieces RENAME doc TO document;
+ALTER TABLE pieces RENAME n TO number;
+ALTER TABLE docs RENAME pages TO leaves;
+ALTER TABLE docs RENAME id TO docid;
+CREATE SCHEMA generated_rows_other;
+ALTER TABLE pieces SET SCHEMA generated_rows_other;
+SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'docs'::regclass ORDER BY tgname;
+UPDATE docs SET leaves = '["renamed"]' WHERE docid = 15;
+DELETE FROM docs WHERE docid = 14;
+SELECT * FROM finish();
+SELECT * FROM generated_rows_other.pieces WHERE document IN (14, 15);
+SELECT forget();
+ALTER SCHEMA generated_rows_other RENAME TO generated_rows_moved;
+DELETE FROM docs WHERE docid = 15;
+SELECT count(*) FROM generated_rows_moved.pieces WHERE document = 15;
+
+-- a generated column of these rows follows by itself
+ALTER TABLE generated_rows_moved.pieces SET SCHEMA generated_rows;
+SELECT modal_generate_column('pieces', 'words', 'local:builtin/echo', '{number}') IS NOT NULL AS made;
+INSERT INTO docs VALUES (30, 1, '["a", "b", "c"]');
+SELECT succeeded > 0 AS some, failed FROM finish();
+SELECT * FROM pieces WHERE document = 30 ORDER BY number;
+SELECT "table", "column" FROM modal_batch.generated_columns WHERE "table" = 'pieces'::regclass OR "table" = 'docs'::regclass;
+SELECT forget();
+
+-- deferred triggers of the target
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE NOTICE '% of piece % at the commit', TG_OP, OLD.number; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER tell AFTER DELETE ON pieces DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tell();
+DELETE FROM docs WHERE docid = 30;
+DROP TRIGGER tell ON pieces;
+
+-- TRUNCATE
+TRUNCATE docs;
+SELECT count(*) FROM pieces;
+-- dropped: rows stay
+INSERT INTO docs VALUES (1, 1, '["a"]');
+SELECT * FROM finish();
+SELECT modal_drop_generated_rows('docs', 'no_key');
+SELECT modal_drop_generated_rows('docs', 'pieces');
+TRUNCATE docs;
+SELECT count(*) FROM pieces;
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'docs'::regclass;
+-- a target that is dropped takes the declaration along
+SELECT modal_generate_rows('docs', 'pieces', 'local:builtin/echo', '{leaves}', '{document, part}', ordinality_column => 'number', backfill => false) IS NULL AS no_job;
+DROP TABLE pieces;
+INSERT INTO docs VALUES (2, 1, '["a"]');
+SELECT * FROM finish();
+
+SET client_min_messages = warning;
+DROP SCHEMA generated_rows CASCADE;
+DROP SCHEMA generated_rows_moved CASCADE;
+DELETE FROM modal_batch.job;
+DELETE FROM modal_batch.result;

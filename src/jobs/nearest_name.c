@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * nearest_name.c
+ *	  Names that may have been meant; see nearest_name.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "jobs/nearest_name.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
+
+#define TOO_FAR 4
+
+NearestName
+nearest_name_to(const char *wanted)
+{
+	return (NearestName) {wanted, NULL, TOO_FAR};
+}
+
+void
+nearest_name_consider(NearestName *nearest, const char *name)
+{
+	int wanted = (int) strlen(nearest->wanted);
+	int distance;
+
+	if (wanted >= NAMEDATALEN)
+		return;
+	distance = varstr_levenshtein_less_equal(
+		nearest->wanted, wanted, name, (int) strlen(name), 1, 1, 1,
+		nearest->distance, true);
+	if (distance >= nearest->distance || distance > wanted / 2)
+		return;
+	nearest->distance = distance;
+	nearest->name = pstrdup(name);
+}
+
+AttrNumber
+nearest_name_column(Relation rel, const char *name, const char *role)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	NearestName nearest = nearest_name_to(name);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		if (strcmp(NameStr(att->attname), name) == 0)
+			return (AttrNumber) (i + 1);
+		nearest_name_consider(&nearest, NameStr(att->attname));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("%s \"%s\" of relation \"%s\" does not exist", role,
+					name, RelationGetRelationName(rel)),
+			 nearest.name != NULL
+				 ? errhint("Perhaps you meant the column \"%s\".", nearest.name)
+				 : 0));
+}

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * new_owner.h
+ *	  Jobs that get another owner.
+ *
+ * A trigger's jobs follow the owner of the table; the others follow REASSIGN
+ * OWNED, and when their owner is gone, whoever may and wants to go on with
+ * them.  A running job goes on as who started it: the owner is changed only
+ * while no runner has the job, and a runner starts it only as its owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_JOBS_NEW_OWNER_H
+#define MODAL_JOBS_NEW_OWNER_H
+
+#include "compat.h"
+
+#include "jobs/store.h"
+#include "nodes/parsenodes.h"
+
+/* What a utility statement will do to owners; NULL: nothing. */
+typedef struct OwnerChange OwnerChange;
+
+extern OwnerChange *owner_change_of(Node *parsetree);
+/* It has been done. */
+extern void owner_change_follow(const OwnerChange *change);
+
+/* Before the current user goes on with a job that has ended or is paused. */
+extern void owner_change_job(Job *job);
+
+#endif /* MODAL_JOBS_NEW_OWNER_H */

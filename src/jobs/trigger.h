@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.h
+ *	  What modal_trigger() makes of a trigger's arguments, for those who do
+ *	  the same to rows that were there before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MODAL_JOBS_TRIGGER_H
+#define MODAL_JOBS_TRIGGER_H
+
+#include "compat.h"
+
+#include "jobs/sink_target.h"
+#include "jobs/trigger_spec.h"
+#include "utils/rel.h"
+
+/*
+ * The table to update: the highest partitioned table above this one that has
+ * a primary key, so that rows are found when they have moved, and rows of all
+ * partitions go to one job.
+ */
+extern Oid trigger_target(Oid relid);
+/*
+ * Fill in owner, sink, kwargs and priority of a job for that table.  Errors:
+ * 55000 it has no primary key; those of sink_target_get.
+ */
+extern SinkTarget *trigger_job_model(Job *job, Oid target,
+									 const TriggerSpec *spec);
+
+#endif /* MODAL_JOBS_TRIGGER_H */

@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_store.c
+ *	  The inputs that a transaction has collected become a job; see
+ *	  trigger_store.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "jobs/limits.h"
+#include "jobs/trigger_spec.h"
+#include "jobs/trigger_store.h"
+#include "jobs/wake.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "values/values.h"
+
+/* A job on its way into the table. */
+typedef struct StoredJob
+{
+	Job job;
+	Buf chunk;
+	int count; /* inputs in it */
+	Superseded *superseded;
+} StoredJob;
+
+static void
+flush_chunk(StoredJob *stored)
+{
+	if (stored->count == 0)
+		return;
+	job_store_insert_chunk(stored->job.id, stored->job.inputs, stored->count,
+						   &stored->chunk, NULL);
+	stored->job.inputs += stored->count;
+	stored->count = 0;
+	buf_reset(&stored->chunk);
+}
+
+static void
+add_records(StoredJob *stored, const uint8 *records, Size len, int count)
+{
+	if (stored->chunk.len + len > CHUNK_TARGET_BYTES ||
+		stored->count + count > CHUNK_MAX_INPUTS)
+		flush_chunk(stored);
+	if (stored->job.id == 0)
+		stored->job.id = job_store_next_id();
+	buf_put(&stored->chunk, records, len);
+	stored->count += count;
+}
+
+static void
+add_inputs(void *arg, const Buf *inputs, int count)
+{
+	StoredJob *stored = arg;
+	const uint8 *p = inputs->data;
+	const uint8 *end = p + inputs->len;
+	const uint8 *record = p;
+	ChunkRecord input;
+
+	if (stored->superseded == NULL)
+		add_records(stored, inputs->data, inputs->len, count);
+	else
+		for (; chunk_next(&p, end, &input); record = p)
+			if (!superseded_take(stored->superseded, &input))
+				add_records(stored, record, p - record, 1);
+}
+
+static void
+count_inputs(void *arg, const Buf *inputs, int count)
+{
+	(void) count;
+	superseded_count(arg, inputs);
+}
+
+static void
+drop_inputs(void *arg, const Buf *inputs, int count)
+{
+	(void) arg;
+	(void) inputs;
+	(void) count;
+}
+
+static char *
+name_now(const Collector *collector, AttrNumber attno)
+{
+	return get_attname(collector->target, attno, false);
+}
+
+static List *
+names_now(const Collector *collector, const AttrNumber *attnos, int n)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < n; i++)
+		names = lappend(names, name_now(collector, attnos[i]));
+	return names;
+}
+
+/*
+ * Columns of a declaration may have got other names in this transaction; the
+ * arguments of a trigger that is none are what they are.
+ */
+static void
+set_names(const Collector *collector, SinkSpec *sink)
+{
+	const SinkTarget *columns = collector->columns;
+	List *keys = names_now(collector, columns->keys, columns->nkeys);
+	ListCell *lc, *lc2;
+
+	forboth (lc, keys, lc2, sink->key_columns)
+		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
+			sink->key_names = sink->key_columns;
+	sink->key_columns = keys;
+	sink->check_columns = names_now(collector, columns->checks, columns->nchecks);
+	sink->result_column = name_now(collector, columns->result);
+	if (columns->version != 0)
+		sink->version_column = name_now(collector, columns->version);
+}
+
+void
+trigger_store(Collector *collector)
+{
+	StoredJob stored = {.job = collector->job, .superseded = collector->superseded};
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(collector->target)))
+	{
+		/* the rows are gone, and the table with them */
+		input_queue_drain(&collector->inputs, drop_inputs, NULL);
+		return;
+	}
+	/* these may have changed since the first row was collected */
+	stored.job.owner = relation_owner(collector->target);
+	if (collector->nargs > TRIGGER_OPTIONS &&
+		!OidIsValid(stored.job.sink.source_table))
+		set_names(collector, &stored.job.sink);
+	buf_init(&stored.chunk, MaxAllocSize, buf_palloc);
+	if (stored.superseded != NULL)
+		input_queue_read(&collector->inputs, count_inputs, stored.superseded);
+	input_queue_drain(&collector->inputs, add_inputs, &stored);
+	flush_chunk(&stored);
+	if (stored.job.inputs > 0)
+	{
+		limits_check_inputs(stored.job.inputs, collector->max_inputs);
+		job_store_insert(&stored.job);
+		wake_runner_at_commit(stored.job.owner);
+	}
+	buf_free(&stored.chunk);
+}

@@ -1,0 +1,211 @@
+/*-------------------------------------------------------------------------
+ *
+ * blob_download.c
+ *	  Downloads of results that did not travel inline, and what uploads and
+ *	  downloads have in common.
+ *
+ * URLs are presigned: they are secrets, and no header of ours goes there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "modal/blob.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/random.h"
+#include "proto/modal.pb-c.h"
+
+#define SLOW_DOWN_DELAY 1.0		/* more, after HTTP 503 */
+
+static const RetryPolicy download_policy = {
+	.first = 0.1,
+	.growth = 2,
+	.most = 10,
+	.budget = RETRY_FOREVER,
+	.tries = 4,
+};
+
+bool
+blob_try_again(Retry *retry, const RetryPolicy *policy, Timer *timer, int status)
+{
+	double now = monotonic_seconds();
+
+	return retry_failed(retry, policy, now) &&
+		timer_set(timer,
+				  now + retry_pause(retry, policy, now, random_unit(),
+									status == 503 ? SLOW_DOWN_DELAY : 0));
+}
+
+void
+blob_count_traffic(DispatchCall *call, const Response *response)
+{
+	call->requests++;
+	call->bytes_out += response->bytes_sent;
+	call->bytes_in += response->bytes_received;
+	call_touch(call);
+}
+
+struct BlobDownload
+{
+	ModalTarget *mt;
+	DispatchCall *call;
+	BlobDownloaded on_done;
+	void *arg;
+	GrpcCall *get;
+	char *url;
+	Request *request;
+	Timer again;
+	Retry retry;
+};
+
+static void
+download_free(BlobDownload *download)
+{
+	if (download->get != NULL)
+		grpc_cancel(download->get);
+	if (download->request != NULL)
+		request_cancel(download->request);
+	timer_cancel(&download->again);
+	free(download->url);
+	free(download);
+}
+
+void
+blob_download_cancel(BlobDownload *download)
+{
+	download_free(download);
+}
+
+static void
+download_failed(BlobDownload *download, const ModalError *error)
+{
+	BlobDownloaded on_done = download->on_done;
+	void *arg = download->arg;
+
+	download_free(download);
+	on_done(arg, NULL, error);
+}
+
+static void
+on_downloaded(void *arg, Response *response)
+{
+	BlobDownload *download = arg;
+	ModalError error;
+
+	download->request = NULL;
+	blob_count_traffic(download->call, response);
+	if (response->error == TRANSPORT_OK && response->status / 100 == 2)
+	{
+		BlobDownloaded on_done = download->on_done;
+		void *owner = download->arg;
+
+		download_free(download);
+		on_done(owner, &response->body, NULL);
+		return;
+	}
+	if (response->error != TRANSPORT_TOO_LARGE &&
+		blob_try_again(&download->retry, &download_policy, &download->again,
+				  response->status))
+	{
+		download->call->retries++;
+		return;
+	}
+	if (response->error == TRANSPORT_OK)
+		modal_error(&error, MODAL_SQLSTATE_CONNECTION, NULL,
+					"could not download a result: the object store answered with HTTP status %d",
+					response->status);
+	else
+		modal_error(&error,
+					response->error == TRANSPORT_TOO_LARGE
+						? MODAL_SQLSTATE_TOO_LARGE
+						: MODAL_SQLSTATE_CONNECTION,
+					NULL, "could not download a result: %s", response->message);
+	error.retryable = response->error != TRANSPORT_TOO_LARGE;
+	download_failed(download, &error);
+}
+
+static void
+send_download(void *arg)
+{
+	BlobDownload *download = arg;
+	RequestSpec spec = {0};
+	ModalError error;
+
+	spec.origin = download->mt->target->origin;
+	spec.method = "GET";
+	spec.path = download->url;
+	spec.max_body = FRAME_MAX_PAYLOAD;
+	spec.stall_timeout_s = download->mt->control->response_timeout;
+	spec.on_done = on_downloaded;
+	spec.arg = download;
+	download->request = request_start(&spec);
+	if (download->request == NULL)
+	{
+		modal_error_memory(&error);
+		download_failed(download, &error);
+	}
+}
+
+static void
+on_blob_url(void *arg, const GrpcResult *result)
+{
+	BlobDownload *download = arg;
+	Modal__Client__BlobGetResponse *reply = NULL;
+	ModalError error;
+
+	download->get = NULL;
+	if (result->status != GRPC_OK)
+	{
+		modal_error_grpc(&error, result, "could not download a result");
+		download_failed(download, &error);
+		return;
+	}
+	reply = grpc_unpack(result, &modal__client__blob_get_response__descriptor);
+	if (reply != NULL && reply->download_url[0] != '\0')
+		download->url = strdup(reply->download_url);
+	if (reply != NULL)
+		modal__client__blob_get_response__free_unpacked(reply, NULL);
+	if (download->url == NULL)
+	{
+		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
+					"the reply of the service to BlobGet cannot be read");
+		download_failed(download, &error);
+		return;
+	}
+	send_download(download);
+}
+
+BlobDownload *
+blob_download(ModalTarget *mt, DispatchCall *call, Slice blob_id,
+			  BlobDownloaded on_done, void *arg)
+{
+	BlobDownload *download = calloc(1, sizeof(*download));
+	Modal__Client__BlobGetRequest request =
+		MODAL__CLIENT__BLOB_GET_REQUEST__INIT;
+	GrpcSpec spec;
+	char *id = strndup(blob_id.p, blob_id.n);
+
+	if (download == NULL || id == NULL)
+	{
+		free(download);
+		free(id);
+		return NULL;
+	}
+	download->mt = mt;
+	download->call = call;
+	download->on_done = on_done;
+	download->arg = arg;
+	timer_init(&download->again, send_download, download);
+	spec = grpc_spec(mt->control, "BlobGet", call, on_blob_url, download);
+	request.blob_id = id;
+	grpc_pack(&spec.request, &request.base);
+	download->get = grpc_start(&spec);
+	free(id);
+	if (download->get == NULL)
+	{
+		download_free(download);
+		return NULL;
+	}
+	return download;
+}

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# Whose rights, search_path and settings a job has: those of its owner, wholly,
+# and nobody else's; and what it leaves behind: nothing.
+
+use strict;
+use warnings FATAL => 'all';
+
+use JobTest;
+use ModalLocal;
+use ModalTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $local = ModalLocal->new;
+my $node  = modal_node('main', local => $local);
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+# As that role, which logs in.
+sub sql_as
+{
+	my ($role, $query) = @_;
+
+	return $node->safe_psql('postgres', $query, extra_params => [ '-U', $role ]);
+}
+
+# A job of the role whose only purpose is its last statement.
+sub completes_with
+{
+	my ($role, $on_complete) = @_;
+	my $job = sql_as($role, qq{SELECT modal_spawn_map('local:builtin/square', 'SELECT 2', on_complete => \$\$$on_complete\$\$)});
+
+	job_ends($node, $job, 'completed', "$role: $on_complete");
+	return $job;
+}
+
+sub error_code { return job($node, $_[0], q{last_error->>'code'}) }
+
+sub role
+{
+	my ($role, $options) = @_;
+
+	sql(qq{
+		CREATE ROLE $role $options;
+		GRANT USAGE ON FOREIGN SERVER local TO $role;
+		CREATE USER MAPPING FOR $role SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local');
+		CREATE SCHEMA $role AUTHORIZATION $role});
+	return;
+}
+
+role('alice', 'LOGIN');
+role('bob', 'LOGIN');
+role('crew', 'NOLOGIN');
+# tests connect as them, whatever pg_hba.conf says of the user that made the cluster
+unlink($node->data_dir . '/pg_hba.conf');
+$node->append_conf('pg_hba.conf', "local all all trust\nlocal replication all trust\n");
+$node->reload;
+sql(q{CREATE TABLE seen (job bigint, who name, session name, path text, tag text);
+	GRANT ALL ON seen TO PUBLIC});
+my $see = q{INSERT INTO public.seen VALUES ($1, current_user, session_user, current_setting('search_path'), current_setting('work_mem'))};
+
+note 'the owner, and its settings';
+sql(q{ALTER ROLE alice SET work_mem = '5MB'; ALTER ROLE alice IN DATABASE postgres SET search_path = alice, public});
+my $job = completes_with('alice', $see);
+is(sql("SELECT who, session, path, tag FROM seen WHERE job = $job"), 'alice|alice|alice, public|5MB',
+	'current_user, session_user and settings are the owner\'s');
+is(sql(q{SELECT usename FROM pg_stat_activity WHERE backend_type = 'modal_batch runner' AND usename = 'alice'}),
+	'alice', '... and pg_stat_activity says whose runner it is');
+
+for my $statement ('SET SESSION AUTHORIZATION DEFAULT', 'RESET ROLE', 'SET ROLE NONE')
+{
+	$job = completes_with('alice', "DO 'BEGIN $statement; $see; END'" =~ s/\$1/0/r =~ s/'(search_path|work_mem)'/''$1''/gr);
+	is(sql('SELECT DISTINCT who || session FROM seen WHERE job = 0'), 'alicealice', '... there is nobody else to become');
+	sql('DELETE FROM seen WHERE job = 0');
+}
+completes_with('alice', 'SET ROLE bob');
+isnt(error_code(sql('SELECT max(id) FROM modal_batch.job')), '', '... nor a role that one is not a member of');
+
+note 'a search_path that others have a say in';
+sql(q{
+	CREATE TABLE numbers (id int PRIMARY KEY, n int, square int, touched timestamptz);
+	CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.touched := now(); RETURN NEW; END';
+	CREATE TRIGGER touch BEFORE UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION touch();
+	CREATE TRIGGER square AFTER INSERT ON numbers FOR EACH ROW
+		EXECUTE FUNCTION modal_trigger('local:builtin/square', 'n', 'square');
+	GRANT INSERT ON numbers TO bob;
+	CREATE FUNCTION on_behalf() RETURNS bigint SECURITY DEFINER LANGUAGE sql
+		AS $$SELECT public.modal_spawn_map('local:builtin/square', 'SELECT 1', on_complete => 'SELECT now()')$$});
+sql_as('bob', q{
+	CREATE TABLE bob.witness (who name);
+	GRANT INSERT ON bob.witness TO PUBLIC;
+	GRANT USAGE ON SCHEMA bob TO PUBLIC;
+	CREATE FUNCTION bob.now() RETURNS timestamptz LANGUAGE sql
+		AS 'INSERT INTO bob.witness VALUES (current_user); SELECT pg_catalog.now()';
+	SET search_path = bob, pg_catalog;
+	INSERT INTO public.numbers VALUES (1, 5);
+	SELECT public.on_behalf()});
+sql(q{SELECT modal_wait(job) FROM modal_batch.jobs WHERE finished_at IS NULL});
+is(sql('SELECT square FROM numbers'), '25', 'a trigger writes its result');
+is(sql('SELECT count(*) FROM bob.witness'), '0', '... and runs nothing of who wrote the row, nor does a definer\'s job');
+$job = sql_as('alice', qq{SET search_path = alice, public, pg_temp; SELECT modal_spawn_map('local:builtin/square', 'SELECT 2', on_complete => \$\$$see\$\$)});
+job_ends($node, $job, 'completed', 'a search_path of one\'s own session');
+is(sql("SELECT path FROM seen WHERE job = $job"), 'alice, public, pg_temp', '... is the job\'s');
+
+note 'nothing is left behind';
+completes_with('alice', $_)
+  for 'SELECT pg_advisory_lock(4711)', 'CREATE TEMP TABLE left_over (i int)', 'LISTEN left_over', "SET work_mem = '7MB'",
+  "SELECT set_config('modal_test.x', 'left', false)";
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711}), '0', 'no advisory lock');
+$job = completes_with('alice', q{INSERT INTO public.seen VALUES ($1, current_user, session_user,
+	coalesce(to_regclass('pg_temp.left_over')::text, 'none') || (SELECT count(*) FROM pg_listening_channels()),
+	current_setting('work_mem') || coalesce(nullif(current_setting('modal_test.x', true), ''), 'unset'))});
+is(sql("SELECT path, tag FROM seen WHERE job = $job"), 'none0|5MBunset', 'no table, no channel, no setting');
+
+note 'settings of a DBA do not keep the runner from its work';
+sql(qq{ALTER ROLE bob SET $_}) for 'default_transaction_read_only = on', "default_transaction_isolation = 'serializable'",
+  'default_transaction_deferrable = on', "lock_timeout = '1ms'", "idle_in_transaction_session_timeout = '1ms'",
+  'session_replication_role = replica', "row_security = off", "role = crew", "enable_indexscan = off", "plan_cache_mode = force_custom_plan",
+  "statement_timeout = '1s'";
+sql(q{GRANT crew TO bob});
+sql(qq{ALTER ROLE bob SET transaction_timeout = '10ms'})
+  if sql(q{SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'}) > 0;
+sql_as('alice', 'GRANT USAGE ON SCHEMA alice TO bob');
+$job = sql(qq{SET ROLE bob; SELECT modal_spawn_map('local:builtin/square', 'SELECT g FROM generate_series(1, 2000) g', on_complete => \$\$$see\$\$)});
+job_ends($node, $job, 'completed', 'all of them at once');
+is(sql("SELECT who, session FROM seen WHERE job = $job"), 'bob|bob', '... and the owner is who it was');
+is(job($node, $job, 'succeeded'), '2000', '... with all results');
+$job = sql(q{SET ROLE bob; SELECT modal_spawn_map('local:builtin/square', 'SELECT 1', on_complete => 'SELECT pg_sleep(600)')});
+job_ends($node, $job, 'completed', 'the owner\'s statement_timeout ends on_complete');
+is(error_code($job), '57014', '... and that is noted');
+
+note 'a role without LOGIN';
+$job = sql(qq{SET ROLE crew; SELECT modal_spawn_map('local:builtin/square', 'SELECT 3', on_complete => \$\$$see\$\$)});
+job_ends($node, $job, 'completed', 'jobs of a role that only owns things');
+is(sql("SELECT who, session FROM seen WHERE job = $job"), 'crew|crew', '... are its own, too');
+$job = sql(q{SET ROLE crew; SELECT modal_spawn_map('local:builtin/square', 'SELECT 3', on_complete => 'SET SESSION AUTHORIZATION DEFAULT')});
+job_ends($node, $job, 'completed', 'it has no way to another session user');
+isnt(error_code($job), '', '... which is an error');
+
+note 'a role that may no longer log in, or connect';
+my @locks = (
+	[ 'ALTER ROLE alice NOLOGIN', 'ALTER ROLE alice LOGIN' ],
+	[   'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC; REVOKE CONNECT ON DATABASE postgres FROM alice',
+		'GRANT CONNECT ON DATABASE postgres TO PUBLIC' ]);
+for my $lock (@locks)
+{
+	my ($out, $in) = @$lock;
+
+	$job = sql_as('alice', qq{SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT 4', on_complete => \$\$$see\$\$)); SELECT max(job) FROM modal_batch.jobs});
+	($job) = $job =~ /(\d+)\s*$/;
+	sql("$out; SELECT modal_resume($job)");
+	ok(job_becomes($node, $job, q{last_error->>'code' = '42501'}), "$out: its job waits, and says why");
+	is(sql("SELECT count(*) FROM seen WHERE job = $job"), '0', '... having run nothing');
+	sql("$in; SELECT modal_batch.start_runner()");
+	job_ends($node, $job, 'completed', '... and goes on when it may');
+	is(sql("SELECT who, session FROM seen WHERE job = $job"), 'alice|alice', '... as before');
+}
+
+note 'rights on the tables of jobs do not make a job';
+sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin});
+for my $write (
+	q{INSERT INTO modal_batch.job (owner, function, format, inputs, mode) VALUES ('postgres', 'local:builtin/square', 'cbor', 0, 'discard')},
+	q{UPDATE modal_batch.job SET on_complete = 'SELECT 1', state = 'pending', finished_at = NULL},
+	q{UPDATE modal_batch.result SET payload = NULL},
+	q{DELETE FROM modal_batch.chunk},
+	q{INSERT INTO modal_batch.chunk VALUES (1, 0, 1, '')})
+{
+	my (undef, undef, $err) = modal_psql($node, $write, extra_params => [ '-U', 'admin' ]);
+	like($err, qr/42501/, $write);
+}
+
+note 'COMMIT PREPARED wakes the runner, and waits for nobody then';
+$node->append_conf('postgresql.conf', "max_prepared_transactions = 5\n");
+$node->restart;
+$job = sql(q{BEGIN; SELECT modal_spawn('local:builtin/square', 3); PREPARE TRANSACTION 'p'});
+my $locker = $node->background_psql('postgres');
+$locker->query_until(qr/begun/, "\\echo begun\nBEGIN; LOCK TABLE modal_batch.job IN ACCESS EXCLUSIVE MODE;\n");
+ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'modal_batch.job'::regclass)}),
+	'somebody waits for the table');
+sql(q{SET statement_timeout = '20s'; COMMIT PREPARED 'p'});
+pass('the commit is over while that one has it');
+$locker->query_safe('COMMIT');
+$locker->quit;
+job_ends($node, $job, 'completed', 'and the job runs');
+
+$node->stop;
+done_testing();

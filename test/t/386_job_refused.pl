@@ -1,0 +1,120 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# One bad row fails one row: whatever the table says of it, whatever it is, and
+# however many there are.
+
+use strict;
+use warnings FATAL => 'all';
+
+use JobTest;
+use ModalLocal;
+use ModalTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $local = ModalLocal->new;
+my $node  = modal_node('main', local => $local);
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+note 'errors that a trigger raises, of classes that pass by themselves when the server raises them';
+sql(q{
+	CREATE TABLE picky (id int PRIMARY KEY, result int);
+	CREATE TABLE state (code text);
+	CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+	DECLARE c text := (SELECT code FROM state);
+	BEGIN
+		IF NEW.result = 49 THEN RAISE EXCEPTION 'not this one' USING ERRCODE = c, DETAIL = 'It is 49.', HINT = 'Take another.'; END IF;
+		RETURN NEW;
+	END$$;
+	CREATE TRIGGER refuse BEFORE INSERT ON picky FOR EACH ROW EXECUTE FUNCTION refuse();
+	INSERT INTO state VALUES ('')});
+for my $code (qw(55000 55P03 57014 58030 08006 53100 40001 40P01 25006 P0001))
+{
+	sql("UPDATE state SET code = '$code'; TRUNCATE picky");
+	my $job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 10) g',
+		key => '{id}', into_table => 'picky')});
+	job_ends($node, $job, 'completed', "a trigger raises $code for one row: the job completes");
+	is(job($node, $job, 'succeeded, failed'), '9|1', '... without that row');
+	is(sql("SELECT error->>'code', error->>'detail', error->>'hint', input->>'id' FROM modal_results($job)"),
+		"$code|It is 49.|Take another.|7", '... which has failed with all that was said');
+	is(job($node, $job, q{last_error->>'code'}), $code, '... and is the job\'s last error');
+}
+
+note 'on_complete that raises what passes by itself';
+my $job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 1',
+	on_complete => $$DO 'BEGIN RAISE serialization_failure; END'$$)});
+job_ends($node, $job, 'completed', 'the job completes');
+is(job($node, $job, q{last_error->>'code'}), '40001', '... and says what was raised');
+
+note 'a result that cannot be shown';
+$job = spawn($node, q{modal_spawn_map('local:builtin/raw',
+	$$SELECT CASE WHEN i = 50 THEN '\xa182010203'::bytea ELSE '\x07'::bytea END FROM generate_series(1, 100) i$$)});
+job_ends($node, $job, 'completed', 'the job completes');
+is(job($node, $job, 'succeeded, failed'), '99|1', '... but for that one');
+
+note 'many refused rows';
+# Transaction ids that a job over 2,000 inputs takes when every nth is refused.
+sub xids
+{
+	my ($nth) = @_;
+	my $before = sql('SELECT txid_current()');
+
+	sql("DROP TABLE IF EXISTS refusing; CREATE TABLE refusing (id int PRIMARY KEY, result int CHECK (result % $nth <> 0))");
+	my $job = spawn($node, q{modal_spawn_map('local:builtin/echo', 'SELECT g AS id, g FROM generate_series(1, 2000) g',
+		key => '{id}', into_table => 'refusing')});
+	job_ends($node, $job, 'completed', "every ${nth}th row is refused");
+	is(sql('SELECT count(*), bool_and(id = result) FROM refusing'), (2000 - int(2000 / $nth)) . '|t', '... all others are there');
+	is(job($node, $job, 'failed'), int(2000 / $nth), '... and they are counted');
+	return sql('SELECT txid_current()') - $before;
+}
+cmp_ok(xids(2), '<', 1400, 'a transaction id for each of 1000 refused rows');
+cmp_ok(xids(10), '<', 560, 'a little more than two when there are others between them');
+cmp_ok(xids(1999), '<', 60, 'few for a single one');
+
+note 'a table that refuses rows which it had taken before in the same batch';
+sql(q{CREATE TABLE once (id int, result int UNIQUE)});
+$job = spawn($node, q{modal_spawn_map('local:builtin/echo', 'SELECT g AS id, g % 500 FROM generate_series(1, 2000) g',
+	key => '{id}', into_table => 'once')});
+job_ends($node, $job, 'completed', 'the job completes');
+is(job($node, $job, 'succeeded, failed'), '500|1500', '... with the first of each');
+is(sql('SELECT count(*), count(DISTINCT result) FROM once'), '500|500', '... in the table');
+
+note 'dicts of many shapes';
+sql('CREATE TABLE sparse (id int PRIMARY KEY, ' . join(', ', map { "c$_ int" } 0 .. 9) . ')');
+for my $mode (qw(insert upsert update))
+{
+	$job = spawn($node, qq{modal_spawn_map('local:builtin/echo', \$q\$SELECT i AS id,
+		(SELECT coalesce(jsonb_object_agg('c' || k, i), '{}') FROM generate_series(0, 9) k WHERE (i >> k) & 1 = 1)
+		FROM generate_series(0, 1023) i ORDER BY random()\$q\$,
+		key => '{id}', into_table => 'sparse', mode => '$mode', result_column => NULL)});
+	job_ends($node, $job, 'completed', "$mode: 1024 sets of keys");
+	is(sql('SELECT count(*) FROM sparse WHERE '
+		  . join(' AND ', map { "c$_ IS NOT DISTINCT FROM CASE WHEN (id >> $_) & 1 = 1 THEN id END" } 0 .. 9)),
+		'1024', '... each in its columns');
+	sql('UPDATE sparse SET ' . join(', ', map { "c$_ = NULL" } 0 .. 9)) if $mode eq 'upsert';
+}
+
+note 'the failures of a job are told';
+my $out = sql(q{LISTEN modal_batch;
+	SELECT modal_spawn_map('local:builtin/fail', 'SELECT ''boom'' FROM generate_series(1, 3)') AS job \gset
+	SELECT modal_wait(:job);
+	SELECT 1});
+like($out, qr/"state": "completed", "inputs": \d+, "succeeded": \d+, "failed": 3, "stale": 0\}/, 'in the notification');
+
+note 'a database of another encoding';
+sql(q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'});
+create_local_server($node, $local, dbname => 'latin');
+my $from = -s $node->logfile;
+for my $case ([ q{modal_spawn_map('local:builtin/fail', $$SELECT U&'caf\00E9' UNION ALL SELECT 'plain'$$)}, 'completed' ],
+	[ q{modal_spawn(U&'local:no/caf\00E9', 1)}, 'failed' ])
+{
+	$job = spawn($node, $case->[0], 'latin');
+	job_ends($node, $job, $case->[1], "LATIN1: $case->[0]", dbname => 'latin');
+}
+is($node->safe_psql('latin', q{SET client_encoding = 'UTF8'; SELECT string_agg(error->>'message', ',' ORDER BY ordinal)
+		~ U&'caf\00E9' FROM modal_batch.result}), 't', 'errors come in its encoding');
+unlike(slurp_file($node->logfile, $from), qr/terminated by signal|PANIC|TRAP/, 'no crash');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,57 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# A job that crashes whoever touches it does not keep the server down.
+
+use strict;
+use warnings FATAL => 'all';
+
+use JobTest;
+use ModalLocal;
+use ModalTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $local = ModalLocal->new;
+my $node  = modal_node('main', local => $local);
+
+# Though the server may be away meanwhile.
+sub ends_anyhow
+{
+	my ($job, $state, $name) = @_;
+	my ($seen, $err);
+
+	wait_until("job $job to end", sub {
+		$node->psql('postgres', "SELECT state FROM modal_batch.job WHERE id = $job AND finished_at IS NOT NULL",
+			stdout => \$seen, stderr => \$err);
+		return $seen });
+	return is($seen, $state, $name);
+}
+
+$node->safe_psql('postgres', q{
+	CREATE ROLE bob LOGIN;
+	GRANT USAGE ON FOREIGN SERVER local TO bob;
+	CREATE USER MAPPING FOR bob SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local')});
+my $from = -s $node->logfile;
+# the shell's parent is the runner
+my $jobs = $node->safe_psql('postgres', q{
+	SELECT modal_spawn_map('local:builtin/square', 'SELECT 1', on_complete => $$COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID'$$),
+		modal_spawn_map('local:builtin/square', 'SELECT g FROM generate_series(1, 100) g');
+	SET ROLE bob;
+	SELECT modal_spawn('local:builtin/square', 4)});
+my ($poison, $neighbour, $other) = $jobs =~ /(\d+)/g;
+
+ends_anyhow($poison, 'failed', 'the job is set aside');
+wait_up($node);
+my @crashes = slurp_file($node->logfile, $from) =~ /terminated by signal 9/g;
+is(scalar @crashes, 3, '... after three crashes');
+like(job($node, $poison, q{last_error->>'message'}), qr/crashed 3 times with this job/, '... and says why');
+ends_anyhow($neighbour, 'completed', 'another job of its owner completes');
+ends_anyhow($other, 'completed', '... and one of another role');
+is(job($node, $neighbour, 'succeeded'), '100', '... with all results');
+
+$node->safe_psql('postgres', "UPDATE modal_batch.job SET on_complete = NULL WHERE id = $poison; SELECT modal_retry($poison)");
+job_ends($node, $poison, 'completed', 'mended, it goes on');
+is(job($node, $poison, 'succeeded'), '1', '... to its result');
+
+$node->stop;
+done_testing();
