@@ -195,8 +195,7 @@ class Peer(BaseHTTPRequestHandler):
         self.log.write(json.dumps({
             "time": time.time(), "connection": self.client_address[1],
             "method": self.command, "path": self.path, "body": body.decode(),
-            "headers": {k.lower(): v for k, v in self.headers.items()}}) + "\n")
-        self.log.flush()
+            "headers": {k.lower(): v for k, v in self.headers.items()}}).encode() + b"\n")
 
     def rows(self, name, body):
         text = json.loads(body) if name != "lines" else None
@@ -328,7 +327,8 @@ class Server(socketserver.ThreadingTCPServer):
 
 if __name__ == "__main__":
     Peer.posted = {}
-    Peer.log = open(sys.argv[1], "a", encoding="utf-8")
+    # Not buffered: threads write whole lines to it.
+    Peer.log = open(sys.argv[1], "ab", buffering=0)
     Peer.ended = open(sys.argv[1] + ".ended", "a", encoding="utf-8")
     server = Server(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Peer)
     print(server.server_address[1], flush=True)

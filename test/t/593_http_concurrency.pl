@@ -88,7 +88,11 @@ $peer->server($node, 'lively', "max_concurrency '32', retry_budget '62'");
 $peer->forget;
 is(sql("SELECT count(*), count(DISTINCT result) FROM modal_map('lively:sleep-10/echo', 'SELECT generate_series(1, 8000)')"),
 	'8000|8000', 'many requests, one after another');
-is(scalar($peer->requests), 8000, 'each is sent once');
+# of earlier calls, some may come to be seen only now
+my %times;
+$times{ $_->{body} }++ for grep { $_->{path} eq '/sleep-10/echo' } $peer->requests;
+is(scalar(keys %times), 8000, 'each is sent');
+is_deeply([ grep { $times{$_} > 1 } keys %times ], [], 'once');
 
 $node->stop('immediate');
 done_testing();
