@@ -96,11 +96,11 @@ class Nginx:
         begin, end = len(ended) // 10, len(ended) * 9 // 10
         return (end - begin) / (ended[end] - ended[begin])
 
-    def wrk(self, path):
+    def wrk(self, path, connections=64):
         script = os.path.join(self.dir, "post.lua")
         with open(script, "w") as f:
             f.write(POST)
-        out = subprocess.run(["wrk", "-t1", "-c64", "-d1", "-s", script, self.url + path],
+        out = subprocess.run(["wrk", "-t1", "-c%d" % connections, "-d1", "-s", script, self.url + path],
                              check=True, stdout=subprocess.PIPE, text=True).stdout
         if "Non-2xx" in out:
             raise RuntimeError(out)
@@ -115,7 +115,7 @@ class Maps:
         bench.sql("DROP TABLE IF EXISTS http_result;"
                   "CREATE UNLOGGED TABLE http_result (ordinal bigint, result jsonb);")
         for name, options in {
-                "single": "", "slow": "max_concurrency '256'",
+                "single": "", "slow": "max_concurrency '256'", "wide": "max_concurrency '1024'",
                 "batched": "format 'json-lines', max_batch_rows '1000'",
                 "hanging": "max_concurrency '256', timeout '0.5'"}.items():
             self.server(name, nginx.url, options)
@@ -164,6 +164,18 @@ def single(bench, nginx, maps):
 def latency(bench, maps):
     rate = maps.run("slow:slow", 40_000 if bench.quick else 100_000)
     bench.figure("http.latency.share", rate / (256 / 0.05), "ratio")
+
+
+def wide(bench, nginx, maps):
+    """As many connections as one server gets, in turns with wrk."""
+    rows = 60_000 if bench.quick else 200_000
+    maps.run("wide:slow", 20_000)
+    rates, ratios = [], []
+    for _ in range(3 if bench.quick else 5):
+        rates.append(maps.run("wide:slow", rows))
+        ratios.append(rates[-1] / nginx.wrk("/slow", 1024))
+    bench.figure("http.wide.rows_per_s", round(median(rates)), "1/s")
+    bench.figure("http.wide.ratio_to_wrk", median(ratios), "ratio")
 
 
 def ramp(bench, maps, url):
@@ -254,5 +266,8 @@ def run(bench):
         storm(bench, maps)
         dead(bench, maps)
         maps.session.close()
+        # a third of them are for connections
+        with bench.settings("max_files_per_process = 4000\n"):
+            wide(bench, nginx, Maps(bench, nginx))
     finally:
         nginx.stop()
