@@ -75,6 +75,9 @@ DROP TABLE map_rows;
 -- the function's own error, though inputs before it still run
 SELECT count(*) FROM modal_map('local:builtin/sleep',
 	$$SELECT CASE WHEN i = 2 THEN '"x"' ELSE '1' END::jsonb, i FROM generate_series(1, 3) i$$);
+\set VERBOSITY terse
+SELECT modal_remote('local:builtin/sleep', 100000);
+\set VERBOSITY default
 
 -- a result that jsonb cannot hold fails its row, or the statement
 SELECT ordinal, input, result, error - 'message' AS error, error->>'message' AS message

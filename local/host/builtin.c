@@ -116,6 +116,21 @@ square(Run *run)
 	run_succeed_result(run);
 }
 
+/* A time to wait; else the call fails, for what is wrong with it. */
+static bool
+seconds_of(Run *run, Item item, const char *what, double *seconds)
+{
+	*seconds = -1;
+	if (item_double(item, seconds) && *seconds >= 0 && *seconds <= MAX_SECONDS)
+		return true;
+	if (*seconds > MAX_SECONDS)
+		run_raise(run, "ValueError", "%s must be at most %.0f s", what,
+				  MAX_SECONDS);
+	else
+		run_raise(run, "ValueError", "%s must be non-negative", what);
+	return false;
+}
+
 /* def sleep(seconds, value=None): time.sleep(seconds); return value */
 static void
 sleep_(Run *run)
@@ -126,11 +141,8 @@ sleep_(Run *run)
 
 	if (!run_argument(run, 0, "seconds", &seconds))
 		return;
-	if (!item_double(seconds, &s) || !(s >= 0 && s <= MAX_SECONDS))
-	{
-		run_raise(run, "ValueError", "sleep length must be non-negative");
+	if (!seconds_of(run, seconds, "sleep length", &s))
 		return;
-	}
 	arguments_get(&run->arguments, 1, "value", &value);
 	run_wait_then_succeed(run, s, value);
 }
@@ -311,11 +323,8 @@ count(Run *run)
 		return;
 	}
 	if (arguments_get(&run->arguments, 1, "delay", &item) &&
-		(!item_double(item, &delay) || !(delay >= 0 && delay <= MAX_SECONDS)))
-	{
-		run_raise(run, "ValueError", "delay must be non-negative");
+		!seconds_of(run, item, "delay", &delay))
 		return;
-	}
 	if (arguments_get(&run->arguments, 2, "size", &item) &&
 		(!item_int(item, &size) || size < 0 || size > MAX_LARGE))
 	{

@@ -47,7 +47,7 @@ my $job = $node->safe_psql('postgres', q{
 	CREATE TABLE out (id int PRIMARY KEY, result int CHECK (result <> 49));
 	SELECT modal_spawn_map('local:builtin/square', 'SELECT i AS id, i FROM generate_series(1, 200) i', key => '{id}', into_table => 'out')});
 is($node->safe_psql('postgres', "SELECT modal_wait($job)"), 'completed', 'a job ends');
-my $running = $node->safe_psql('postgres', q{SELECT modal_spawn('local:builtin/sleep', 3600000)});
+my $running = $node->safe_psql('postgres', q{SELECT modal_spawn('local:builtin/sleep', 3600)});
 
 my ($exporter_port, $prometheus_port) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
 my $exporter = do
