@@ -83,11 +83,14 @@ export class FunctionView {
 			request.method = this.method.value;
 		if (f.parameters.length)
 			request.parameters = this.parameters.value;
+		// What still comes of an earlier call is not shown in place of this one.
+		this.called = null;
 		const answer = await this.app.post("call", request);
 		if (answer.error) {
 			this.answer.replaceChildren(h("p", { class: "bad" }, answer.error));
 			return;
 		}
+		this.called = answer.call;
 		this.link = h("p", {}, h("a", { href: `/console/call/${answer.call}` }, answer.call));
 		this.answer.replaceChildren(this.link);
 		this.app.watch({ call: answer.call });
@@ -96,7 +99,7 @@ export class FunctionView {
 	// Of the call that the form has made.
 	updateCall(call) {
 		const input = call.rows?.[0];
-		if (!this.link || !input)
+		if (call.id !== this.called || !input)
 			return;
 		const parts = [this.link, h("p", {}, input.status + (input.at ? ` in ${duration(input.at - input.started)}` : ""))];
 		if (input.result !== undefined)

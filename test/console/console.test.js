@@ -241,6 +241,20 @@ test("a function is called by the form", async () => {
 	}
 });
 
+test("what an earlier call still does is not shown in place of an answer", async () => {
+	await open("Functions");
+	await page.getByRole("link", { name: "builtin/sleep", exact: true }).click();
+	await page.getByLabel("Arguments, a JSON array").fill("[1]");
+	await page.getByRole("button", { name: "Call" }).click();
+	await page.locator("[aria-live] a[href*='/call/']").waitFor();
+	await page.getByLabel("Arguments, a JSON array").fill("{}");
+	await page.getByRole("button", { name: "Call" }).click();
+	await page.locator(".bad").waitFor();
+	await until("it has ended", async () => await number("running") === 0);
+	await page.waitForTimeout(500);
+	assert.equal(await page.locator(".bad").count(), 1);
+});
+
 test("a method is called with parameters of its class", async () => {
 	await open("Functions");
 	await page.getByRole("link", { name: "words/Splitter" }).click();
