@@ -71,6 +71,7 @@ SET LOCAL modal_batch.max_payload = '64kB';
 SELECT modal_spawn('local:builtin/echo', repeat('x', 100000));
 ROLLBACK;
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', mode => 'discard');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', result_column => 'reslt');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', result_column => 'nosuch');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', result_column => 'twice');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', error_column => 'nosuch');

@@ -19,6 +19,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "jobs/nearest_name.h"
 #include "jobs/sink_target.h"
 #include "nodes/bitmapset.h"
 #include "rewrite/rewriteHandler.h"
@@ -35,15 +36,10 @@
 static AttrNumber
 find_column(Relation rel, const char *name, const char *role, bool written)
 {
-	AttrNumber attno = get_attnum(RelationGetRelid(rel), name);
-	char generated;
+	AttrNumber attno = nearest_name_column(rel, name, role);
+	char generated =
+		TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated;
 
-	if (attno <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("%s \"%s\" of relation \"%s\" does not exist", role,
-						name, RelationGetRelationName(rel))));
-	generated = TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated;
 	if (generated != '\0' &&
 		(written || generated != ATTRIBUTE_GENERATED_STORED))
 		ereport(ERROR,
