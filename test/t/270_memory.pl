@@ -11,6 +11,7 @@ use HttpPeer;
 use IPC::Run ();
 use JobTest;
 use ModalLocal;
+use ModalSession;
 use ModalTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -124,6 +125,29 @@ query_takes('an HTTP function with results of 5 MB',
 	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:raw-large',
 		'SELECT g FROM generate_series(1, 40) g')},
 	40 * 5_000_000, 60, 100);
+
+# Rows come one by one: what there is of them at a time is the window's.
+{
+	my $session = ModalSession->new($node);
+	my $pid = $session->query('SELECT pg_backend_pid()');
+	my $peak = sub {
+		my ($rows) = @_;
+
+		forget_peak_memory($pid);
+		is( $session->query(
+				"SELECT count(*), sum(length(result::text)) FROM modal_map('local:builtin/echo',
+				\$\$SELECT repeat('x', 200) FROM (SELECT generate_series(1, $rows)) g\$\$)"),
+			$rows . '|' . $rows * 202,
+			"a map of $rows rows");
+		return peak_memory_kb($pid);
+	};
+
+	$peak->(5_000);
+	my $small = $peak->(5_000);
+	my $large = $peak->(100_000);
+	cmp_ok($large - $small, '<', 8 * 1024, "memory does not grow with the rows: $small kB, $large kB");
+	$session->quit;
+}
 
 # --- inputs ----------------------------------------------------------------------
 
