@@ -19,6 +19,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #define CATALOG_PATH "pg_catalog, pg_temp"
@@ -225,7 +226,10 @@ owner_session_clean(void)
 	PortalHashTableDeleteAll();
 	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
+	/* dropping what depends on tables, such as their types, wants a snapshot */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 	ResetSequenceCaches();
 	DropAllPreparedStatements();
 	ResetAllOptions();
