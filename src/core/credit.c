@@ -50,8 +50,12 @@ output_size_peak(const OutputSize *size)
 uint32_t
 output_size_window(const OutputSize *size, uint64_t budget, uint32_t window)
 {
-	uint64_t fit = budget / output_size_mean(size);
+	uint64_t fit;
 
+	/* Mostly so, and asked for each input: it saves a division. */
+	if (size->mean * window <= (double) budget && budget >= window)
+		return window;
+	fit = budget / output_size_mean(size);
 	if (fit == 0)
 		return 1;
 	return fit < window ? (uint32_t) fit : window;

@@ -70,6 +70,7 @@ struct MapRows
 	MemoryContext key_cxt;
 
 	int64 returned;
+	int64 look_at; /* so many have returned before there is room again */
 	FrameOutput output;	   /* the last one */
 	MemoryContext cxt;	   /* for the whole map */
 	MemoryContext scratch; /* for a run of rows or results */
@@ -366,6 +367,7 @@ inputs_wanted(MapRows *map, int64 ahead)
 	int64 in_flight = map->next_ordinal - map->returned;
 	int64 wanted = ahead - in_flight;
 
+	map->look_at = 0;
 	if (map->no_more)
 		return 0;
 	if (map->call != NULL)
@@ -374,7 +376,10 @@ inputs_wanted(MapRows *map, int64 ahead)
 
 		wanted = Min(wanted, remote_call_room(map->call));
 		if (in_flight > 0 && wanted < least)
+		{
+			map->look_at = map->returned + least - wanted;
 			return 0;
+		}
 	}
 	return (uint64) Max(wanted, 0);
 }
@@ -436,7 +441,7 @@ map_rows_next(MapRows *map, int64 ahead, Datum *values, bool *nulls)
 {
 	for (;;)
 	{
-		uint64 wanted = inputs_wanted(map, ahead);
+		uint64 wanted = map->returned < map->look_at ? 0 : inputs_wanted(map, ahead);
 
 		CHECK_FOR_INTERRUPTS();
 		if (wanted > 0)
