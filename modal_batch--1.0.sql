@@ -774,10 +774,10 @@ CREATE FUNCTION modal_batch.input_identity(key text[], VARIADIC args "any") RETU
 COMMENT ON FUNCTION modal_batch.input_identity(text[], "any") IS
 	'hash by which a row, its key columns and then its arguments, is found among inputs that are kept';
 CREATE FUNCTION modal_batch.column_inputs("table" oid, "column" name)
-	RETURNS TABLE (identity bigint, failed boolean, ended boolean)
+	RETURNS TABLE (identity bigint, failed boolean, ended boolean, collected boolean)
 	LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'modal_column_inputs';
 COMMENT ON FUNCTION modal_batch.column_inputs(oid, name) IS
-	'inputs for a generated column of one''s own that are kept: to be done, or failed in a job that has ended or not';
+	'inputs for a generated column of one''s own that are kept: to be done, or failed in a job that has ended or not, or collected by triggers of this transaction';
 CREATE FUNCTION modal_batch.generated_column_counts("table" regclass, "column" name,
 		OUT rows bigint, OUT current bigint, OUT missing bigint, OUT failed bigint,
 		OUT pending bigint, OUT outdated bigint)
