@@ -53,6 +53,10 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"THEN least(deadline, clock_timestamp() + make_interval(secs => " secs ")) " \
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
+/* It would run if that were this one. */
+#define IS_OF_OTHER_DATABASE \
+	"finished_at IS NULL AND home <> modal_batch.this_database() " \
+	"AND (set_aside OR state IN ('pending', 'running'))"
 /*
  * Those of owner $3 that older ones come before: see webhook.h.  One that is to
  * be cancelled sends nothing.
@@ -147,10 +151,12 @@ static const struct
 		"AND (remote_call_id IS NOT NULL OR state IN ('pending', 'running'))",
 		1, {JSONBOID}},
 	[OF_OTHER_DATABASES] = {
-		"SELECT id FROM modal_batch.job WHERE finished_at IS NULL "
-		"AND home <> modal_batch.this_database() "
-		"AND (set_aside OR state IN ('pending', 'running')) ORDER BY id",
+		"SELECT id FROM modal_batch.job WHERE " IS_OF_OTHER_DATABASE " ORDER BY id",
 		0, {0}},
+	[LOCK_OF_OTHER_DATABASE] = {
+		"SELECT " JOB_COLUMNS "FROM modal_batch.job WHERE id = $1 "
+		"AND " IS_OF_OTHER_DATABASE " FOR UPDATE",
+		1, {INT8OID}},
 	[IS_HERE] = {
 		"SELECT home = modal_batch.this_database() FROM modal_batch.job "
 		"WHERE id = $1",

@@ -177,6 +177,10 @@ extern void job_store_rename_column(Oid table, const char *old_name,
 
 /* Unfinished jobs that would run if this were their database: see home.h. */
 extern List *job_store_of_other_databases(void);
+/* One of them, locked; NULL: it is none any more. */
+extern Job *job_store_lock_of_other_database(int64 id);
+/* Is it there now, whatever snapshot the transaction has? */
+extern bool job_store_is_there(int64 id);
 
 /* --- used by the runner ------------------------------------------------- */
 
