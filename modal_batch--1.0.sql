@@ -542,7 +542,8 @@ FROM modal_batch.job j
 	CROSS JOIN LATERAL (SELECT round((d.done / nullif(extract(epoch FROM
 		coalesce(j.finished_at, clock_timestamp()) - j.started_at), 0))::numeric, 1)) AS r(rate)
 	CROSS JOIN LATERAL (SELECT pg_has_role(j.owner, 'USAGE')) AS o(own)
-	-- what a SQLSTATE says of the thing that is waited for: see jobs/error.c
+	-- what a SQLSTATE says of the thing that is waited for: see jobs/error.c;
+	-- who comes after older ones: BEHIND_OTHERS in jobs/sql.c
 	CROSS JOIN LATERAL (SELECT CASE
 		WHEN j.finished_at IS NOT NULL OR j.state = 'paused' THEN NULL
 		WHEN j.state = 'pending' AND j.start_at > clock_timestamp() THEN 'start time'
@@ -555,6 +556,9 @@ FROM modal_batch.job j
 			WHEN j.last_error->>'code' = '25006' THEN 'writable server'
 			ELSE 'service' END
 		WHEN j.state = 'pending' AND j.last_error->>'code' ~ '^(28|42)' THEN 'login'
+		WHEN j.state = 'pending' AND j.order_stripes IS NOT NULL AND EXISTS (SELECT
+			FROM modal_batch.job b WHERE b.owner = j.owner AND b.id < j.id AND b.finished_at IS NULL
+				AND b.function = j.function AND b.order_stripes & j.order_stripes <> 0) THEN 'older job'
 		WHEN j.state = 'pending' THEN 'place' END) AS w(waiting_for)
 WHERE o.own OR pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW modal_batch.jobs IS

@@ -58,14 +58,14 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"finished_at IS NULL AND home <> modal_batch.this_database() " \
 	"AND (set_aside OR state IN ('pending', 'running'))"
 /*
- * Those of owner $3 that older ones come before: see webhook.h.  One that is to
- * be cancelled sends nothing.
+ * Those of the owner that older ones come before: see webhook.h.  One that is to
+ * be cancelled sends nothing.  View modal_batch.jobs asks the same for one job.
  */
-#define BEHIND_OTHERS \
+#define BEHIND_OTHERS(owner) \
 	"SELECT id FROM (SELECT id, state, order_stripes, bit_or(order_stripes) OVER (PARTITION BY function " \
 	"ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before " \
 	"FROM modal_batch.job WHERE order_stripes IS NOT NULL AND finished_at IS NULL " \
-	"AND owner = $3) o WHERE order_stripes & before <> 0 AND state <> 'cancelling'"
+	"AND owner = " owner ") o WHERE order_stripes & before <> 0 AND state <> 'cancelling'"
 /* Two jobs of one key can only meet when one of them gets another owner. */
 #define KEY_UNLESS_TAKEN(owner) \
 	"CASE WHEN finished_at IS NOT NULL OR NOT EXISTS (SELECT " \
@@ -194,7 +194,7 @@ static const struct
 		"AND coalesce(retry_at NOT BETWEEN clock_timestamp() AND " MAX_RETRY_AT ", true) "
 		"AND NOT coalesce(" IS_TO_START_LATER ", false) "
 		"AND id >= $5 AND id NOT IN (SELECT unnest($1)) "
-		"AND id NOT IN (" BEHIND_OTHERS ") "
+		"AND id NOT IN (" BEHIND_OTHERS("$3") ") "
 		"ORDER BY priority DESC, id LIMIT $2",
 		5, {INT8ARRAYOID, INT4OID, REGROLEOID, BOOLOID, INT8OID}},
 	[NEXT_RETRY] = {
@@ -214,6 +214,8 @@ static const struct
 		"SELECT (SELECT state FROM modal_batch.job j WHERE j.id = a.id) "
 		"FROM unnest($1) WITH ORDINALITY AS a(id, n) ORDER BY a.n",
 		1, {INT8ARRAYOID}},
+	[IS_BEHIND_OTHERS] = {
+		"SELECT $1 IN (" BEHIND_OTHERS("$2") ")", 2, {INT8OID, REGROLEOID}},
 	[FIRST_CHUNK] = {
 		"SELECT min(first) FROM modal_batch.chunk WHERE job = $1", 1, {INT8OID}},
 	[LOAD_CHUNKS] = {
@@ -468,6 +470,7 @@ snapshot_of(StatementId id)
 	switch (id)
 	{
 		case LOOK_AT_JOB:
+		case IS_BEHIND_OTHERS:
 		case WITH_UNIQUE_KEY:
 			return GetLatestSnapshot();
 		case COLUMN_JOBS:

@@ -383,6 +383,16 @@ run_for_value(StatementId id, const Datum *args, int nargs, Datum *value)
 	return !isnull;
 }
 
+bool
+job_store_is_behind_others(const Job *job)
+{
+	Datum args[] = {Int64GetDatum(job->id), ObjectIdGetDatum(job->owner)};
+	Datum value;
+
+	return run_for_value(IS_BEHIND_OTHERS, args, lengthof(args), &value) &&
+		DatumGetBool(value);
+}
+
 double
 job_store_next_retry(Oid owner, bool own_session, int64 from)
 {
