@@ -53,6 +53,8 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"THEN least(deadline, clock_timestamp() + make_interval(secs => " secs ")) " \
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
+/* One of a trigger that has inputs left, or failures: it is in a partial index. */
+#define IS_TO_BE_DONE "by_trigger AND (finished_at IS NULL OR has_failed)"
 /* It would run if that were this one. */
 #define IS_OF_OTHER_DATABASE \
 	"finished_at IS NULL AND home <> modal_batch.this_database() " \
@@ -241,6 +243,7 @@ static const struct
 	[FINISH_JOB] = {
 		"UPDATE modal_batch.job SET finished_at = clock_timestamp(), "
 		"state = CASE WHEN stop_reason IS NULL THEN $2 ELSE 'failed' END, "
+		"has_failed = failed > 0 OR stop_reason IS NOT NULL OR $2 = 'failed', "
 		"started_at = coalesce(started_at, clock_timestamp()), "
 		"last_error = coalesce(stop_reason, $3, last_error, CASE WHEN failed > 0 THEN "
 		"(SELECT r.error FROM modal_batch.result r WHERE r.job = $1 "
@@ -291,8 +294,7 @@ static const struct
 	[COLUMN_JOBS] = {
 		"SELECT id, owner, finished_at IS NOT NULL, state = 'failed' "
 		"FROM modal_batch.job WHERE into_table = $1 AND result_column = $2 "
-		"AND by_trigger AND state <> 'cancelling' "
-		"AND (finished_at IS NULL OR state = 'failed' OR failed > 0)",
+		"AND " IS_TO_BE_DONE " AND state <> 'cancelling'",
 		2, {REGCLASSOID, TEXTOID}},
 	[RENAME_COLUMN] = {
 		"UPDATE modal_batch.job SET "
@@ -307,8 +309,7 @@ static const struct
 		"ordinality_column = CASE WHEN ordinality_column = $2 AND into_table = $1 "
 		"THEN $3 ELSE ordinality_column END, "
 		"version_column = CASE WHEN version_column = $2 THEN $3 ELSE version_column END "
-		"WHERE (into_table = $1 OR source_table = $1) AND by_trigger "
-		"AND (finished_at IS NULL OR state = 'failed' OR failed > 0)",
+		"WHERE (into_table = $1 OR source_table = $1) AND " IS_TO_BE_DONE,
 		3, {REGCLASSOID, TEXTOID, TEXTOID}},
 	/*
 	 * The jobs of one row that triggers have made alike become the first of
