@@ -381,10 +381,9 @@ ALTER SEQUENCE modal_batch.job_id_seq OWNED BY modal_batch.job.id;
 CREATE INDEX job_unfinished ON modal_batch.job (owner, priority DESC, id) WHERE finished_at IS NULL;
 CREATE INDEX job_ordered ON modal_batch.job (owner, id)
 	WHERE finished_at IS NULL AND order_stripes IS NOT NULL;
--- "has_failed", it or an input of it, is known when it ends: the counters and the
--- state change before, and are to stay out of indexes.
-CREATE INDEX job_has_failed ON modal_batch.job (into_table, result_column)
-	WHERE by_trigger AND has_failed;
+-- "has_failed", a trigger's job or an input of it, is known when it ends: the counters
+-- and the state change before, and are to stay out of indexes.
+CREATE INDEX job_has_failed ON modal_batch.job (into_table, result_column) WHERE has_failed;
 CREATE UNIQUE INDEX job_unique_key ON modal_batch.job (owner, unique_key)
 	WHERE finished_at IS NULL AND unique_key IS NOT NULL;
 

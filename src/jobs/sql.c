@@ -243,7 +243,7 @@ static const struct
 	[FINISH_JOB] = {
 		"UPDATE modal_batch.job SET finished_at = clock_timestamp(), "
 		"state = CASE WHEN stop_reason IS NULL THEN $2 ELSE 'failed' END, "
-		"has_failed = failed > 0 OR stop_reason IS NOT NULL OR $2 = 'failed', "
+		"has_failed = by_trigger AND (failed > 0 OR stop_reason IS NOT NULL OR $2 = 'failed'), "
 		"started_at = coalesce(started_at, clock_timestamp()), "
 		"last_error = coalesce(stop_reason, $3, last_error, CASE WHEN failed > 0 THEN "
 		"(SELECT r.error FROM modal_batch.result r WHERE r.job = $1 "

@@ -254,4 +254,10 @@ for my $statement (
 	cmp_ok(sql("BEGIN; $statement; $read; COMMIT") =~ s/.*\n//sr, '<', 100, "jobs that have ended well are not read: $statement");
 }
 
+is(sql(q{SELECT string_agg(DISTINCT a.attname, ' ' ORDER BY a.attname) FROM pg_index i
+	JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refobjid = i.indrelid
+	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = d.refobjsubid WHERE i.indrelid = 'modal_batch.job'::regclass}),
+	'finished_at has_failed id into_table order_stripes owner priority result_column unique_key',
+	'what changes while a job runs is in no index, so that updates are HOT');
+
 done_testing();
