@@ -368,6 +368,7 @@ CREATE TABLE modal_batch.job (
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	started_at timestamptz,
 	finished_at timestamptz,
+	has_failed boolean,
 	remote_call_id text,
 	version int,
 	retry_at timestamptz,
@@ -380,6 +381,9 @@ ALTER SEQUENCE modal_batch.job_id_seq OWNED BY modal_batch.job.id;
 CREATE INDEX job_unfinished ON modal_batch.job (owner, priority DESC, id) WHERE finished_at IS NULL;
 CREATE INDEX job_ordered ON modal_batch.job (owner, id)
 	WHERE finished_at IS NULL AND order_stripes IS NOT NULL;
+-- "has_failed", a trigger's job or an input of it, is known when it ends: the counters
+-- and the state change before, and are to stay out of indexes.
+CREATE INDEX job_has_failed ON modal_batch.job (into_table, result_column) WHERE has_failed;
 CREATE UNIQUE INDEX job_unique_key ON modal_batch.job (owner, unique_key)
 	WHERE finished_at IS NULL AND unique_key IS NOT NULL;
 
@@ -542,7 +546,8 @@ FROM modal_batch.job j
 	CROSS JOIN LATERAL (SELECT round((d.done / nullif(extract(epoch FROM
 		coalesce(j.finished_at, clock_timestamp()) - j.started_at), 0))::numeric, 1)) AS r(rate)
 	CROSS JOIN LATERAL (SELECT pg_has_role(j.owner, 'USAGE')) AS o(own)
-	-- what a SQLSTATE says of the thing that is waited for: see jobs/error.c
+	-- what a SQLSTATE says of the thing that is waited for: see jobs/error.c;
+	-- who comes after older ones: BEHIND_OTHERS in jobs/sql.c
 	CROSS JOIN LATERAL (SELECT CASE
 		WHEN j.finished_at IS NOT NULL OR j.state = 'paused' THEN NULL
 		WHEN j.state = 'pending' AND j.start_at > clock_timestamp() THEN 'start time'
@@ -555,6 +560,9 @@ FROM modal_batch.job j
 			WHEN j.last_error->>'code' = '25006' THEN 'writable server'
 			ELSE 'service' END
 		WHEN j.state = 'pending' AND j.last_error->>'code' ~ '^(28|42)' THEN 'login'
+		WHEN j.state = 'pending' AND j.order_stripes IS NOT NULL AND EXISTS (SELECT
+			FROM modal_batch.job b WHERE b.owner = j.owner AND b.id < j.id AND b.finished_at IS NULL
+				AND b.function = j.function AND b.order_stripes & j.order_stripes <> 0) THEN 'older job'
 		WHEN j.state = 'pending' THEN 'place' END) AS w(waiting_for)
 WHERE o.own OR pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW modal_batch.jobs IS
@@ -774,10 +782,10 @@ CREATE FUNCTION modal_batch.input_identity(key text[], VARIADIC args "any") RETU
 COMMENT ON FUNCTION modal_batch.input_identity(text[], "any") IS
 	'hash by which a row, its key columns and then its arguments, is found among inputs that are kept';
 CREATE FUNCTION modal_batch.column_inputs("table" oid, "column" name)
-	RETURNS TABLE (identity bigint, failed boolean, ended boolean)
+	RETURNS TABLE (identity bigint, failed boolean, ended boolean, collected boolean)
 	LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'modal_column_inputs';
 COMMENT ON FUNCTION modal_batch.column_inputs(oid, name) IS
-	'inputs for a generated column of one''s own that are kept: to be done, or failed in a job that has ended or not';
+	'inputs for a generated column of one''s own that are kept: to be done, or failed in a job that has ended or not, or collected by triggers of this transaction';
 CREATE FUNCTION modal_batch.generated_column_counts("table" regclass, "column" name,
 		OUT rows bigint, OUT current bigint, OUT missing bigint, OUT failed bigint,
 		OUT pending bigint, OUT outdated bigint)

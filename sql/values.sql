@@ -93,6 +93,36 @@ SELECT as_needs('{"a": 1, "b": null}');
 SELECT as_needs('{"a": 1}');
 SELECT as_list_of_needs('[{"a": 1, "b": 2}, {}]');
 
+-- domains over a type that is not read from its binary form
+CREATE TYPE bare;
+SET client_min_messages = warning;
+CREATE FUNCTION bare_in(cstring) RETURNS bare LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION bare_out(bare) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+RESET client_min_messages;
+CREATE TYPE bare (INPUT = bare_in, OUTPUT = bare_out, LIKE = text);
+CREATE DOMAIN short AS bare CHECK (length(VALUE::text) < 4);
+CREATE DOMAIN needed AS short CONSTRAINT no_x CHECK (VALUE::text <> 'x') NOT NULL;
+CREATE TYPE has_shorts AS (a short, list needed[], n int);
+CREATE FUNCTION as_short(text) RETURNS short LANGUAGE modal AS 'builtin/echo';
+CREATE FUNCTION as_needed(text) RETURNS needed LANGUAGE modal AS 'builtin/echo' CALLED ON NULL INPUT;
+CREATE FUNCTION as_has_shorts(jsonb) RETURNS has_shorts LANGUAGE modal AS 'builtin/echo';
+SELECT as_short(t), as_needed(t) FROM unnest('{a,abc}'::text[]) t;
+SELECT as_short(NULL), as_short(t) FROM unnest('{a,abcd}'::text[]) t;
+SELECT as_needed('abcd');
+SELECT as_needed('x');
+SELECT as_needed(NULL);
+SELECT as_has_shorts('{"a": null, "list": ["a", "b"], "n": 1}');
+SELECT as_has_shorts('{"a": "abcd"}');
+SELECT as_has_shorts('{"list": ["a", "x"]}');
+SELECT as_has_shorts('{"list": ["a", null]}');
+ALTER DOMAIN short ADD CONSTRAINT no_y CHECK (VALUE::text <> 'y');
+SELECT as_short('y');
+ALTER DOMAIN short DROP CONSTRAINT no_y;
+SELECT as_short('y');
+CREATE FUNCTION fails(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '22012' USING MESSAGE = 'of ' || $1; END $$;
+ALTER DOMAIN short ADD CONSTRAINT that_fails CHECK (VALUE::text <> 'z' OR fails(VALUE::text)) NOT VALID;
+SELECT as_short('z');
+
 -- numbers at the ends of their types
 CREATE FUNCTION as_float4(float8) RETURNS float4 LANGUAGE modal AS 'builtin/echo';
 CREATE FUNCTION same_numeric(numeric) RETURNS numeric LANGUAGE modal AS 'builtin/echo';

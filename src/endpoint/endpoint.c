@@ -3,9 +3,9 @@
  * endpoint.c
  *	  From a function reference to an Endpoint; see endpoint.h.
  *
- * The cache keeps one Endpoint per server and user, each in a context of its
- * own under CacheMemoryContext; callers get a copy, so that an invalidation
- * in the middle of a call hurts nobody.
+ * The cache keeps one Endpoint per server, user and options of a reference,
+ * each in a context of its own under CacheMemoryContext; callers get a copy, so
+ * that an invalidation in the middle of a call hurts nobody.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +14,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "common/hashfn.h"
 #include "core/buf.h"
 #include "endpoint/endpoint.h"
 #include "endpoint/http_options.h"
@@ -33,18 +34,22 @@
 
 #define HTTP_WINDOW_FACTOR 16
 #define MAX_WINDOW 100000
+/* A reference's options may be other ones for each call. */
+#define MAX_CACHED 256
 
 typedef struct EndpointKey
 {
 	Oid serverid;
 	Oid userid;
+	uint64 options; /* hash of those of the reference; 0: none */
 } EndpointKey;
 
 typedef struct CachedEndpoint
 {
 	EndpointKey key;
 	Endpoint *endpoint; /* NULL: to be made anew */
-	MemoryContext cxt;	/* that it lives in */
+	char *more;			/* the reference's options; NULL: none */
+	MemoryContext cxt;	/* that both live in */
 } CachedEndpoint;
 
 static HTAB *endpoints = NULL;
@@ -299,12 +304,71 @@ read_endpoint(const EndpointKey *key, Slice more)
 	return endpoint;
 }
 
+static const Slice no_options = {NULL, 0};
+
+static EndpointKey
+key_of(Oid serverid, Oid userid, Slice more)
+{
+	return (EndpointKey) {
+		.serverid = serverid,
+		.userid = userid,
+		.options = more.p == NULL
+			? 0
+			: hash_bytes_extended((const unsigned char *) more.p, (int) more.n, 0)};
+}
+
+/* One that is there; NULL: none. */
+static CachedEndpoint *
+find_entry(Oid serverid, Oid userid, Slice more)
+{
+	EndpointKey key = key_of(serverid, userid, more);
+	CachedEndpoint *entry = hash_search(endpoints, &key, HASH_FIND, NULL);
+
+	if (entry == NULL || entry->endpoint == NULL)
+		return NULL;
+	if (entry->more == NULL || more.p == NULL)
+		return entry->more == more.p ? entry : NULL;
+	return strlen(entry->more) == more.n && memcmp(entry->more, more.p, more.n) == 0
+		? entry
+		: NULL;
+}
+
+static void
+forget_all(void)
+{
+	HASH_SEQ_STATUS scan;
+	CachedEndpoint *entry;
+
+	hash_seq_init(&scan, endpoints);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		forget_endpoint(entry);
+		(void) hash_search(endpoints, &entry->key, HASH_REMOVE, NULL);
+	}
+}
+
+/* For make_endpoint. */
+static CachedEndpoint *
+get_entry(Oid serverid, Oid userid, Slice more)
+{
+	EndpointKey key = key_of(serverid, userid, more);
+	CachedEndpoint *entry;
+	bool found;
+
+	if (hash_get_num_entries(endpoints) >= MAX_CACHED)
+		forget_all();
+	entry = hash_search(endpoints, &key, HASH_ENTER, &found);
+	if (!found)
+		entry->endpoint = NULL;
+	return entry;
+}
+
 /*
  * Reading the catalogs may wait for a lock, and hear of changes: what was read
  * before them must not be kept.  The cache loses no entry by them.
  */
 static void
-make_endpoint(CachedEndpoint *entry)
+make_endpoint(CachedEndpoint *entry, Slice more)
 {
 	uint64 before;
 
@@ -320,7 +384,8 @@ make_endpoint(CachedEndpoint *entry)
 									"modal_batch endpoint",
 									ALLOCSET_SMALL_SIZES);
 		old = MemoryContextSwitchTo(cxt);
-		endpoint = read_endpoint(&entry->key, (Slice){NULL, 0});
+		endpoint = read_endpoint(&entry->key, more);
+		entry->more = more.p == NULL ? NULL : pnstrdup(more.p, more.n);
 		MemoryContextSwitchTo(old);
 
 		MemoryContextSetParent(cxt, CacheMemoryContext);
@@ -371,45 +436,53 @@ copy_endpoint(const Endpoint *from)
 	return copy;
 }
 
-/* more: options of a reference; what is made with them is not kept. */
+static bool
+server_is_http(Oid serverid, Oid userid)
+{
+	const CachedEndpoint *entry = find_entry(serverid, userid, no_options);
+	MemoryContext cxt, old;
+	const char *protocol;
+	bool http;
+
+	if (entry != NULL)
+		return entry->endpoint->protocol == ENDPOINT_HTTP;
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "modal_batch server",
+								ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	protocol = option_value(GetForeignServer(serverid)->options, "protocol");
+	http = protocol != NULL && strcmp(protocol, "http") == 0;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	return http;
+}
+
+/* more: options of a reference. */
 static Endpoint *
 endpoint_get_by_server(Oid serverid, Oid userid, Slice more)
 {
-	EndpointKey key = {serverid, userid};
 	CachedEndpoint *entry;
 	AclResult acl;
-	bool found;
 
 	acl = object_aclcheck(ForeignServerRelationId, serverid, userid, ACL_USAGE);
 	if (acl != ACLCHECK_OK)
 		aclcheck_error(acl, OBJECT_FOREIGN_SERVER,
 					   GetForeignServer(serverid)->servername);
 
-	if (more.p != NULL)
-	{
-		Endpoint *made = read_endpoint(&key, more);
-		Endpoint *copy = copy_endpoint(made);
-
-		endpoint_release(made);
-		return copy;
-	}
 	if (endpoints == NULL)
 		init_cache();
-	entry = hash_search(endpoints, &key, HASH_ENTER, &found);
-	if (!found)
-		entry->endpoint = NULL;
-	if (entry->endpoint == NULL || entry->endpoint->uncached)
-		make_endpoint(entry);
+	entry = find_entry(serverid, userid, more);
+	/* only an HTTP function's options are those of its endpoint */
+	if (entry == NULL && more.p != NULL && !server_is_http(serverid, userid))
+	{
+		more = no_options;
+		entry = find_entry(serverid, userid, more);
+	}
+	if (entry == NULL || entry->endpoint->uncached)
+	{
+		entry = get_entry(serverid, userid, more);
+		make_endpoint(entry, more);
+	}
 	return copy_endpoint(entry->endpoint);
-}
-
-static bool
-server_is_http(Oid serverid)
-{
-	const char *protocol =
-		option_value(GetForeignServer(serverid)->options, "protocol");
-
-	return protocol != NULL && strcmp(protocol, "http") == 0;
 }
 
 /* See endpoint_get: whose setting counts? */
@@ -485,11 +558,8 @@ get_and_parse(const char *reference, Oid userid, const char *dflt,
 	Endpoint *endpoint;
 	const char *problem;
 
-	/* Only an HTTP function's options are those of its endpoint. */
-	if (not_http != NULL ||
-		(http.options.p != NULL && !server_is_http(serverid)))
-		http.options = (Slice){NULL, 0};
-	endpoint = endpoint_get_by_server(serverid, userid, http.options);
+	endpoint = endpoint_get_by_server(serverid, userid,
+									  not_http != NULL ? no_options : http.options);
 	if (endpoint->protocol == ENDPOINT_HTTP)
 		problem = not_http;
 	else
@@ -522,7 +592,7 @@ endpoint_get_by_prefix(const char *text, Oid userid, const char **rest)
 {
 	Oid serverid = server_of(text, default_server(userid), rest);
 
-	return endpoint_get_by_server(serverid, userid, (Slice){NULL, 0});
+	return endpoint_get_by_server(serverid, userid, no_options);
 }
 
 void

@@ -4,10 +4,10 @@
  *	  From a function reference to an Endpoint: where a call goes and with
  *	  whose credentials.
  *
- * Endpoints are cached by (server, user) and thrown away when the catalogs
- * say that what they were made from has changed; a caller keeps using the
- * one it has until its call ends.  What is in files (use_os_config, NAME_file)
- * is read for each call.
+ * Endpoints are cached by server, user and options of the reference, and thrown
+ * away when the catalogs say that what they were made from has changed; a
+ * caller keeps using the one it has until its call ends.  What is in files
+ * (use_os_config, NAME_file) is read for each call.
  *
  *-------------------------------------------------------------------------
  */

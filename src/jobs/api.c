@@ -79,16 +79,29 @@ deadline_argument(FunctionCallInfo fcinfo)
 	return monotonic_seconds() + interval_seconds(PG_GETARG_INTERVAL_P(1));
 }
 
-/* Once, for a port that was mistyped would else be waited for in silence. */
+/* What whoever waits has been told. */
+typedef struct Told
+{
+	bool trouble, turn;
+} Told;
+
+/* Each once, for a port that was mistyped would else be waited for in silence. */
 static void
-tell_what_job_waits_for(const Job *job, bool *told)
+tell_what_job_waits_for(const Job *job, Told *told)
 {
 	bool starts_later = job->state == JOB_PENDING &&
 		job->start_at > GetCurrentTimestamp();
+	bool waits = job->waits_for != NULL || starts_later;
 
-	if (*told || job_has_ended(job) || (job->waits_for == NULL && !starts_later))
+	if (!waits && !told->turn && job_waits_its_turn(job))
+	{
+		told->turn = true;
+		ereport(NOTICE, (errmsg("job " INT64_FORMAT " waits: %s", job->id,
+								JOB_WAITS_ITS_TURN)));
+	}
+	if (told->trouble || job_has_ended(job) || !waits)
 		return;
-	*told = true;
+	told->trouble = true;
 	if (starts_later)
 		ereport(NOTICE, (errmsg("job " INT64_FORMAT " starts at %s", job->id,
 								timestamptz_to_str(job->start_at)),
@@ -110,7 +123,7 @@ modal_wait(PG_FUNCTION_ARGS)
 {
 	int64 id = job_argument(fcinfo);
 	double deadline = deadline_argument(fcinfo);
-	bool told = false;
+	Told told = {false};
 	Job *job;
 
 	ConditionVariablePrepareToSleep(&modal_shared->job_changed);

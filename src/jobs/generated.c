@@ -347,6 +347,8 @@ begin_column(GeneratedColumn *column, Relation rel)
 	(void) trigger_job_model(&column->model, trigger_target(RelationGetRelid(rel)), &column->spec);
 	column->jobs = column_jobs(column->model.sink.into_table,
 							   column->spec.result_column);
+	column->collected = trigger_has_collected(column->model.sink.into_table,
+											  column->spec.result_column);
 }
 
 /*
@@ -489,6 +491,7 @@ modal_drop_generated_column(PG_FUNCTION_ARGS)
 {
 	/* what DROP TRIGGER takes */
 	Relation rel = generated_open_table(fcinfo, 0, "table", AccessExclusiveLock);
+	Oid target = trigger_target(RelationGetRelid(rel));
 	TriggerSpec spec;
 	OurTrigger *trigger = get_declaration(fcinfo, rel, &spec);
 	char *sql = psprintf("DROP TRIGGER %s ON %s",
@@ -497,7 +500,8 @@ modal_drop_generated_column(PG_FUNCTION_ARGS)
 	ListCell *lc;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	foreach (lc, column_jobs(trigger_target(RelationGetRelid(rel)), spec.result_column))
+	trigger_drop_collected(target, spec.result_column);
+	foreach (lc, column_jobs(target, spec.result_column))
 	{
 		const ColumnJob *job = lfirst(lc);
 

@@ -15,6 +15,7 @@
 #include "jobs/sink_target.h"
 #include "jobs/sql.h"
 #include "jobs/store.h"
+#include "jobs/trigger.h"
 #include "jobs/wake.h"
 #include "link/shmem.h"
 #include "utils/acl.h"
@@ -84,19 +85,26 @@ typedef struct ColumnInputs
 {
 	Tuplestorestate *store;
 	TupleDesc desc;
-	const ColumnJob *job;
+	const ColumnJob *job; /* NULL: there is none yet */
 } ColumnInputs;
 
 static void
 put_input(ColumnInputs *out, const ChunkRecord *rec, bool failed)
 {
-	Datum values[3];
-	bool nulls[3] = {false};
+	Datum values[4];
+	bool nulls[4] = {false};
 
 	values[0] = Int64GetDatum(input_identity(rec->meta, rec->meta_len));
 	values[1] = BoolGetDatum(failed);
-	values[2] = BoolGetDatum(out->job->ended);
+	values[2] = BoolGetDatum(out->job != NULL && out->job->ended);
+	values[3] = BoolGetDatum(out->job == NULL);
 	tuplestore_putvalues(out->store, out->desc, values, nulls);
+}
+
+static void
+put_collected(void *arg, const ChunkRecord *rec)
+{
+	put_input(arg, rec, false);
 }
 
 /* Those without an outcome. */
@@ -167,6 +175,8 @@ put_inputs(ColumnInputs *out, Oid table, const char *column)
 		while (put_failures(out, &after))
 			CHECK_FOR_INTERRUPTS();
 	}
+	out->job = NULL;
+	trigger_read_collected(table, column, put_collected, out);
 }
 
 /* As the query sees the rows: what has got its result since is pending for both. */

@@ -2,7 +2,8 @@
  *
  * generated_inputs.h
  *	  Inputs of jobs that write to a column: which rows of the table they are
- *	  for, and whether these are still to come or have failed.
+ *	  for, and whether these are still to come or have failed.  Those that
+ *	  this transaction's triggers have collected are to come, too.
  *
  * A row and an input that is kept for it know each other by a hash of the key
  * and of the arguments' fingerprint: modal_batch.input_identity() gives that of

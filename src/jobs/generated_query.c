@@ -122,11 +122,17 @@ append_inputs(StringInfo sql, const GeneratedColumn *column)
 					 quote_literal_cstr(column->spec.result_column));
 }
 
+static bool
+may_be_kept(const GeneratedColumn *column)
+{
+	return column->jobs != NIL || column->collected;
+}
+
 /* Is there an input for the row that is kept, and of that kind? */
 static void
 append_kept(StringInfo sql, const GeneratedColumn *column, const char *kind)
 {
-	if (column->jobs == NIL)
+	if (!may_be_kept(column))
 	{
 		appendStringInfoString(sql, "false");
 		return;
@@ -152,10 +158,17 @@ generated_rows_query(const GeneratedColumn *column, GeneratedRows which)
 	switch (which)
 	{
 		case ROWS_ALL:
+			if (column->collected)
+			{
+				appendStringInfoString(&sql, " AND NOT ");
+				append_kept(&sql, column, " AND i.collected");
+			}
 			break;
 		case ROWS_FAILED:
 			appendStringInfoString(&sql, " AND ");
 			append_kept(&sql, column, " AND i.failed AND i.ended");
+			appendStringInfoString(&sql, " AND NOT ");
+			append_kept(&sql, column, " AND NOT i.failed");
 			break;
 		case ROWS_MISSING:
 			appendStringInfoString(&sql, " AND ");
@@ -185,7 +198,7 @@ generated_counts_query(const GeneratedColumn *column)
 						   "count(*) FILTER (WHERE s = 'f'), "
 						   "count(*) FILTER (WHERE s = 'p'), "
 						   "count(*) FILTER (WHERE s = 'o') FROM (SELECT CASE ");
-	if (column->jobs != NIL)
+	if (may_be_kept(column))
 		appendStringInfoString(&sql, "WHEN i.pending THEN 'p' WHEN i.failed THEN 'f' ");
 	appendStringInfoString(&sql, "WHEN NOT (");
 	append_wanted(&sql, &column->spec);
@@ -195,7 +208,7 @@ generated_counts_query(const GeneratedColumn *column)
 	append_outdated(&sql, column);
 	appendStringInfoString(&sql, " THEN 'o' ELSE 'c' END AS s");
 	generated_append_table(&sql, column->rel);
-	if (column->jobs != NIL)
+	if (may_be_kept(column))
 	{
 		appendStringInfoString(&sql,
 							   " LEFT JOIN (SELECT i.identity, "

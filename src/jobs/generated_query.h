@@ -35,6 +35,7 @@ typedef struct GeneratedColumn
 	TriggerSpec spec;
 	Job model;		/* of jobs for its rows, see trigger_job_model */
 	List *jobs;		/* see column_jobs */
+	bool collected;	/* triggers of this transaction may have inputs, too */
 	int32 version;	/* that the reference asks for; 0: the live one */
 } GeneratedColumn;
 

@@ -10,11 +10,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "commands/trigger.h"
 #include "jobs/error.h"
 #include "jobs/home.h"
 #include "jobs/sql.h"
 #include "jobs/store.h"
+#include "jobs/subxact.h"
 #include "replication/logicalworker.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -129,6 +131,36 @@ home_disown(int64 job)
 	store_run_alone(DISOWN, args, NULL);
 }
 
+/*
+ * Locked; NULL: it is gone, or somebody has done something else with it.  Where the
+ * whole transaction has one snapshot, waiting for one that goes ends with an error.
+ */
+static Job *
+lock_job(int64 id)
+{
+	SubScope sub;
+	Job *volatile job = NULL;
+	ErrorData *volatile edata = NULL;
+
+	if (!IsolationUsesXactSnapshot())
+		return job_store_lock_of_other_database(id);
+	sub_begin(&sub);
+	PG_TRY();
+	{
+		job = job_store_lock_of_other_database(id);
+		sub_commit(&sub);
+	}
+	PG_CATCH();
+	{
+		edata = sub_abort(&sub);
+	}
+	PG_END_TRY();
+	if (edata != NULL && (edata->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE ||
+						  job_store_is_there(id)))
+		ReThrowError(edata);
+	return job;
+}
+
 /* Whoever only wants a runner to be woken is not kept waiting for a lock. */
 void
 home_move_in(void)
@@ -151,9 +183,8 @@ home_move_in(void)
 		CHECK_FOR_INTERRUPTS();
 		if (job == NULL || !has_privs_of_role(GetUserId(), job->owner))
 			continue;
-		job = job_store_get(job->id, true, NULL);
-		/* another session may have been faster */
-		if (!home_is_here(job->id))
+		job = lock_job(job->id);
+		if (job != NULL)
 			(void) job_store_requeue(job, false, NULL);
 	}
 }

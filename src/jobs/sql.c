@@ -53,15 +53,21 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"THEN least(deadline, clock_timestamp() + make_interval(secs => " secs ")) " \
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
+/* One of a trigger that has inputs left, or failures: it is in a partial index. */
+#define IS_TO_BE_DONE "by_trigger AND (finished_at IS NULL OR has_failed)"
+/* It would run if that were this one. */
+#define IS_OF_OTHER_DATABASE \
+	"finished_at IS NULL AND home <> modal_batch.this_database() " \
+	"AND (set_aside OR state IN ('pending', 'running'))"
 /*
- * Those of owner $3 that older ones come before: see webhook.h.  One that is to
- * be cancelled sends nothing.
+ * Those of the owner that older ones come before: see webhook.h.  One that is to
+ * be cancelled sends nothing.  View modal_batch.jobs asks the same for one job.
  */
-#define BEHIND_OTHERS \
+#define BEHIND_OTHERS(owner) \
 	"SELECT id FROM (SELECT id, state, order_stripes, bit_or(order_stripes) OVER (PARTITION BY function " \
 	"ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before " \
 	"FROM modal_batch.job WHERE order_stripes IS NOT NULL AND finished_at IS NULL " \
-	"AND owner = $3) o WHERE order_stripes & before <> 0 AND state <> 'cancelling'"
+	"AND owner = " owner ") o WHERE order_stripes & before <> 0 AND state <> 'cancelling'"
 /* Two jobs of one key can only meet when one of them gets another owner. */
 #define KEY_UNLESS_TAKEN(owner) \
 	"CASE WHEN finished_at IS NOT NULL OR NOT EXISTS (SELECT " \
@@ -147,10 +153,12 @@ static const struct
 		"AND (remote_call_id IS NOT NULL OR state IN ('pending', 'running'))",
 		1, {JSONBOID}},
 	[OF_OTHER_DATABASES] = {
-		"SELECT id FROM modal_batch.job WHERE finished_at IS NULL "
-		"AND home <> modal_batch.this_database() "
-		"AND (set_aside OR state IN ('pending', 'running')) ORDER BY id",
+		"SELECT id FROM modal_batch.job WHERE " IS_OF_OTHER_DATABASE " ORDER BY id",
 		0, {0}},
+	[LOCK_OF_OTHER_DATABASE] = {
+		"SELECT " JOB_COLUMNS "FROM modal_batch.job WHERE id = $1 "
+		"AND " IS_OF_OTHER_DATABASE " FOR UPDATE",
+		1, {INT8OID}},
 	[IS_HERE] = {
 		"SELECT home = modal_batch.this_database() FROM modal_batch.job "
 		"WHERE id = $1",
@@ -188,7 +196,7 @@ static const struct
 		"AND coalesce(retry_at NOT BETWEEN clock_timestamp() AND " MAX_RETRY_AT ", true) "
 		"AND NOT coalesce(" IS_TO_START_LATER ", false) "
 		"AND id >= $5 AND id NOT IN (SELECT unnest($1)) "
-		"AND id NOT IN (" BEHIND_OTHERS ") "
+		"AND id NOT IN (" BEHIND_OTHERS("$3") ") "
 		"ORDER BY priority DESC, id LIMIT $2",
 		5, {INT8ARRAYOID, INT4OID, REGROLEOID, BOOLOID, INT8OID}},
 	[NEXT_RETRY] = {
@@ -208,6 +216,8 @@ static const struct
 		"SELECT (SELECT state FROM modal_batch.job j WHERE j.id = a.id) "
 		"FROM unnest($1) WITH ORDINALITY AS a(id, n) ORDER BY a.n",
 		1, {INT8ARRAYOID}},
+	[IS_BEHIND_OTHERS] = {
+		"SELECT $1 IN (" BEHIND_OTHERS("$2") ")", 2, {INT8OID, REGROLEOID}},
 	[FIRST_CHUNK] = {
 		"SELECT min(first) FROM modal_batch.chunk WHERE job = $1", 1, {INT8OID}},
 	[LOAD_CHUNKS] = {
@@ -233,6 +243,7 @@ static const struct
 	[FINISH_JOB] = {
 		"UPDATE modal_batch.job SET finished_at = clock_timestamp(), "
 		"state = CASE WHEN stop_reason IS NULL THEN $2 ELSE 'failed' END, "
+		"has_failed = by_trigger AND (failed > 0 OR stop_reason IS NOT NULL OR $2 = 'failed'), "
 		"started_at = coalesce(started_at, clock_timestamp()), "
 		"last_error = coalesce(stop_reason, $3, last_error, CASE WHEN failed > 0 THEN "
 		"(SELECT r.error FROM modal_batch.result r WHERE r.job = $1 "
@@ -283,8 +294,7 @@ static const struct
 	[COLUMN_JOBS] = {
 		"SELECT id, owner, finished_at IS NOT NULL, state = 'failed' "
 		"FROM modal_batch.job WHERE into_table = $1 AND result_column = $2 "
-		"AND by_trigger AND state <> 'cancelling' "
-		"AND (finished_at IS NULL OR state = 'failed' OR failed > 0)",
+		"AND " IS_TO_BE_DONE " AND state <> 'cancelling'",
 		2, {REGCLASSOID, TEXTOID}},
 	[RENAME_COLUMN] = {
 		"UPDATE modal_batch.job SET "
@@ -299,8 +309,7 @@ static const struct
 		"ordinality_column = CASE WHEN ordinality_column = $2 AND into_table = $1 "
 		"THEN $3 ELSE ordinality_column END, "
 		"version_column = CASE WHEN version_column = $2 THEN $3 ELSE version_column END "
-		"WHERE (into_table = $1 OR source_table = $1) AND by_trigger "
-		"AND (finished_at IS NULL OR state = 'failed' OR failed > 0)",
+		"WHERE (into_table = $1 OR source_table = $1) AND " IS_TO_BE_DONE,
 		3, {REGCLASSOID, TEXTOID, TEXTOID}},
 	/*
 	 * The jobs of one row that triggers have made alike become the first of
@@ -462,6 +471,7 @@ snapshot_of(StatementId id)
 	switch (id)
 	{
 		case LOOK_AT_JOB:
+		case IS_BEHIND_OTHERS:
 		case WITH_UNIQUE_KEY:
 			return GetLatestSnapshot();
 		case COLUMN_JOBS:

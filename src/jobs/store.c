@@ -356,6 +356,18 @@ job_store_of_other_databases(void)
 	return ids;
 }
 
+Job *
+job_store_lock_of_other_database(int64 id)
+{
+	return load_job(LOCK_OF_OTHER_DATABASE, id, NULL);
+}
+
+bool
+job_store_is_there(int64 id)
+{
+	return load_job(LOOK_AT_JOB, id, NULL) != NULL;
+}
+
 /* The one value of a statement's one row; false: it is NULL. */
 static bool
 run_for_value(StatementId id, const Datum *args, int nargs, Datum *value)
@@ -369,6 +381,16 @@ run_for_value(StatementId id, const Datum *args, int nargs, Datum *value)
 						   &isnull);
 	store_leave(&scope);
 	return !isnull;
+}
+
+bool
+job_store_is_behind_others(const Job *job)
+{
+	Datum args[] = {Int64GetDatum(job->id), ObjectIdGetDatum(job->owner)};
+	Datum value;
+
+	return run_for_value(IS_BEHIND_OTHERS, args, lengthof(args), &value) &&
+		DatumGetBool(value);
 }
 
 double

@@ -86,7 +86,7 @@ typedef struct Job
 	TimestampTz created_at;
 	TimestampTz started_at; /* 0: not yet */
 	int32 tries;			/* in vain, in a row */
-	char *waits_for;		/* the error after which it is tried again; NULL: none */
+	const char *waits_for;	/* the error after which it is tried again; NULL: none */
 	bool backfill;			/* of rows that were there before the trigger */
 	/* limits: see limits.h */
 	char *unique_key;		/* NULL: none */
@@ -156,6 +156,8 @@ extern void job_store_insert_chunk(int64 job, int64 first, int32 count,
 extern Job *job_store_get(int64 id, bool lock, bool *own_change);
 /* The same as it is now, whatever snapshot the transaction has. */
 extern Job *job_store_look(int64 id, bool *own_change);
+/* Do older ones come before it, as it is now?  See webhook.h. */
+extern bool job_store_is_behind_others(const Job *job);
 /* State changes by users; the caller has locked the row. */
 extern void job_store_set_state(int64 id, JobState state);
 extern void job_store_cancel(int64 id, bool terminate);
@@ -177,6 +179,10 @@ extern void job_store_rename_column(Oid table, const char *old_name,
 
 /* Unfinished jobs that would run if this were their database: see home.h. */
 extern List *job_store_of_other_databases(void);
+/* One of them, locked; NULL: it is none any more. */
+extern Job *job_store_lock_of_other_database(int64 id);
+/* Is it there now, whatever snapshot the transaction has? */
+extern bool job_store_is_there(int64 id);
 
 /* --- used by the runner ------------------------------------------------- */
 

@@ -477,6 +477,55 @@ find_source(const TriggerData *td)
 	return source;
 }
 
+/* --- who asks for what is collected ---------------------------------------- */
+
+void
+trigger_read_collected(Oid table, const char *column, CollectedReader reader,
+					   void *arg)
+{
+	dlist_iter iter;
+
+	if (collect_cxt == NULL)
+		return;
+	dlist_foreach(iter, &collectors)
+	{
+		Collector *collector = dlist_container(Collector, node, iter.cur);
+
+		if (trigger_store_fills(collector, table, column))
+			trigger_store_read(collector, reader, arg);
+	}
+}
+
+bool
+trigger_has_collected(Oid table, const char *column)
+{
+	dlist_iter iter;
+
+	if (collect_cxt == NULL)
+		return false;
+	dlist_foreach(iter, &collectors)
+		if (trigger_store_fills(dlist_container(Collector, node, iter.cur), table,
+								column))
+			return true;
+	return false;
+}
+
+void
+trigger_drop_collected(Oid table, const char *column)
+{
+	dlist_iter iter;
+
+	if (collect_cxt == NULL)
+		return;
+	dlist_foreach(iter, &collectors)
+	{
+		Collector *collector = dlist_container(Collector, node, iter.cur);
+
+		if (trigger_store_fills(collector, table, column))
+			input_queue_cut(&collector->inputs);
+	}
+}
+
 /* --- the trigger ---------------------------------------------------------- */
 
 /*

@@ -13,6 +13,7 @@
 
 #include "jobs/sink_target.h"
 #include "jobs/trigger_spec.h"
+#include "jobs/trigger_store.h"
 #include "utils/rel.h"
 
 /*
@@ -27,5 +28,14 @@ extern Oid trigger_target(Oid relid);
  */
 extern SinkTarget *trigger_job_model(Job *job, Oid target,
 									 const TriggerSpec *spec);
+/*
+ * Inputs for this column that triggers have collected in this transaction, and
+ * that are in no job yet.
+ */
+extern bool trigger_has_collected(Oid table, const char *column);
+extern void trigger_read_collected(Oid table, const char *column,
+								   CollectedReader reader, void *arg);
+/* They are not to be sent, unless this savepoint is rolled back. */
+extern void trigger_drop_collected(Oid table, const char *column);
 
 #endif /* MODAL_JOBS_TRIGGER_H */

@@ -29,6 +29,7 @@ typedef struct Segment
 	int count;
 	Buf inputs; /* empty when it is in the file */
 	Size len;	/* of its bytes, wherever they are */
+	bool cut;	/* no inputs: there is an end to those before it */
 	bool spilled;
 	int fileno;
 	pgoff_t offset;
@@ -39,6 +40,8 @@ static MemoryContext inputs_cxt = NULL;
 static dlist_head in_order;
 static Size bytes_in_memory;
 static BufFile *file = NULL;
+static int file_end_fileno; /* where the next segment goes */
+static pgoff_t file_end;
 
 void
 trigger_inputs_begin(MemoryContext cxt)
@@ -100,10 +103,10 @@ join_with_previous(Segment *seg)
 {
 	Segment *previous;
 
-	if (seg->spilled || !dlist_has_prev(&seg->queue->segments, &seg->in_queue))
+	if (seg->spilled || seg->cut || !dlist_has_prev(&seg->queue->segments, &seg->in_queue))
 		return false;
 	previous = dlist_container(Segment, in_queue, seg->in_queue.prev);
-	if (previous->spilled || previous->subid != seg->subid ||
+	if (previous->spilled || previous->cut || previous->subid != seg->subid ||
 		previous->len + seg->len > CHUNK_TARGET_BYTES ||
 		previous->count + seg->count > CHUNK_MAX_INPUTS)
 		return false;
@@ -115,27 +118,55 @@ join_with_previous(Segment *seg)
 	return true;
 }
 
-Buf *
-input_queue_tail(InputQueue *queue)
+static Segment *
+begin_segment(InputQueue *queue)
 {
-	SubTransactionId subid = GetCurrentSubTransactionId();
-	Segment *seg;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(inputs_cxt);
+	Segment *seg = palloc0(sizeof(Segment));
 
-	while ((seg = tail_of(queue)) != NULL && join_with_previous(seg))
-		;
-	if (seg != NULL && seg->subid == subid && !seg->spilled &&
-		seg->len < CHUNK_TARGET_BYTES && seg->count < CHUNK_MAX_INPUTS)
-		return &seg->inputs;
-	old = MemoryContextSwitchTo(inputs_cxt);
-	seg = palloc0(sizeof(Segment));
 	seg->queue = queue;
-	seg->subid = subid;
+	seg->subid = GetCurrentSubTransactionId();
 	buf_init(&seg->inputs, MaxAllocSize, buf_palloc);
 	dlist_push_tail(&queue->segments, &seg->in_queue);
 	dlist_push_tail(&in_order, &seg->in_order);
 	MemoryContextSwitchTo(old);
+	return seg;
+}
+
+Buf *
+input_queue_tail(InputQueue *queue)
+{
+	Segment *seg;
+
+	while ((seg = tail_of(queue)) != NULL && join_with_previous(seg))
+		;
+	if (seg == NULL || seg->subid != GetCurrentSubTransactionId() ||
+		seg->spilled || seg->cut || seg->len >= CHUNK_TARGET_BYTES ||
+		seg->count >= CHUNK_MAX_INPUTS)
+		seg = begin_segment(queue);
 	return &seg->inputs;
+}
+
+void
+input_queue_cut(InputQueue *queue)
+{
+	begin_segment(queue)->cut = true;
+}
+
+/* NULL: there is none. */
+static const Segment *
+last_cut(InputQueue *queue)
+{
+	dlist_iter iter;
+
+	dlist_reverse_foreach(iter, &queue->segments)
+	{
+		const Segment *seg = dlist_container(Segment, in_queue, iter.cur);
+
+		if (seg->cut)
+			return seg;
+	}
+	return NULL;
 }
 
 /* --- the temporary file --------------------------------------------------- */
@@ -167,6 +198,10 @@ spill(void)
 
 	if (file == NULL)
 		create_file();
+	else if (BufFileSeek(file, file_end_fileno, file_end, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write inputs of a job to a temporary file")));
 	dlist_reverse_foreach(iter, &in_order)
 	{
 		Segment *seg = dlist_container(Segment, in_order, iter.cur);
@@ -176,6 +211,7 @@ spill(void)
 		CHECK_FOR_INTERRUPTS();
 		BufFileTell(file, &seg->fileno, &seg->offset);
 		BufFileWrite(file, seg->inputs.data, seg->len);
+		BufFileTell(file, &file_end_fileno, &file_end);
 		seg->spilled = true;
 		buf_free(&seg->inputs);
 	}
@@ -212,6 +248,7 @@ input_queue_added(InputQueue *queue)
 static void
 read_queue(InputQueue *queue, InputReader reader, void *arg, bool forget)
 {
+	const Segment *cut = last_cut(queue);
 	dlist_mutable_iter iter;
 	Buf read;
 
@@ -221,11 +258,15 @@ read_queue(InputQueue *queue, InputReader reader, void *arg, bool forget)
 		Segment *seg = dlist_container(Segment, in_queue, iter.cur);
 
 		CHECK_FOR_INTERRUPTS();
-		if (seg->spilled)
-			read_back(seg, &read);
 		/* an input that could not be encoded has left an empty one */
-		if (seg->count > 0)
+		if (cut == NULL && seg->count > 0)
+		{
+			if (seg->spilled)
+				read_back(seg, &read);
 			reader(arg, seg->spilled ? &read : &seg->inputs, seg->count);
+		}
+		if (seg == cut)
+			cut = NULL;
 		if (forget)
 			free_segment(seg);
 	}

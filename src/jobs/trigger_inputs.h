@@ -43,6 +43,8 @@ extern void trigger_inputs_subxact(SubXactEvent event, SubTransactionId subid,
 								   SubTransactionId parent);
 
 extern void input_queue_init(InputQueue *queue);
+/* Forget its inputs, unless the present subtransaction is rolled back. */
+extern void input_queue_cut(InputQueue *queue);
 /* Where the next input is to be appended. */
 extern Buf *input_queue_tail(InputQueue *queue);
 /* It has been. */

@@ -26,6 +26,14 @@ typedef struct StoredJob
 	Superseded *superseded;
 } StoredJob;
 
+/* Somebody reads what will be sent. */
+typedef struct Reading
+{
+	Superseded *superseded;
+	CollectedReader reader;
+	void *arg;
+} Reading;
+
 static void
 flush_chunk(StoredJob *stored)
 {
@@ -75,6 +83,38 @@ count_inputs(void *arg, const Buf *inputs, int count)
 }
 
 static void
+find_superseded(Collector *collector)
+{
+	if (collector->superseded == NULL)
+		return;
+	superseded_begin(collector->superseded);
+	input_queue_read(&collector->inputs, count_inputs, collector->superseded);
+}
+
+static void
+read_inputs(void *arg, const Buf *inputs, int count)
+{
+	const Reading *reading = arg;
+	const uint8 *p = inputs->data;
+	ChunkRecord input;
+
+	(void) count;
+	while (chunk_next(&p, inputs->data + inputs->len, &input))
+		if (reading->superseded == NULL ||
+			!superseded_take(reading->superseded, &input))
+			reading->reader(reading->arg, &input);
+}
+
+void
+trigger_store_read(Collector *collector, CollectedReader reader, void *arg)
+{
+	Reading reading = {collector->superseded, reader, arg};
+
+	find_superseded(collector);
+	input_queue_read(&collector->inputs, read_inputs, &reading);
+}
+
+static void
 drop_inputs(void *arg, const Buf *inputs, int count)
 {
 	(void) arg;
@@ -96,6 +136,24 @@ names_now(const Collector *collector, const AttrNumber *attnos, int n)
 	for (int i = 0; i < n; i++)
 		names = lappend(names, name_now(collector, attnos[i]));
 	return names;
+}
+
+static bool
+is_declared_column(const Collector *collector)
+{
+	return collector->nargs > TRIGGER_OPTIONS &&
+		!OidIsValid(collector->job.sink.source_table);
+}
+
+bool
+trigger_store_fills(const Collector *collector, Oid table, const char *column)
+{
+	const SinkSpec *sink = &collector->job.sink;
+	const char *name = is_declared_column(collector)
+		? get_attname(collector->target, collector->columns->result, true)
+		: sink->result_column;
+
+	return sink->into_table == table && name != NULL && strcmp(name, column) == 0;
 }
 
 /*
@@ -132,12 +190,10 @@ trigger_store(Collector *collector)
 	}
 	/* these may have changed since the first row was collected */
 	stored.job.owner = relation_owner(collector->target);
-	if (collector->nargs > TRIGGER_OPTIONS &&
-		!OidIsValid(stored.job.sink.source_table))
+	if (is_declared_column(collector))
 		set_names(collector, &stored.job.sink);
 	buf_init(&stored.chunk, MaxAllocSize, buf_palloc);
-	if (stored.superseded != NULL)
-		input_queue_read(&collector->inputs, count_inputs, stored.superseded);
+	find_superseded(collector);
 	input_queue_drain(&collector->inputs, add_inputs, &stored);
 	flush_chunk(&stored);
 	if (stored.job.inputs > 0)

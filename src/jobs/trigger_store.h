@@ -33,6 +33,13 @@ typedef struct Collector
 	int64 max_inputs;
 } Collector;
 
+/* Will its job write to this column? */
+extern bool trigger_store_fills(const Collector *collector, Oid table,
+								const char *column);
+/* The inputs that it would have, if it were made now. */
+typedef void (*CollectedReader)(void *arg, const ChunkRecord *input);
+extern void trigger_store_read(Collector *collector, CollectedReader reader,
+							   void *arg);
 /*
  * Make a job of the inputs, if there are any, and forget them.  With an active
  * snapshot.

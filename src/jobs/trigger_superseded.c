@@ -27,7 +27,7 @@ struct Superseded
 {
 	MemoryContext cxt;
 	HTAB *rows;
-	int64 counted, taken; /* inputs, ever */
+	int64 counted, taken; /* inputs, since superseded_begin */
 };
 
 static Slice
@@ -75,6 +75,12 @@ superseded_note(Superseded **superseded, MemoryContext cxt, const Buf *buf,
 	row = find_row(*superseded, key_of(&input), HASH_ENTER, &found);
 	if (!found)
 		memset((char *) row + sizeof(row->hash), 0, sizeof(*row) - sizeof(row->hash));
+}
+
+void
+superseded_begin(Superseded *superseded)
+{
+	superseded->counted = superseded->taken = 0;
 }
 
 /* The position of the row's input that is the last so far. */

@@ -26,6 +26,8 @@ typedef struct Superseded Superseded;
  */
 extern void superseded_note(Superseded **superseded, MemoryContext cxt,
 							const Buf *buf, Size offset);
+/* They are gone through now. */
+extern void superseded_begin(Superseded *superseded);
 /* The first time: these inputs are there. */
 extern void superseded_count(Superseded *superseded, const Buf *inputs);
 /* The second time, one by one: is it superseded? */

@@ -44,6 +44,13 @@ job_has_ended(const Job *job)
 		job->state == JOB_CANCELLED;
 }
 
+bool
+job_waits_its_turn(const Job *job)
+{
+	return job->state == JOB_PENDING && job->order_stripes != 0 &&
+		job_store_is_behind_others(job);
+}
+
 void
 job_warn_of_failures(const Job *job)
 {
@@ -77,6 +84,8 @@ look(int64 id, MemoryContext cxt)
 	old = MemoryContextSwitchTo(cxt);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	job = job_store_look(id, &own_change);
+	if (job->waits_for == NULL && job_waits_its_turn(job))
+		job->waits_for = JOB_WAITS_ITS_TURN;
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	SPI_commit();

@@ -13,6 +13,9 @@
 #include "jobs/store.h"
 
 extern bool job_has_ended(const Job *job);
+/* Does it wait for older ones to end?  With an active snapshot. */
+extern bool job_waits_its_turn(const Job *job);
+#define JOB_WAITS_ITS_TURN "an older job with messages of the same keys has not ended"
 /* A WARNING when it has ended, and something in it has failed. */
 extern void job_warn_of_failures(const Job *job);
 

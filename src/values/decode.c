@@ -333,11 +333,10 @@ read_row(ResultDecoder *dec, CborReader *r, CborToken *tok, int scalar_column,
 
 /* The constraints of a domain, which may be against NULL. */
 static void
-check_domain(ResultDecoder *dec, Datum value, bool isnull)
+check_constraints(ResultDecoder *dec, Datum value, bool isnull)
 {
 	if (dec->info.type != dec->info.base)
-		domain_check(value, isnull, dec->info.type, &dec->domain_cache,
-					 dec->cxt);
+		check_domain(&dec->domain, dec->info.type, value, isnull, dec->cxt);
 }
 
 static Datum
@@ -347,7 +346,7 @@ decode_row(ResultDecoder *dec, CborReader *r, CborToken *tok)
 	read_row(dec, r, tok, -1, dec->values, dec->nulls, dec->found);
 	for (int i = 0; i < dec->desc->natts; i++)
 		if (!dec->found[i] && dec->columns[i] != NULL)
-			check_domain(dec->columns[i], (Datum) 0, true);
+			check_constraints(dec->columns[i], (Datum) 0, true);
 	return HeapTupleGetDatum(
 		heap_form_tuple(dec->desc, dec->values, dec->nulls));
 }
@@ -384,7 +383,7 @@ decode_value(ResultDecoder *dec, CborReader *r, CborToken *tok, bool *isnull)
 				value = decode_scalar(dec, r, tok);
 				break;
 		}
-	check_domain(dec, value, *isnull);
+	check_constraints(dec, value, *isnull);
 	return value;
 }
 
@@ -449,7 +448,7 @@ result_decode(ResultDecoder *dec, PayloadFormat format, const void *p, Size n,
 	if (format == PAYLOAD_JSON && decode_json_numbers(dec, p, n, &value))
 	{
 		*isnull = false;
-		check_domain(dec, value, false);
+		check_constraints(dec, value, false);
 		return value;
 	}
 	open_result(&r, &tok, format, p, n, &copy);

@@ -12,6 +12,8 @@
 
 #include "values/type_table.h"
 
+typedef struct DomainCheck DomainCheck;
+
 struct ResultDecoder
 {
 	TypeInfo info;
@@ -19,7 +21,7 @@ struct ResultDecoder
 	MemoryContext cxt;
 	FmgrInfo in;		/* the type's input function */
 	Oid ioparam;
-	void *domain_cache; /* of domain_check */
+	DomainCheck *domain; /* NULL: it was none yet */
 	ResultDecoder *element;	  /* KIND_ARRAY */
 	FloatCast cast;			  /* KIND_VECTOR: from real[] */
 	TupleDesc desc;			  /* KIND_ROW */
@@ -51,6 +53,16 @@ pg_noreturn extern void wrong_kind(const ResultDecoder *dec,
 								   const CborToken *tok);
 /* The error for a result that should be a list. */
 pg_noreturn extern void not_a_list(const CborToken *tok);
+
+/* --- domain.c ------------------------------------------------------------- */
+
+/*
+ * Errors 23514 and 23502, when the domain's constraints are against the value.
+ * What is kept for the next one is made in cxt, the first time, when *check is
+ * NULL.
+ */
+extern void check_domain(DomainCheck **check, Oid domain, Datum value,
+						 bool isnull, MemoryContext cxt);
 
 /* --- decode_numbers.c ----------------------------------------------------- */
 

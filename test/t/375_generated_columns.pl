@@ -233,4 +233,31 @@ is($node->safe_psql('restored', q{SELECT count(*) FROM modal_batch.generated_col
 sql(q{DROP TABLE texts});
 is(sql(q{SELECT "column" FROM modal_batch.generated_columns}), 'square', 'a declaration goes with its table');
 
+# --- as many jobs as there are -----------------------------------------------------
+
+sql(q{CREATE TABLE busy (id int PRIMARY KEY, n int, square bigint);
+	INSERT INTO busy VALUES (1, 1), (2, 1000000)});
+job_ends($node, sql(q{SELECT modal_generate_column('busy', 'square', 'local:builtin/square', '{n}')}), 'completed', 'a busy table');
+sql(q{
+	BEGIN;
+	INSERT INTO modal_batch.job (owner, function, format, mode, inputs, state, finished_at, by_trigger, into_table, result_column)
+		SELECT 'postgres', 'local:builtin/square', 'cbor', 'update', 1, 'completed', now(), true, 'busy', 'square' FROM generate_series(1, 20000);
+	UPDATE busy SET square = NULL;
+	COMMIT});
+for my $statement (
+	q{SELECT modal_regenerate('busy', 'square')},
+	q{SELECT modal_batch.generated_column_counts('busy', 'square')},
+	q{ALTER TABLE busy RENAME n TO number},
+	q{SELECT modal_drop_generated_column('busy', 'square')})
+{
+	my $read = q{SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relid = 'modal_batch.job'::regclass};
+	cmp_ok(sql("BEGIN; $statement; $read; COMMIT") =~ s/.*\n//sr, '<', 100, "jobs that have ended well are not read: $statement");
+}
+
+is(sql(q{SELECT string_agg(DISTINCT a.attname, ' ' ORDER BY a.attname) FROM pg_index i
+	JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refobjid = i.indrelid
+	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = d.refobjsubid WHERE i.indrelid = 'modal_batch.job'::regclass}),
+	'finished_at has_failed id into_table order_stripes owner priority result_column unique_key',
+	'what changes while a job runs is in no index, so that updates are HOT');
+
 done_testing();

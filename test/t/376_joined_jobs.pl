@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 use JobTest;
 use ModalLocal;
 use ModalTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $local = ModalLocal->new;
@@ -103,8 +104,12 @@ is(sql(q{SELECT stale FROM modal_batch.jobs WHERE inputs = 50}), '0', '... and f
 
 sql(q{DELETE FROM modal_batch.job; DELETE FROM modal_batch.joined_job; DELETE FROM modal_batch.result; TRUNCATE numbers});
 held(sprintf($loop, 1, 500));
+sql(q{UPDATE modal_batch.job SET state = 'pending' WHERE state = 'paused'});
 arm_point($node, 'runner-before-commit', 'crash');
-sql(q{UPDATE modal_batch.job SET state = 'pending' WHERE state = 'paused'; SELECT modal_batch.start_runner()});
+my $log_from = -s $node->logfile;
+$node->psql('postgres', 'SELECT modal_batch.start_runner()'); # which may not live to see its end
+wait_until('a crash', sub { slurp_file($node->logfile, $log_from) =~ /database system is ready/ });
+wait_up($node);
 quiet();
 is(wrong(), '0', 'a crash loses nothing');
 is(sql('SELECT sum(inputs), sum(succeeded) FROM modal_batch.jobs'), '500|500', '... and counts each once');

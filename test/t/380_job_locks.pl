@@ -82,6 +82,31 @@ $holder->query_safe('ROLLBACK');
 job_ends($node, $job, 'completed', '... and so does it afterwards');
 sink_is($node, 'paused', 10000, '... with one result for each input');
 
+note 'jobs that were made elsewhere go while start_runner moves them in';
+for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
+{
+	my $other = $node->background_psql('postgres', on_error_stop => 0);
+	my @jobs = map { sql(q{SELECT modal_spawn_map('local:builtin/square', 'SELECT 7', start_after => '1 h') AS job}) } 1 .. 4;
+
+	sql(q{UPDATE modal_batch.job SET home = gen_random_uuid(), state = 'paused', set_aside = true WHERE finished_at IS NULL});
+	$other->query("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM modal_batch.jobs");
+	sql("DELETE FROM modal_batch.job WHERE id = $jobs[0]");
+	$holder->query_safe("BEGIN; DELETE FROM modal_batch.job WHERE id = $jobs[1]");
+	# what has changed meanwhile, and is there, is an error for other levels
+	$holder->query_safe("SELECT modal_cancel($jobs[2])") if $level eq 'READ COMMITTED';
+	$other->query_until(qr/asked/, "\\echo asked\nSELECT modal_batch.start_runner();\n");
+	wait_until('it to wait', sub {
+		sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'start_runner'}) eq '1' });
+	$holder->query_safe('COMMIT');
+	like($other->query('SELECT 1'), qr{^1$}m, "$level: it does not fail for them");
+	$other->query('COMMIT');
+	is(sql("SELECT string_agg(state, ' ') FROM modal_batch.job WHERE id IN ($jobs[0], $jobs[1], $jobs[3])"),
+		'pending', '... and moves in those that are there');
+	job_ends($node, $jobs[2], 'cancelled', '... but not one that is cancelled') if $level eq 'READ COMMITTED';
+	sql('DELETE FROM modal_batch.job WHERE finished_at IS NULL; DELETE FROM modal_batch.chunk');
+	$other->quit;
+}
+
 note 'the tables of jobs are locked themselves';
 $holder->query_safe('BEGIN; LOCK TABLE modal_batch.job IN ACCESS EXCLUSIVE MODE');
 sql('SELECT modal_batch.start_runner()');

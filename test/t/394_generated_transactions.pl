@@ -134,6 +134,57 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 		COMMIT});
 	release();
 	all_right("$level: modal_regenerate among changes", '30|30|0|0');
+
+	# what the triggers of the transaction have collected is pending for it
+	hold();
+	my $counted = $session->query_safe(qq{
+		BEGIN ISOLATION LEVEL $level;
+		UPDATE numbers SET square = NULL WHERE id BETWEEN 1 AND 10;
+		INSERT INTO numbers VALUES (-1, 1), (-2, 2), (-3, 3), (-7, 8);
+		SAVEPOINT a;
+		INSERT INTO numbers VALUES (-4, 4);
+		UPDATE numbers SET n = 5 WHERE id = -3;
+		UPDATE numbers SET n = -1 WHERE id = 1;
+		ROLLBACK TO a;
+		UPDATE numbers SET n = 6 WHERE id = -2;
+		SAVEPOINT b;
+		INSERT INTO numbers VALUES (-5, 7);
+		UPDATE numbers SET n = n + 1 WHERE id = 2;
+		SELECT modal_regenerate('numbers', 'square');
+		ROLLBACK TO b;
+		SAVEPOINT c;
+		INSERT INTO numbers VALUES (-6, 8);
+		UPDATE numbers SET n = n + 2 WHERE id = 3;
+		RELEASE c;
+		UPDATE numbers SET n = 9 WHERE id = -7;
+		UPDATE numbers SET n = 8 WHERE id = -7;
+		SELECT missing, pending FROM modal_batch.generated_column_counts('numbers', 'square');
+		SELECT modal_regenerate('numbers', 'square');
+		SELECT missing, pending FROM modal_batch.generated_column_counts('numbers', 'square');
+		UPDATE numbers SET n = 10 WHERE id = -1;
+		INSERT INTO numbers VALUES (-8, 11);
+		DELETE FROM numbers WHERE id = 4;
+		COMMIT});
+	like($counted, qr/^9\|6$/m, "$level: counts among changes");
+	like($counted, qr/^0\|15$/m, '... and after modal_regenerate');
+	release();
+	all_right("$level: modal_regenerate among rows that are new", '16|15|0|1');
+
+	hold();
+	$session->query_safe(qq{
+		BEGIN ISOLATION LEVEL $level;
+		DELETE FROM numbers WHERE id < 0;
+		INSERT INTO numbers VALUES (-1, 1);
+		UPDATE numbers SET n = n + 1 WHERE id BETWEEN 11 AND 20;
+		SELECT modal_regenerate('numbers', 'square', 'all');
+		UPDATE numbers SET n = n + 1 WHERE id BETWEEN 11 AND 15;
+		COMMIT});
+	my $all = sql('SELECT count(*) FROM numbers');
+	release();
+	all_right("$level: all rows, of which some are new", "$all|$all|0|0");
+	sql('DELETE FROM numbers WHERE id = -1; INSERT INTO numbers VALUES (4, 4)');
+	quiet();
+	outcome();
 	$session->quit;
 }
 
@@ -173,6 +224,65 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ')
 	is(sql(q{SELECT missing, pending FROM modal_batch.generated_column_counts('numbers', 'square')}), '0|0', '... and others later');
 	$session->quit;
 	outcome();
+}
+
+# more than is kept in memory, read in the middle
+sql(q{
+	CREATE FUNCTION body(i int, c text) RETURNS text LANGUAGE sql AS $$ SELECT i || repeat(c, 1000000) $$;
+	CREATE TABLE large (id int PRIMARY KEY, body text, copy text);
+	SELECT modal_generate_column('large', 'copy', 'local:builtin/echo', '{body}')});
+outcome();
+is( sql(q{
+		BEGIN;
+		INSERT INTO large SELECT i, body(i, 'a') FROM generate_series(1, 40) i;
+		SELECT modal_regenerate('large', 'copy');
+		SAVEPOINT a;
+		INSERT INTO large SELECT i, body(i, 'b') FROM generate_series(41, 60) i;
+		SELECT modal_regenerate('large', 'copy');
+		ROLLBACK TO a;
+		INSERT INTO large SELECT i, body(i, 'c') FROM generate_series(51, 100) i;
+		SELECT modal_regenerate('large', 'copy');
+		UPDATE large SET body = body(id, 'd') WHERE id IN (1, 51);
+		INSERT INTO large SELECT i, body(i, 'e') FROM generate_series(101, 105) i;
+		SELECT modal_regenerate('large', 'copy', 'all');
+		SELECT missing, pending FROM modal_batch.generated_column_counts('large', 'copy');
+		COMMIT}) =~ s/.*\n//sr, '0|95', 'inputs in a temporary file are pending');
+all_right('... and sent', '95|95|0|0');
+is(sql('SELECT count(*) FROM large WHERE copy IS DISTINCT FROM body'), '0', '... whole');
+sql('DROP TABLE large');
+outcome();
+
+# a declaration that goes takes along what was collected for it, if it does go
+for my $end ('RELEASE', 'ROLLBACK TO')
+{
+	my $echo = $generate_column =~ s/square', '\{n/echo', '{n/r;
+
+	sql(qq{
+		BEGIN;
+		INSERT INTO numbers VALUES (-1, 2);
+		UPDATE numbers SET n = n + 1 WHERE id <= 3;
+		SAVEPOINT a;
+		SELECT modal_drop_generated_column('numbers', 'square');
+		SELECT $echo;
+		INSERT INTO numbers VALUES (-2, 3);
+		$end a;
+		INSERT INTO numbers VALUES (-3, 4);
+		UPDATE numbers SET n = n + 1 WHERE id = 1;
+		COMMIT});
+	quiet();
+	if ($end eq 'RELEASE')
+	{
+		is(sql('SELECT string_agg(square::text, $$ $$ ORDER BY id) FROM numbers WHERE id < 0'), '4 3 3', "$end: what the new declaration says");
+		sql(q{SELECT modal_drop_generated_column('numbers', 'square')});
+		sql("SELECT $generate_column; UPDATE numbers SET square = NULL; SELECT modal_regenerate('numbers', 'square')");
+		all_right('... and the old one again');
+		outcome();
+	}
+	else
+	{
+		all_right("$end: what the old declaration says", '5|5|0|0');
+	}
+	sql('DELETE FROM numbers WHERE id < 0');
 }
 
 # the last one that commits wins, whatever is under way

@@ -152,5 +152,49 @@ result_is(q{SELECT function FROM modal_batch.stat_functions WHERE function LIKE 
 
 result_is('SELECT calls, requests_active FROM modal_batch.stat_dispatcher', '0|0',
 	'nothing is left in the dispatcher');
+# --- options of a reference, call after call --------------------------------------------
+
+my $body = '$modal$plain:rest/x#{"request": {"a": "$1"}, "result": "$"}$modal$';
+$node->safe_psql('postgres', "CREATE FUNCTION with_options(int) RETURNS jsonb LANGUAGE modal AS $body;
+	CREATE FUNCTION without(int) RETURNS jsonb LANGUAGE modal AS 'plain:rest/x'");
+for my $call ('with_options(i)', 'without(i)')
+{
+	is($node->safe_psql('postgres', qq{
+		CREATE OR REPLACE FUNCTION grown(calls int) RETURNS bigint LANGUAGE plpgsql AS \$\$
+		DECLARE j jsonb; before bigint; BEGIN
+			FOR i IN 1..calls LOOP
+				IF i = 10 THEN SELECT sum(total_bytes) INTO before FROM pg_backend_memory_contexts WHERE name LIKE 'modal call site%'; END IF;
+				j := $call;
+			END LOOP;
+			RETURN (SELECT sum(total_bytes) - before FROM pg_backend_memory_contexts WHERE name LIKE 'modal call site%');
+		END \$\$; SELECT grown(110)}), '0', "memory of a place that calls does not grow: $call");
+}
+
+# what is kept of them is what was said last
+{
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $say = sub { $peer->forget; $session->query('SELECT with_options(1)'); return join ' ', map { "$_->{path} $_->{body}" } $peer->requests };
+	my $url = $node->safe_psql('postgres', q{SELECT option_value FROM pg_foreign_server, pg_options_to_table(srvoptions) WHERE srvname = 'plain' AND option_name = 'url'});
+
+	is($say->(), '/rest/x {"a":1}', 'a call with options of its reference');
+	$node->safe_psql('postgres', "ALTER SERVER plain OPTIONS (SET url '$url/elsewhere')");
+	is($say->(), '/elsewhere/rest/x {"a":1}', '... after ALTER SERVER');
+	$body =~ s/"a"/"b"/;
+	$node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION with_options(int) RETURNS jsonb LANGUAGE modal AS $body");
+	is($say->(), '/elsewhere/rest/x {"b":1}', '... and another function');
+	$node->safe_psql('postgres', "ALTER SERVER plain OPTIONS (SET url '$url')");
+	is($say->(), '/rest/x {"b":1}', '... and back');
+	$node->safe_psql('postgres', q{CREATE ROLE guest; GRANT USAGE ON FOREIGN SERVER plain TO guest});
+	$session->query('SET ROLE guest');
+	is($say->(), '/rest/x {"b":1}', '... by another role');
+	$node->safe_psql('postgres', q{REVOKE USAGE ON FOREIGN SERVER plain FROM guest});
+	is($say->(), '', '... which has lost the right to it');
+	$session->query('RESET ROLE');
+	$session->query(q{SELECT count(modal_remote(modal_with_options('plain:rest/x', jsonb_build_object('request', jsonb_build_array(i), 'result', '$'))))
+		FROM generate_series(1, 300) i});
+	is($say->(), '/rest/x {"b":1}', '... after many others');
+	$session->quit;
+}
+
 $node->stop;
 done_testing();

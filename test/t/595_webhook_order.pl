@@ -179,12 +179,38 @@ sql('UPDATE free SET n = 2 WHERE id = 1');
 sql("INSERT INTO free VALUES ($_, 1)") for 2 .. 5;
 $node->poll_query_until('postgres', 'SELECT count(*) = 2 FROM modal_batch.job WHERE finished_at IS NULL') or die;
 is(join(' ', sort map { $_->{key} } told()), '2 3 4 5', 'other keys do not wait');
+is(sql("SELECT job = $held, waiting_for FROM modal_batch.jobs WHERE finished_at IS NULL ORDER BY job"), "t|\nf|older job", 'what waits says what for');
 sql('UPDATE free SET note = 1 WHERE id = 1');
 my $last = sql('SELECT max(job) FROM modal_batch.jobs');
-sql("SELECT modal_cancel($last)");
+{
+	my $watcher = $node->background_psql('postgres', on_error_stop => 0);
+
+	$watcher->query_until(qr/watching/, "\\echo watching\nCALL modal_watch($last, '0.1 s');\n");
+	wait_until('modal_watch to say so', sub {
+		$watcher->query_until(qr//, '');
+		$watcher->{stderr} =~ /NOTICE:  job $last \[-+\] +0 %.*\n.*It waits: an older job with messages of the same keys has not ended/ });
+	my (undef, undef, $told) = modal_psql($node, "SELECT modal_wait($last, '0.1 s')");
+	like($told, qr/NOTICE:.*job $last waits: an older job with messages of the same keys has not ended/, 'and so does modal_wait');
+	sql("SELECT modal_cancel($last)");
+	$watcher->quit;
+}
+is(sql("SELECT waiting_for FROM modal_batch.jobs WHERE job = $last"), '', 'what is cancelled waits for none');
 job_ends($node, $last, 'cancelled', 'what waits can be cancelled');
 sql("SELECT modal_resume($held)");
 in_order('resumed', 1 => 2);
+is(sql("SELECT count(waiting_for) FROM modal_batch.jobs"), '0', 'nobody waits any more');
+
+# Other roles, and other functions, do not wait for each other.
+sql(q{CREATE TRIGGER hold BEFORE INSERT ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION hold();
+	UPDATE free SET n = 3 WHERE id = 1; DROP TRIGGER hold ON modal_batch.job;
+	CREATE ROLE stranger LOGIN; GRANT USAGE ON FOREIGN SERVER hooks TO stranger;
+	CREATE ROLE watcher LOGIN IN ROLE pg_monitor;
+	ALTER TABLE free OWNER TO stranger; UPDATE free SET n = 4 WHERE id = 1; ALTER TABLE free OWNER TO postgres});
+sql(q{CREATE TRIGGER too AFTER INSERT OR UPDATE OR DELETE ON free FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:y'); UPDATE free SET n = 5 WHERE id = 1});
+my $waits = q{SELECT split_part(function, ':', 2) || ' ' || waiting_for FROM modal_batch.jobs WHERE waiting_for = 'older job'};
+$node->poll_query_until('postgres', $waits, 'x older job') or die;
+is($node->safe_psql('postgres', $waits, extra_params => [ '-U', 'watcher' ]), 'x older job', 'members of pg_monitor see it');
+is($node->safe_psql('postgres', $waits, extra_params => [ '-U', 'stranger' ]), '', 'other roles and functions do not wait');
 
 $node->stop;
 done_testing();
