@@ -65,6 +65,14 @@ CREATE FUNCTION as_two(bytea) RETURNS two_numbers LANGUAGE modal AS 'builtin/raw
 SELECT as_smalls(list(item(1), item(2.5::float4))), as_two(list(item(1), item(2)));
 SELECT as_smalls(list(item(1), item(10)));
 SELECT as_two(list(item(1)));
+-- arrays of a domain that is an array itself; tags of lists within a list
+CREATE FUNCTION as_twos(bytea) RETURNS two_numbers[] LANGUAGE modal AS 'builtin/raw';
+CREATE FUNCTION echo_twos(two_numbers[]) RETURNS jsonb LANGUAGE modal AS 'builtin/echo';
+SELECT as_twos(list(list(item(1), item(2)), '\xf6', list(item(3), item(4)))), as_twos('\x80'), echo_twos(ARRAY['{1,2}', NULL]::two_numbers[]);
+SELECT as_twos(list(list(item(1))));
+SELECT as_twos(list(item(1)));
+SELECT as_int4s(list('\xd90102'::bytea || list(item(1)), '\xd829'::bytea || list(item(2)), '\xd84d4403000000')) AS no_rectangle;
+SELECT as_int4s(list('\xd90102'::bytea || list(item(1)), '\xd829'::bytea || list(item(2)), '\xd84e4403000000'));
 
 -- arguments: the same bytes as one by one, float4 in 32 bits
 SELECT modal_remote('builtin/echo', ARRAY[0.1, 2.5, 'NaN', '-Infinity', '-0']::float4[]), modal_remote('builtin/echo', ARRAY[0.1, 1e30]::float8[]),
