@@ -334,6 +334,9 @@ bulk_answered(BulkCall *bc, Response *response)
 	{
 		case BULK_FIND:
 			problem = bulk_find(text, n, bc->run, &bc->bulk);
+			/* to be cancelled, it need not be known better */
+			if (bc->call->open.kind == CALL_CONTROL && bc->bulk.id[0] != '\0')
+				problem = NULL;
 			break;
 		case BULK_UPLOAD:
 			problem = bulk_read_file_id(text, n, bc->file);
