@@ -54,14 +54,17 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
 /*
- * Those of owner $3 that older ones come before: see webhook.h.  One that is to
- * be cancelled sends nothing.
+ * Those of owner $3 that older ones come before, or that have been committed when
+ * a younger one, of $1, was running: see webhook.h.  One that is to be cancelled
+ * sends nothing.
  */
 #define BEHIND_OTHERS \
 	"SELECT id FROM (SELECT id, state, order_stripes, bit_or(order_stripes) OVER (PARTITION BY function " \
-	"ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before " \
+	"ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before, " \
+	"bit_or(order_stripes) FILTER (WHERE id = ANY ($1)) OVER (PARTITION BY function) AS running " \
 	"FROM modal_batch.job WHERE order_stripes IS NOT NULL AND finished_at IS NULL " \
-	"AND owner = $3) o WHERE order_stripes & before <> 0 AND state <> 'cancelling'"
+	"AND owner = $3) o WHERE order_stripes & (coalesce(before, 0) | coalesce(running, 0)) <> 0 " \
+	"AND state <> 'cancelling'"
 /* Two jobs of one key can only meet when one of them gets another owner. */
 #define KEY_UNLESS_TAKEN(owner) \
 	"CASE WHEN finished_at IS NOT NULL OR NOT EXISTS (SELECT " \

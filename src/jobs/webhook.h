@@ -12,7 +12,8 @@
  * key itself is of both keys.)  Hashes of its keys are a message's meta data;
  * within a job, run_job_order.c holds back by them.  A job's stripes are the
  * hashes' last bits, one of 64 each: it does not begin before all older jobs
- * of its function that share a stripe have ended (CANDIDATES in sql.c).  The
+ * of its function that share a stripe have ended, nor while a younger one runs,
+ * which can have been committed before it (CANDIDATES in sql.c).  The
  * numbers of jobs are in the order of changes of one row, for they are given
  * before a transaction lets go of its rows.
  *
