@@ -125,7 +125,8 @@ static const struct
 	[FOLLOW_TABLES] = {
 		"UPDATE modal_batch.job j SET owner = r.oid, login = r.rolcanlogin, "
 		NO_TROUBLE " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner "
-		"WHERE c.oid = coalesce(j.source_table, j.into_table) AND j.by_trigger AND j.owner <> r.oid "
+		"WHERE c.oid = coalesce(j.source_table, j.into_table) "
+		"AND (j.by_trigger OR j.mode = 'discard') AND j.owner <> r.oid "
 		"AND ($1 IS NULL OR j.id = $1) "
 		"AND j.state NOT IN ('running', 'cancelling')",
 		1, {INT8OID}},

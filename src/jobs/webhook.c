@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "jobs/nearest_name.h"
+#include "jobs/sink_target.h"
 #include "jobs/webhook.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -68,9 +69,11 @@ webhook_check_type(int16 tgtype)
 }
 
 void
-webhook_job_model(Job *job)
+webhook_job_model(Job *job, Oid table)
 {
 	job->sink.mode = SINK_DISCARD;
+	job->sink.source_table = table;
+	job->owner = relation_owner(table);
 	job->format = PAYLOAD_JSON;
 }
 

@@ -33,8 +33,8 @@
 
 /* SQLSTATE 39P01 unless the trigger is fired AFTER, by rows. */
 extern void webhook_check_type(int16 tgtype);
-/* The sink of its jobs, and the format of their inputs. */
-extern void webhook_job_model(Job *job);
+/* The sink of its jobs, their owner, and the format of their inputs. */
+extern void webhook_job_model(Job *job, Oid table);
 /* 42703 unless the table has that column. */
 extern AttrNumber webhook_order_column(Relation rel, const char *ordered_by);
 /*

@@ -193,6 +193,17 @@ is(sql(q{SELECT count(*), count(DISTINCT order_stripes), bool_and(order_stripes 
 all_told();
 $peer->forget;
 
+# The table's next owner has what has not begun, and so nothing of theirs comes before it.
+sql(q{CREATE ROLE heir LOGIN; GRANT ALL ON SCHEMA public TO heir; GRANT USAGE ON FOREIGN SERVER hooks TO heir});
+sql("CREATE USER MAPPING FOR heir SERVER hooks OPTIONS (webhook_secret '$secret')");
+make_table('house', 'sleep-500/x');
+sql(changes('house', 3, 1));
+sql('ALTER TABLE house OWNER TO heir');
+sql('UPDATE house SET n = n + 1');
+is(sql(q{SELECT count(*) FILTER (WHERE owner::text = 'heir') >= 3, count(*) FILTER (WHERE owner::text <> 'heir' AND state <> 'running')
+	FROM modal_batch.job WHERE function LIKE '%sleep-500/x' AND finished_at IS NULL}), 't|0', 'another owner has the jobs that wait');
+in_order('another owner', 1 => 4);
+
 # Other keys do not wait, and what is paused holds back its own.
 make_table('free', 'x');
 sql(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.state := 'paused'; RETURN NEW; END $$;
