@@ -561,7 +561,7 @@ FROM modal_batch.job j
 			ELSE 'service' END
 		WHEN j.state = 'pending' AND j.last_error->>'code' ~ '^(28|42)' THEN 'login'
 		WHEN j.state = 'pending' AND j.order_stripes IS NOT NULL AND EXISTS (SELECT
-			FROM modal_batch.job b WHERE b.owner = j.owner AND b.id < j.id AND b.finished_at IS NULL
+			FROM modal_batch.job b WHERE b.owner = j.owner AND (b.id < j.id OR b.state = 'running') AND b.finished_at IS NULL
 				AND b.function = j.function AND b.order_stripes & j.order_stripes <> 0) THEN 'older job'
 		WHEN j.state = 'pending' THEN 'place' END) AS w(waiting_for)
 WHERE o.own OR pg_has_role('pg_monitor', 'USAGE');

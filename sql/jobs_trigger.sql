@@ -50,6 +50,31 @@ SELECT j.inputs, c.count, r.sent FROM modal_batch.job j JOIN modal_batch.chunk c
 	LATERAL (SELECT string_agg(m[1], ',') FROM regexp_matches(encode(c.inputs, 'escape'), 'title (one|two|three|four|five)', 'g') m) AS r(sent);
 DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
 
+-- what a superuser has put on the tables of jobs: triggers of each kind, indexes, constraints
+CREATE TABLE told (n serial, what text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO jobs_trigger.told (what) VALUES (concat_ws(' ', TG_TABLE_NAME, TG_WHEN, TG_LEVEL,
+		CASE WHEN TG_LEVEL = 'STATEMENT' THEN (SELECT count(*) FROM modal_batch.job WHERE function LIKE 'local:%') END));
+	RETURN NEW;
+END $$;
+CREATE TRIGGER see_1 BEFORE INSERT ON modal_batch.job FOR EACH STATEMENT EXECUTE FUNCTION see();
+CREATE TRIGGER see_2 BEFORE INSERT ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION see();
+CREATE TRIGGER see_3 AFTER INSERT ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION see();
+CREATE TRIGGER see_4 AFTER INSERT ON modal_batch.job FOR EACH STATEMENT EXECUTE FUNCTION see();
+CREATE CONSTRAINT TRIGGER see_5 AFTER INSERT ON modal_batch.chunk DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see();
+ALTER TABLE modal_batch.job ADD CONSTRAINT later UNIQUE (id, function) DEFERRABLE INITIALLY DEFERRED;
+CREATE INDEX by_upper ON modal_batch.job (upper(function)) WHERE inputs > 0;
+INSERT INTO docs VALUES (9501, 'a', 'title');
+SELECT what FROM told ORDER BY n;
+SELECT upper(function), inputs FROM modal_batch.job;
+ALTER TABLE modal_batch.job DROP CONSTRAINT later;
+DROP INDEX modal_batch.by_upper;
+SET client_min_messages = warning;
+DROP FUNCTION see CASCADE;
+RESET client_min_messages;
+DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
+
 -- savepoints: rolled back, released, and nested
 BEGIN;
 INSERT INTO docs VALUES (10001, 'a');

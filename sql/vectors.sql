@@ -40,8 +40,15 @@ SELECT as_float4s(list(item(1), item(1e-50::float8)));
 SELECT as_float8s(list(item(1), '\x6178'));
 SELECT as_float8s(list(item(1), list(item(1))));
 SELECT as_float8s('\x8201');
--- half way between two floats, and too small to be normalized: as ever
-SELECT as_float4s(list(item(1 + 2 ^ -24), item(1 + 3 * 2 ^ -24), item(1e-40::float8))) = ARRAY[1, 1.0000002, 1e-40]::float4[] AS same;
+-- half way between two floats, and too small to be normalized: as their text is, alone or not
+CREATE FUNCTION as_float4(bytea) RETURNS float4 LANGUAGE modal AS 'builtin/raw';
+CREATE FUNCTION as_float8(bytea) RETURNS float8 LANGUAGE modal AS 'builtin/raw';
+SELECT v, as_float4s(list(item(v))) = ARRAY[v::text::float4] AS listed, as_float4s(list(item(v), '\xf6')) = ARRAY[v::text::float4, NULL] AS with_null, as_float4(item(v)) = v::text::float4 AS alone
+	FROM unnest(ARRAY[1 + 2 ^ -24, 1 + 3 * 2 ^ -24, 1e-40, 1.4e-45, 3.4028235677973366e38, -3.4028235677973366e38, 0.1, '-0', 'NaN', 'Infinity']) v;
+-- integers beyond what a double has exactly are rounded once
+SELECT v, as_float8s(list(item(v))) = ARRAY[v::text::float8] AS listed, as_float8(item(v)) = v::text::float8 AS alone, as_float4(item(v)) = v::text::float4 AS single
+	FROM unnest(ARRAY[9007199254740993, 9007199254740995, -9007199254740993, -9007199254740994, -9007199254740995, -17560170092858286, 9007199791611905, -9007199791611905, -9223372036854775808]) v;
+SELECT as_float8('\x3bffffffffffffffff'), as_float8('\x1bffffffffffffffff'), as_float4('\x3bffffffffffffffff');
 
 -- typed arrays (RFC 8746), and a tag that says no more than that it is a list
 SELECT as_int4s('\xd84042ff01'), as_int4s('\xd84d44fffe0080'), as_float4s('\xd855480000803fcdcccc3d'), as_float8s('\xd85648000000000000f0bf'), as_float4s('\xd82982f93c0001');
@@ -58,6 +65,14 @@ CREATE FUNCTION as_two(bytea) RETURNS two_numbers LANGUAGE modal AS 'builtin/raw
 SELECT as_smalls(list(item(1), item(2.5::float4))), as_two(list(item(1), item(2)));
 SELECT as_smalls(list(item(1), item(10)));
 SELECT as_two(list(item(1)));
+-- arrays of a domain that is an array itself; tags of lists within a list
+CREATE FUNCTION as_twos(bytea) RETURNS two_numbers[] LANGUAGE modal AS 'builtin/raw';
+CREATE FUNCTION echo_twos(two_numbers[]) RETURNS jsonb LANGUAGE modal AS 'builtin/echo';
+SELECT as_twos(list(list(item(1), item(2)), '\xf6', list(item(3), item(4)))), as_twos('\x80'), echo_twos(ARRAY['{1,2}', NULL]::two_numbers[]);
+SELECT as_twos(list(list(item(1))));
+SELECT as_twos(list(item(1)));
+SELECT as_int4s(list('\xd90102'::bytea || list(item(1)), '\xd829'::bytea || list(item(2)), '\xd84d4403000000')) AS no_rectangle;
+SELECT as_int4s(list('\xd90102'::bytea || list(item(1)), '\xd829'::bytea || list(item(2)), '\xd84e4403000000'));
 
 -- arguments: the same bytes as one by one, float4 in 32 bits
 SELECT modal_remote('builtin/echo', ARRAY[0.1, 2.5, 'NaN', '-Infinity', '-0']::float4[]), modal_remote('builtin/echo', ARRAY[0.1, 1e30]::float8[]),

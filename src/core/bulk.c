@@ -217,6 +217,31 @@ lacks_room(const Bulk *bulk)
 	return any;
 }
 
+/* A member of a bulk; returns what is wrong with it. */
+static const char *
+read_member(JsonCursor inner, Slice key, Slice value, char *run, size_t size,
+			Bulk *bulk)
+{
+	if (json_key_is(key, "id") && !read_id(value, bulk->id))
+		return "the id of the batch is not one";
+	if (json_key_is(key, "input_file_id"))
+		(void) read_id(value, bulk->input_file);
+	else if (json_key_is(key, "status"))
+		return read_status(value, &bulk->status);
+	else if (json_key_is(key, "output_file_id") && !is_null(value) &&
+			 !read_id(value, bulk->output_file))
+		return "the id of the output file is not one";
+	else if (json_key_is(key, "error_file_id") && !is_null(value) &&
+			 !read_id(value, bulk->error_file))
+		return "the id of the error file is not one";
+	else if (json_key_is(key, "metadata") && value.p[0] == '{')
+		read_metadata(inner, run, size, bulk);
+	else if (json_key_is(key, "errors") && value.p[0] == '{')
+		read_errors(inner, bulk);
+	return NULL;
+}
+
+/* Its run is read also of one with which something is wrong. */
 static const char *
 read_bulk(JsonCursor *c, char *run, size_t size, Bulk *bulk)
 {
@@ -227,29 +252,13 @@ read_bulk(JsonCursor *c, char *run, size_t size, Bulk *bulk)
 	memset(bulk, 0, sizeof(*bulk));
 	run[0] = '\0';
 	json_enter(c, '{');
-	while (error == NULL && json_next_member(c, &key, &value))
+	while (json_next_member(c, &key, &value))
 	{
 		JsonCursor inner = {.p = value.p, .end = c->end};
+		const char *wrong = read_member(inner, key, value, run, size, bulk);
 
-		if (json_key_is(key, "id") && !read_id(value, bulk->id))
-			error = "the id of the batch is not one";
-		else if (json_key_is(key, "input_file_id"))
-			(void) read_id(value, bulk->input_file);
-		else if (json_key_is(key, "status"))
-		{
-			error = read_status(value, &bulk->status);
-			has_status = true;
-		}
-		else if (json_key_is(key, "output_file_id") && !is_null(value) &&
-				 !read_id(value, bulk->output_file))
-			error = "the id of the output file is not one";
-		else if (json_key_is(key, "error_file_id") && !is_null(value) &&
-				 !read_id(value, bulk->error_file))
-			error = "the id of the error file is not one";
-		else if (json_key_is(key, "metadata") && value.p[0] == '{')
-			read_metadata(inner, run, size, bulk);
-		else if (json_key_is(key, "errors") && value.p[0] == '{')
-			read_errors(inner, bulk);
+		has_status |= json_key_is(key, "status");
+		error = error != NULL ? error : wrong;
 	}
 	if (error == NULL)
 		error = c->error;
@@ -306,11 +315,11 @@ bulk_find(const char *text, size_t n, const char *run, Bulk *bulk)
 		while (json_next_element(&list, &value))
 		{
 			JsonCursor one = {.p = value.p, .end = c.end};
+			const char *error = read_bulk(&one, of_run, sizeof(of_run), bulk);
 
 			/* others' may be such as are not known here */
-			if (read_bulk(&one, of_run, sizeof(of_run), bulk) == NULL &&
-				strcmp(of_run, run) == 0)
-				return NULL;
+			if (strcmp(of_run, run) == 0 && run[0] != '\0')
+				return error;
 		}
 		if (list.error != NULL)
 			return list.error;

@@ -68,7 +68,10 @@ extern bool bulk_set_id(Bulk *bulk, Slice id);
 extern const char *bulk_read_file_id(const char *text, size_t n,
 									 char id[BULK_ID_MAX + 1]);
 extern const char *bulk_read(const char *text, size_t n, Bulk *bulk);
-/* The newest one of that run in a list; its id is "" when there is none. */
+/*
+ * The newest one of that run in a list; its id is "" when there is none.  What is
+ * wrong with others is no matter.
+ */
 extern const char *bulk_find(const char *text, size_t n, const char *run,
 							 Bulk *bulk);
 

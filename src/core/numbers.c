@@ -82,6 +82,12 @@ nearest_float(double d, float *f)
 	return d == 0 || !isfinite(d);
 }
 
+bool
+number_nearest_float(double d, float *f)
+{
+	return nearest_float(d, f);
+}
+
 SPECIALIZED bool
 store_int(uint8_t *to, NumberType type, int64_t i)
 {

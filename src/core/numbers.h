@@ -26,6 +26,9 @@ typedef enum NumberType
 /* Of one in memory. */
 extern size_t number_size(NumberType type);
 
+/* The float next to a double; false where there is doubt: see below. */
+extern bool number_nearest_float(double d, float *f);
+
 /*
  * Append the elements of the list that begins with the token, as they are in
  * memory; the list's end is the next token then.  False: nothing has been read

@@ -10,6 +10,7 @@
  */
 #include "dispatcher/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@
 
 struct ServerLimits
 {
-	char *server; /* the key */
+	char *key;
 	uint32_t refs;
 	uint32_t at_once;
 	double per_second; /* 0: no limit */
@@ -42,15 +43,31 @@ struct LimitWaiter
 	void *arg;
 };
 
-static Map servers; /* by identity */
+/*
+ * By identity, those of this dispatcher alone apart from shared ones: when an
+ * option makes one of the other, calls of before go on as they are.
+ */
+static Map servers;
 
 static const void *
 key_of(const void *value, size_t *n)
 {
 	const ServerLimits *limits = value;
 
-	*n = strlen(limits->server);
-	return limits->server;
+	*n = strlen(limits->key);
+	return limits->key;
+}
+
+/* NULL: no memory. */
+static char *
+make_key(const char *server, bool shared)
+{
+	size_t size = strlen(server) + 2;
+	char *key = malloc(size);
+
+	if (key != NULL)
+		snprintf(key, size, "%c%s", shared ? '+' : '-', server);
+	return key;
 }
 
 void
@@ -168,23 +185,26 @@ limits_free(ServerLimits *limits)
 	timer_cancel(&limits->timer);
 	if (limits->count != NULL)
 		limit_count_put(limits->count);
-	free(limits->server);
+	free(limits->key);
 	free(limits);
 }
 
+/* The key is its own then. */
 static ServerLimits *
-limits_create(const char *server, bool shared)
+limits_create(char *key, const char *server, bool shared)
 {
 	ServerLimits *limits = calloc(1, sizeof(*limits));
 
 	if (limits == NULL)
+	{
+		free(key);
 		return NULL;
+	}
 	list_init(&limits->waiting);
 	timer_init(&limits->timer, give_turns, limits);
-	limits->server = strdup(server);
+	limits->key = key;
 	limits->count = limit_count_get(server, shared);
-	if (limits->server == NULL || limits->count == NULL ||
-		!map_put_bytes(&servers, limits))
+	if (limits->count == NULL || !map_put_bytes(&servers, limits))
 	{
 		limits_free(limits);
 		return NULL;
@@ -195,9 +215,15 @@ limits_create(const char *server, bool shared)
 ServerLimits *
 limits_get(const char *server, bool shared, uint32_t at_once, double per_second)
 {
-	ServerLimits *limits = map_get_bytes(&servers, server, strlen(server));
+	char *key = make_key(server, shared);
+	ServerLimits *limits;
 
-	if (limits == NULL && (limits = limits_create(server, shared)) == NULL)
+	if (key == NULL)
+		return NULL;
+	limits = map_get_bytes(&servers, key, strlen(key));
+	if (limits != NULL)
+		free(key);
+	else if ((limits = limits_create(key, server, shared)) == NULL)
 		return NULL;
 	limits->refs++;
 	limits->at_once = at_once;
@@ -210,7 +236,7 @@ limits_put(ServerLimits *limits)
 {
 	if (--limits->refs > 0)
 		return;
-	map_remove_bytes(&servers, limits->server, strlen(limits->server));
+	map_remove_bytes(&servers, limits->key, strlen(limits->key));
 	limits_free(limits);
 }
 

@@ -195,7 +195,8 @@ found(BulkCall *bc)
 
 /*
  * Which rows have an outcome in it, or never: as its metadata say, or else those
- * that were uploaded just now.  False: no memory.
+ * that were uploaded just now.  None has one yet, also when it is said anew.
+ * False: no memory.
  */
 static bool
 note_rows(BulkCall *bc)
@@ -205,8 +206,8 @@ note_rows(BulkCall *bc)
 		bc->first = bc->bulk.first;
 		bc->rows = bc->bulk.rows <= BULK_MAX_ROWS ? bc->bulk.rows : 0;
 	}
-	if (bc->seen == NULL && bc->rows > 0)
-		bc->seen = calloc(1, (bc->rows + 7) / 8);
+	free(bc->seen);
+	bc->seen = bc->rows > 0 ? calloc(1, (bc->rows + 7) / 8) : NULL;
 	return bc->seen != NULL || bc->rows == 0;
 }
 
@@ -333,6 +334,9 @@ bulk_answered(BulkCall *bc, Response *response)
 	{
 		case BULK_FIND:
 			problem = bulk_find(text, n, bc->run, &bc->bulk);
+			/* to be cancelled, it need not be known better */
+			if (bc->call->open.kind == CALL_CONTROL && bc->bulk.id[0] != '\0')
+				problem = NULL;
 			break;
 		case BULK_UPLOAD:
 			problem = bulk_read_file_id(text, n, bc->file);

@@ -60,14 +60,17 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"finished_at IS NULL AND home <> modal_batch.this_database() " \
 	"AND (set_aside OR state IN ('pending', 'running'))"
 /*
- * Those of the owner that older ones come before: see webhook.h.  One that is to
- * be cancelled sends nothing.  View modal_batch.jobs asks the same for one job.
+ * Those of the owner that older ones come before, or that have been committed when
+ * a younger one was running: see webhook.h.  One that is to be cancelled sends
+ * nothing.  View modal_batch.jobs asks the same for one job.
  */
-#define BEHIND_OTHERS(owner) \
+#define BEHIND_OTHERS(owner, runs) \
 	"SELECT id FROM (SELECT id, state, order_stripes, bit_or(order_stripes) OVER (PARTITION BY function " \
-	"ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before " \
+	"ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before, " \
+	"bit_or(order_stripes) FILTER (WHERE " runs ") OVER (PARTITION BY function) AS running " \
 	"FROM modal_batch.job WHERE order_stripes IS NOT NULL AND finished_at IS NULL " \
-	"AND owner = " owner ") o WHERE order_stripes & before <> 0 AND state <> 'cancelling'"
+	"AND owner = " owner ") o WHERE order_stripes & (coalesce(before, 0) | coalesce(running, 0)) <> 0 " \
+	"AND state <> 'cancelling'"
 /* Two jobs of one key can only meet when one of them gets another owner. */
 #define KEY_UNLESS_TAKEN(owner) \
 	"CASE WHEN finished_at IS NOT NULL OR NOT EXISTS (SELECT " \
@@ -128,7 +131,8 @@ static const struct
 	[FOLLOW_TABLES] = {
 		"UPDATE modal_batch.job j SET owner = r.oid, login = r.rolcanlogin, "
 		NO_TROUBLE " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner "
-		"WHERE c.oid = coalesce(j.source_table, j.into_table) AND j.by_trigger AND j.owner <> r.oid "
+		"WHERE c.oid = coalesce(j.source_table, j.into_table) "
+		"AND (j.by_trigger OR j.mode = 'discard') AND j.owner <> r.oid "
 		"AND ($1 IS NULL OR j.id = $1) "
 		"AND j.state NOT IN ('running', 'cancelling')",
 		1, {INT8OID}},
@@ -196,7 +200,7 @@ static const struct
 		"AND coalesce(retry_at NOT BETWEEN clock_timestamp() AND " MAX_RETRY_AT ", true) "
 		"AND NOT coalesce(" IS_TO_START_LATER ", false) "
 		"AND id >= $5 AND id NOT IN (SELECT unnest($1)) "
-		"AND id NOT IN (" BEHIND_OTHERS("$3") ") "
+		"AND id NOT IN (" BEHIND_OTHERS("$3", "id = ANY ($1)") ") "
 		"ORDER BY priority DESC, id LIMIT $2",
 		5, {INT8ARRAYOID, INT4OID, REGROLEOID, BOOLOID, INT8OID}},
 	[NEXT_RETRY] = {
@@ -217,7 +221,7 @@ static const struct
 		"FROM unnest($1) WITH ORDINALITY AS a(id, n) ORDER BY a.n",
 		1, {INT8ARRAYOID}},
 	[IS_BEHIND_OTHERS] = {
-		"SELECT $1 IN (" BEHIND_OTHERS("$2") ")", 2, {INT8OID, REGROLEOID}},
+		"SELECT $1 IN (" BEHIND_OTHERS("$2", "state = 'running'") ")", 2, {INT8OID, REGROLEOID}},
 	[FIRST_CHUNK] = {
 		"SELECT min(first) FROM modal_batch.chunk WHERE job = $1", 1, {INT8OID}},
 	[LOAD_CHUNKS] = {

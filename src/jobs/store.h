@@ -55,7 +55,8 @@ typedef struct SinkSpec
 	char *error_column;	  /* may be NULL */
 	char *ordinality_column; /* REPLACE: numbers the rows; may be NULL */
 	Oid source_table; /* REPLACE: the keys are those of its primary key, and the
-					   * check columns its own; InvalidOid: there is none */
+					   * check columns its own; of a webhook: the table that it
+					   * tells of; InvalidOid: there is none */
 	char *version_column; /* UPDATE: takes the job's version; may be NULL */
 } SinkSpec;
 

@@ -7,7 +7,8 @@
  * So rows are put into the tables without a statement, whose planner's and
  * executor's part would cost several times as much as the rows themselves.
  * No right is asked for and no role taken on: nobody's expression is evaluated.
- * Triggers that a superuser has put on the tables are those of the caller.
+ * Triggers that a superuser has put on the tables are those of the caller; they
+ * have no transition tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -100,7 +101,9 @@ insert_row(NewRow *row)
 	{
 		store_set_writing(true);
 		AfterTriggerBeginQuery();
+		ExecBSInsertTriggers(estate, target);
 		ExecSimpleRelationInsert(target, estate, row->slot);
+		ExecASInsertTriggers(estate, target, NULL);
 		AfterTriggerEndQuery(estate);
 	}
 	PG_FINALLY();
@@ -109,6 +112,9 @@ insert_row(NewRow *row)
 	}
 	PG_END_TRY();
 	ExecCloseIndices(target);
+	/* what triggers have opened */
+	ExecCloseResultRelations(estate);
+	ExecResetTupleTable(estate->es_tupleTable, false);
 	ExecDropSingleTupleTableSlot(row->slot);
 	MemoryContextSwitchTo(row->outer);
 	FreeExecutorState(estate);

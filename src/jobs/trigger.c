@@ -300,10 +300,7 @@ make_collector(Oid target, const Trigger *trigger, const TriggerSpec *spec)
 	collector->skip_nulls = spec->skip_nulls;
 	input_queue_init(&collector->inputs);
 	if (spec->webhook)
-	{
-		webhook_job_model(job);
-		job->owner = relation_owner(target);
-	}
+		webhook_job_model(job, target);
 	else if (spec->into_table != NULL)
 		collector->columns = trigger_rows_model(
 			job, target, trigger_rows_target(spec), spec);

@@ -9,6 +9,7 @@
 #include "compat.h"
 
 #include "jobs/limits.h"
+#include "jobs/sql.h"
 #include "jobs/trigger_spec.h"
 #include "jobs/trigger_store.h"
 #include "jobs/wake.h"
@@ -182,9 +183,10 @@ trigger_store(Collector *collector)
 {
 	StoredJob stored = {.job = collector->job, .superseded = collector->superseded};
 
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(collector->target)))
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(collector->target)) ||
+		!OidIsValid(store_relation("job")))
 	{
-		/* the rows are gone, and the table with them */
+		/* the rows are gone and the table with them, or the extension */
 		input_queue_drain(&collector->inputs, drop_inputs, NULL);
 		return;
 	}

@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "jobs/nearest_name.h"
+#include "jobs/sink_target.h"
 #include "jobs/webhook.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -26,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 #include "values/input_encoder.h"
 
 typedef enum MessageColumn
@@ -67,9 +69,11 @@ webhook_check_type(int16 tgtype)
 }
 
 void
-webhook_job_model(Job *job)
+webhook_job_model(Job *job, Oid table)
 {
 	job->sink.mode = SINK_DISCARD;
+	job->sink.source_table = table;
+	job->owner = relation_owner(table);
 	job->format = PAYLOAD_JSON;
 }
 
@@ -172,16 +176,23 @@ webhook_order_column(Relation rel, const char *ordered_by)
 	return nearest_name_column(rel, ordered_by, "ordering column");
 }
 
+/* Equal values have the same, where their type has a hash function. */
 static uint32
 key_of(TupleTableSlot *slot, AttrNumber column)
 {
 	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor,
 										  column - 1);
+	TypeCacheEntry *type = lookup_type_cache(att->atttypid,
+											 TYPECACHE_HASH_PROC_FINFO);
 	bool isnull;
 	Datum value = slot_getattr(slot, column, &isnull);
 
-	return isnull ? NULL_KEY
-				  : datum_image_hash(value, att->attbyval, att->attlen);
+	if (isnull)
+		return NULL_KEY;
+	return OidIsValid(type->hash_proc)
+		? DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo,
+										   att->attcollation, value))
+		: datum_image_hash(value, att->attbyval, att->attlen);
 }
 
 /* slots may be NULL. */

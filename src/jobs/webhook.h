@@ -12,7 +12,8 @@
  * key itself is of both keys.)  Hashes of its keys are a message's meta data;
  * within a job, run_job_order.c holds back by them.  A job's stripes are the
  * hashes' last bits, one of 64 each: it does not begin before all older jobs
- * of its function that share a stripe have ended (CANDIDATES in sql.c).  The
+ * of its function that share a stripe have ended, nor while a younger one runs,
+ * which can have been committed before it (CANDIDATES in sql.c).  The
  * numbers of jobs are in the order of changes of one row, for they are given
  * before a transaction lets go of its rows.
  *
@@ -32,8 +33,8 @@
 
 /* SQLSTATE 39P01 unless the trigger is fired AFTER, by rows. */
 extern void webhook_check_type(int16 tgtype);
-/* The sink of its jobs, and the format of their inputs. */
-extern void webhook_job_model(Job *job);
+/* The sink of its jobs, their owner, and the format of their inputs. */
+extern void webhook_job_model(Job *job, Oid table);
 /* 42703 unless the table has that column. */
 extern AttrNumber webhook_order_column(Relation rel, const char *ordered_by);
 /*

@@ -87,6 +87,31 @@ result_decoder_create(MemoryContext cxt, Oid type, int32 typmod,
 
 /* --- arrays ---------------------------------------------------------------------------- */
 
+/* Tags that only say more of a list. */
+static bool
+is_list_tag(const CborToken *tok)
+{
+	return tok->kind == CBOR_TAG &&
+		(tok->u == CBOR_TAG_SET || tok->u == CBOR_TAG_HOMOGENEOUS);
+}
+
+/* Are lists within an array's list its next dimension, and not values? */
+static bool
+lists_are_dimensions(const ResultDecoder *element)
+{
+	switch (element->info.kind)
+	{
+		case KIND_ARRAY: /* a domain over one */
+		case KIND_JSON:
+		case KIND_JSONB:
+		case KIND_ROW:
+		case KIND_VECTOR:
+			return false;
+		default:
+			return true;
+	}
+}
+
 typedef struct ArrayBuild
 {
 	ResultDecoder *dec;
@@ -131,10 +156,7 @@ read_dimension(ArrayBuild *build, CborReader *r, int level)
 {
 	CborToken tok;
 	int count = 0;
-	bool nests = build->dec->element->info.kind != KIND_JSON &&
-		build->dec->element->info.kind != KIND_JSONB &&
-		build->dec->element->info.kind != KIND_ROW &&
-		build->dec->element->info.kind != KIND_VECTOR;
+	bool nests = lists_are_dimensions(build->dec->element);
 
 	for (;;)
 	{
@@ -146,6 +168,8 @@ read_dimension(ArrayBuild *build, CborReader *r, int level)
 		if (tok.kind == CBOR_END)
 			break;
 		count++;
+		while (is_list_tag(&tok))
+			next_token(r, &tok);
 		if (nests && tok.kind == CBOR_ARRAY)
 		{
 			if (level + 1 == MAXDIM)
@@ -349,14 +373,6 @@ decode_row(ResultDecoder *dec, CborReader *r, CborToken *tok)
 			check_constraints(dec->columns[i], (Datum) 0, true);
 	return HeapTupleGetDatum(
 		heap_form_tuple(dec->desc, dec->values, dec->nulls));
-}
-
-/* Tags that only say more of a list. */
-static bool
-is_list_tag(const CborToken *tok)
-{
-	return tok->kind == CBOR_TAG &&
-		(tok->u == CBOR_TAG_SET || tok->u == CBOR_TAG_HOMOGENEOUS);
 }
 
 /* --- any value ---------------------------------------------------------------------------- */

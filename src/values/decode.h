@@ -45,6 +45,9 @@ extern char *token_cstring(const CborToken *tok);
 /* A number as text in SQL's form. */
 extern bool is_number(const CborToken *tok);
 extern char *number_text(CborReader *r, const CborToken *tok);
+/* As a type's input function reads the number's text; 0 if it is too small. */
+extern float4 number_as_float(ResultDecoder *dec, CborReader *r,
+							  const CborToken *tok);
 /* The error for a result that the type cannot take. */
 pg_noreturn extern void does_not_fit(const ResultDecoder *dec,
 									 const CborToken *tok, int code);

@@ -12,8 +12,6 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
@@ -96,23 +94,6 @@ cast_floats(ResultDecoder *dec, const Buf *floats)
 		floats->len > ARRAY_HEAD
 			? finish_array(floats, NUMBER_FLOAT4, FLOAT4OID)
 			: PointerGetDatum(construct_empty_array(FLOAT4OID)));
-}
-
-/* As a type's input function reads the number's text. */
-static float4
-number_as_float(ResultDecoder *dec, CborReader *r, const CborToken *tok)
-{
-	char *text;
-	float4 v;
-
-	if (!is_number(tok))
-		wrong_kind(dec, tok);
-	text = number_text(r, tok);
-	v = strtof(text, NULL);
-	if (isinf(v) && strchr(text, 'I') == NULL)
-		does_not_fit(dec, tok, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE);
-	pfree(text);
-	return v;
 }
 
 Datum

@@ -203,28 +203,56 @@ decode_integer(ResultDecoder *dec, CborReader *r, const CborToken *tok,
 	}
 }
 
+float4
+number_as_float(ResultDecoder *dec, CborReader *r, const CborToken *tok)
+{
+	char *text;
+	float4 v;
+
+	if (!is_number(tok))
+		wrong_kind(dec, tok);
+	if (tok->kind == CBOR_DOUBLE && number_nearest_float(tok->d, &v))
+		return v;
+	text = number_text(r, tok);
+	v = strtof(text, NULL);
+	if (isinf(v) && strchr(text, 'I') == NULL)
+		does_not_fit(dec, tok, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE);
+	pfree(text);
+	return v;
+}
+
+/* Rounded once, as a type's input function does it. */
 static Datum
 decode_float(ResultDecoder *dec, CborReader *r, const CborToken *tok)
 {
-	double v;
+	float4 v;
 
-	if (tok->kind == CBOR_DOUBLE)
-		v = tok->d;
-	else if (tok->kind == CBOR_UINT)
-		v = (double) tok->u;
-	else if (tok->kind == CBOR_NINT)
-		v = -1.0 - (double) tok->u;
-	else if (is_number_tag(tok))
+	if (is_number_tag(tok))
 		return decode_through_input(dec, number_text(r, tok));
-	else if (tok->kind == CBOR_TEXT)
+	if (tok->kind == CBOR_TEXT)
 		return decode_through_input(dec, token_cstring(tok));
-	else
-		wrong_kind(dec, tok);
-	if (dec->info.kind == KIND_FLOAT8)
-		return Float8GetDatum(v);
-	if ((isfinite(v) && !isfinite((float) v)) || (v != 0 && (float) v == 0))
-		does_not_fit(dec, tok, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE);
-	return Float4GetDatum((float) v);
+	if (dec->info.kind == KIND_FLOAT4)
+	{
+		v = number_as_float(dec, r, tok);
+		if (v == 0 && tok->kind == CBOR_DOUBLE && tok->d != 0)
+			does_not_fit(dec, tok, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE);
+		return Float4GetDatum(v);
+	}
+	switch (tok->kind)
+	{
+		case CBOR_DOUBLE:
+			return Float8GetDatum(tok->d);
+		case CBOR_UINT:
+			return Float8GetDatum((double) tok->u);
+		case CBOR_NINT:
+			/* -1 - u would be rounded twice */
+			return Float8GetDatum(tok->u == PG_UINT64_MAX
+									  ? -18446744073709551616.0
+									  : -(double) (tok->u + 1));
+		default:
+			wrong_kind(dec, tok);
+			return (Datum) 0;
+	}
 }
 
 /* --- bytes, dates and times ------------------------------------------------------- */

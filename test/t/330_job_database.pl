@@ -150,6 +150,11 @@ runner_leaves('the extension is dropped under a job: the runner leaves');
 create_local_server($node, $local, dbname => 'two');
 $job = map_into($node, 'again', 100, dbname => 'two');
 job_ends($node, $job, 'completed', '... and works when it is there again', dbname => 'two');
+sql(q{CREATE TABLE texts (id int PRIMARY KEY, body text, result jsonb);
+	CREATE TRIGGER t AFTER INSERT ON texts FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'body', 'result')}, 'two');
+sql('BEGIN; INSERT INTO texts VALUES (1, $$one$$); DROP EXTENSION modal_batch CASCADE; COMMIT', 'two');
+is(sql('SELECT count(*) FROM texts', 'two'), '1', '... with a transaction whose triggers have collected inputs');
+create_local_server($node, $local, dbname => 'two');
 unlike(slurp_file($node->logfile, $errors_from), qr/(PANIC|FATAL|cache lookup failed)/, '... without a failure');
 
 # --- dump and restore ------------------------------------------------------------

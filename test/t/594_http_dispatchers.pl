@@ -49,6 +49,15 @@ is(everywhere("SELECT count(*) FROM modal_map('paced:echo', 'SELECT generate_ser
 my @paced = $peer->requests;
 cmp_ok($paced[-1]{time} - $paced[0]{time}, '>', 1.3, 'requests_per_second, of both dispatchers together');
 
+# One dispatcher, which has limits of its own, and then two.
+$peer->server($node, 'grown', "max_concurrency '3'");
+is($_->query("SELECT modal_remote('grown:echo', 1)"), '{"arg1": 1}', 'one dispatcher') for @sessions;
+sql("ALTER SERVER grown OPTIONS (ADD dispatchers '2')");
+$peer->forget;
+is(everywhere("SELECT count(*) FROM modal_map('grown:throttle-3/echo', 'SELECT generate_series(1, 40)')"),
+	'40 40 40 40 40 40', 'a server that has got two');
+is(scalar($peer->requests), 240, 'max_concurrency, of both dispatchers together');
+
 # One dispatcher has much to do, and the other little.
 my $busy = $sessions[0];
 $busy->begin("SELECT count(*) FROM modal_map('small:sleep-20/echo', 'SELECT generate_series(1, 100000)')");

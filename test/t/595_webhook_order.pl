@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $peer = HttpPeer->new(program => 'auth_peer.py');
-my $node = modal_node('main');
+my $node = modal_node('main', conf => "max_prepared_transactions = 2\n");
 my $secret = 'whsec_' . encode_base64('0123456789abcdef01234567', '');
 
 sub sql { return $node->safe_psql('postgres', @_) }
@@ -167,6 +167,42 @@ sql(q{UPDATE parts SET n = 6 WHERE id = 2});
 all_told();
 is(join(' ', map { $_->{record}{id} . ':' . $_->{record}{n} } map { decode_json($_->{body}) } $peer->requests),
 	'2:4 2:4 2:4 2:5 2:5 2:5 2:6 2:6 2:6', 'another key');
+
+# Of two rows with one key, the one whose transaction has come first is committed last: the other's
+# message is on its way then.
+sql(q{CREATE TABLE ofs (pk int PRIMARY KEY, id int, n int);
+	CREATE TRIGGER tell AFTER INSERT OR UPDATE ON ofs FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:sleep-1500/x')});
+$peer->forget;
+sql("BEGIN; INSERT INTO ofs VALUES (1, 7, 1); PREPARE TRANSACTION 'first'");
+sql('INSERT INTO ofs VALUES (2, 7, 2)');
+wait_until('it is on its way', sub { $node->safe_psql('postgres',
+	"SELECT in_flight FROM modal_batch.jobs WHERE finished_at IS NULL AND function LIKE '%1500%'") eq '1' });
+sql("COMMIT PREPARED 'first'");
+all_told();
+my @both = $peer->requests;
+is(join(' ', map { decode_json($_->{body})->{record}{n} } @both), '2 1', 'each is sent');
+cmp_ok($both[1]{time} - $both[0]{time}, '>', 1.4, 'one after the other');
+
+# Values that are equal are one key, however they are written.
+sql(q{CREATE TABLE scaled (id numeric, n int);
+	CREATE TRIGGER tell AFTER INSERT OR DELETE ON scaled FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:scaled')});
+sql('INSERT INTO scaled VALUES (1.50, 1)');
+sql('BEGIN; DELETE FROM scaled; INSERT INTO scaled VALUES (1.5, 2); COMMIT');
+is(sql(q{SELECT count(*), count(DISTINCT order_stripes), bool_and(order_stripes & (order_stripes - 1) = 0)
+		FROM modal_batch.job WHERE function LIKE '%scaled%'}), '2|1|t', 'equal values');
+all_told();
+$peer->forget;
+
+# The table's next owner has what has not begun, and so nothing of theirs comes before it.
+sql(q{CREATE ROLE heir LOGIN; GRANT ALL ON SCHEMA public TO heir; GRANT USAGE ON FOREIGN SERVER hooks TO heir});
+sql("CREATE USER MAPPING FOR heir SERVER hooks OPTIONS (webhook_secret '$secret')");
+make_table('house', 'sleep-500/x');
+sql(changes('house', 3, 1));
+sql('ALTER TABLE house OWNER TO heir');
+sql('UPDATE house SET n = n + 1');
+is(sql(q{SELECT count(*) FILTER (WHERE owner::text = 'heir') >= 3, count(*) FILTER (WHERE owner::text <> 'heir' AND state <> 'running')
+	FROM modal_batch.job WHERE function LIKE '%sleep-500/x' AND finished_at IS NULL}), 't|0', 'another owner has the jobs that wait');
+in_order('another owner', 1 => 4);
 
 # Other keys do not wait, and what is paused holds back its own.
 make_table('free', 'x');

@@ -135,6 +135,16 @@ my $last = spawn_texts(q{VALUES ('a')});
 job_ends($node, $last, 'completed', 'the next one');
 is(batch_of($job), batch_of($last) - 1, 'and has its id');
 
+# A batch that says something else of its rows, when it is looked at again.
+control(full => '');
+$job = spawn_texts(q{VALUES ('a'), ('lost')});
+wait_until('waits', sub { sql("SELECT last_error->>'message' FROM modal_batch.jobs WHERE job = $job") =~ /enqueued/ });
+control(rows => 90000);
+control('full');
+job_ends($node, $job, 'completed', 'the batch claims to have other rows');
+is(results($job), 'You said: a; 38000 the batch has no result for this input', 'all is right');
+control('rows');
+
 # More than a file may have; other requests; typed results; a trigger.
 $peer->forget;
 sql(q{ALTER SERVER ai OPTIONS (ADD max_batch_rows '10')});

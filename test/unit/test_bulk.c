@@ -92,6 +92,9 @@ test_list(void)
 	ok(bulk_find(text, strlen(text), "r3", &bulk) == NULL && bulk.id[0] == '\0', "none");
 	ok(bulk_find(text, strlen(text), "", &bulk) == NULL, "those without metadata");
 	ok(bulk_find("{\"data\": [", 10, "r", &bulk) != NULL, "a list that is cut");
+	text = "{\"data\": [{\"id\": \"b1\", \"status\": \"strange\", \"metadata\": {\"modal_batch_run\": \"r1\"}}]}";
+	ok(bulk_find(text, strlen(text), "r1", &bulk) != NULL, "the one, of which something is not known");
+	ok(bulk_find(text, strlen(text), "r2", &bulk) == NULL && bulk.id[0] == '\0', "another one's status");
 }
 
 static void
