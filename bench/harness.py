@@ -188,6 +188,29 @@ class Bench:
              "-f", os.path.join(self.tree, "test", "setup.sql")],
             env=self.env, check=True, stdout=subprocess.DEVNULL)
 
+    @contextlib.contextmanager
+    def other_local(self, server, *arguments):
+        """Meanwhile another modal-local, started with these arguments, is the server of that name."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)  # the database reads the certificate
+            process = subprocess.Popen(
+                [os.path.join(self.tree, "local", "modal-local"), "--port", "0",
+                 "--dir", os.path.join(folder, "state"), "--exit-with-parent", *arguments],
+                stdout=subprocess.PIPE, text=True)
+            try:
+                _, port, ca, token_id, token_secret = process.stdout.readline().split()
+                self.sql("DROP SERVER IF EXISTS %s CASCADE; CREATE SERVER %s FOREIGN DATA WRAPPER"
+                         " modal_batch OPTIONS (url 'https://localhost:%s', ssl_ca_file '%s');"
+                         "CREATE USER MAPPING FOR CURRENT_USER SERVER %s"
+                         " OPTIONS (token_id '%s', token_secret '%s')"
+                         % (server, server, port, ca, server, token_id, token_secret))
+                yield
+                self.sql("DROP SERVER %s CASCADE" % server)
+            finally:
+                process.terminate()
+                process.wait()
+                process.stdout.close()
+
     def session(self, stop_on_error=True, database="postgres"):
         return Session(self, stop_on_error, database)
 

@@ -84,6 +84,14 @@ SELECT * FROM finish();
 SELECT ordinal, input, error->>'code' AS code, error->>'message' AS message FROM modal_results(last_job());
 SELECT count(*), min(b), max(b) FROM positions WHERE id > 2;
 
+-- rows are written in the order of their keys, as ORDER BY has it
+CREATE TABLE ordered (n serial, a text COLLATE "C", b int, id int, result int);
+SELECT modal_spawn_map('local:builtin/square',
+	$$SELECT (ARRAY['b', 'B', 'a', NULL])[i % 4 + 1] AS a, i * 7 % 11 AS b, i AS id, i AS n FROM generate_series(1, 40) i$$,
+	key => '{a,b,id}', into_table => 'ordered') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT count(*), array_agg(id ORDER BY n) = array_agg(id ORDER BY a, b, id) AS ordered, sum(result) FROM ordered;
+
 -- upsert
 SELECT modal_spawn_map('local:builtin/echo', $$SELECT i AS id, jsonb_build_object('b', 'upserted') AS d FROM generate_series(1, 12, 11) i$$,
 	key => '{id}', into_table => 'positions', mode => 'upsert') IS NOT NULL AS made;

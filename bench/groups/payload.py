@@ -1,4 +1,4 @@
-"""What people really send: embeddings of 1,536 floats, and texts of 10 kB."""
+"""What people really send: embeddings of 1,536 floats, texts of 10 kB, and files of 20 MB."""
 
 import os
 import struct
@@ -8,6 +8,7 @@ from harness import cpu_us, median, timed
 
 WIDTH = 1536
 BYTES = 9 * WIDTH  # of so many floats in CBOR
+FILE = 20_000_000
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 SETUP = """
 SET client_min_messages = warning;
@@ -16,6 +17,18 @@ CREATE SCHEMA payload_bench;
 CREATE UNLOGGED TABLE payload_bench.text (id int PRIMARY KEY, v text);
 CREATE FUNCTION payload_bench.as_bytes(int) RETURNS bytea LANGUAGE modal AS 'local:builtin/large';
 CREATE FUNCTION payload_bench.as_jsonb(int) RETURNS jsonb LANGUAGE modal AS 'local:builtin/floats';
+CREATE FUNCTION payload_bench.echo(bytea) RETURNS bytea LANGUAGE modal AS 'local:builtin/echo';
+-- Seconds of one call, for one who has the argument in memory and wants the result there.
+CREATE FUNCTION payload_bench.echo_s(bytes int) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    value bytea := decode(repeat(md5(bytes::text), bytes / 16), 'hex');
+    started timestamptz := clock_timestamp();
+    result bytea := payload_bench.echo(value);
+    ended timestamptz := clock_timestamp();
+BEGIN
+    ASSERT result = value;
+    RETURN extract(epoch FROM ended - started);
+END $$;
 """
 TYPED = """
 CREATE FUNCTION payload_bench.as_{name}(int) RETURNS {type} LANGUAGE modal AS 'local:builtin/floats';
@@ -96,27 +109,51 @@ class Payload:
                 "payload.%s.ratio_to_copy" % figure,
                 median([r / c for r, c in zip(rates[what], rates["copy"])]), "ratio")
 
-    def text_job_to_map(self):
-        """A job with texts of 10 kB and their echo, against a map of the same."""
+    def text_job_to_map(self, figure, server):
+        """A job with texts of 10 kB and their echo, against a map of the same, also into the table."""
         query = ("SELECT g AS id, left(repeat(md5(g::text), 320), 10000) AS body"
                  " FROM generate_series(1, %d) g" % self.rows)
-        ratios = []
+        mapped = ("FROM modal_map('%s:builtin/echo', '%s', key => '{id}')"
+                  % (server, query.replace("'", "''")))
+        ratios = {"map": [], "insert": []}
         for _ in range(self.rounds):
             self.session.query("TRUNCATE payload_bench.text")
-            job = timed(lambda: self.job("payload_bench.text", "echo", query))
-            mapped = timed(lambda: self.session.query(
-                "SELECT count(*) FROM modal_map('local:builtin/echo', '%s', key => '{id}')"
-                % query.replace("'", "''")))
-            ratios.append(mapped / job)
-        self.bench.figure("payload.text10k_job.ratio_to_map", median(ratios), "ratio")
+            job = timed(lambda: self.job("payload_bench.text", "echo", query, server))
+            ratios["map"].append(
+                timed(lambda: self.session.query("SELECT count(*) " + mapped)) / job)
+            self.session.query("TRUNCATE payload_bench.text")
+            ratios["insert"].append(timed(lambda: self.session.query(
+                "INSERT INTO payload_bench.text SELECT (key->>'id')::int, result #>> '{}' "
+                + mapped)) / job)
+        for what, values in ratios.items():
+            self.bench.figure("payload.%s.ratio_to_%s" % (figure, what), median(values), "ratio")
 
-    def job(self, table, function, query):
+    def job(self, table, function, query, server="local"):
         job = self.session.query(
-            "SELECT modal_spawn_map('local:builtin/%s', '%s', key => '{id}', into_table => '%s',"
-            " result_column => 'v')" % (function, query.replace("'", "''"), table))
+            "SELECT modal_spawn_map('%s:builtin/%s', '%s', key => '{id}', into_table => '%s',"
+            " result_column => 'v')" % (server, function, query.replace("'", "''"), table))
         state = self.session.query("SELECT modal_wait(%s)" % job)
         if state != "completed":
             raise RuntimeError("job %s: %s" % (job, state))
+
+    def file(self):
+        """20 MB to a function and back, against bare libcurl, which does the same."""
+        bench = self.bench
+
+        def ours():
+            return float(self.session.query("SELECT payload_bench.echo_s(%d)" % FILE))
+
+        def bare():
+            return median([float(us) / 1e6 for us in bench.program(
+                "curl_remote", bench.env["MODAL_LOCAL_URL"], bench.env["MODAL_LOCAL_CA"], "3",
+                str(FILE)).split()])
+
+        ours()
+        times = [(ours(), bare()) for _ in range(2 * self.rounds)]
+        bench.figure("payload.blob20m.mb_per_s",
+                     median([FILE / 1e6 / seconds for seconds, _ in times]), "MB/s")
+        bench.figure("payload.blob20m.ratio_to_bare_libcurl",
+                     median([theirs / seconds for seconds, theirs in times]), "ratio")
 
 
 def run(bench):
@@ -124,7 +161,13 @@ def run(bench):
     payload.ratio_to_copy("float4_array", "float4[]", array_bytes(payload.numbers))
     bench.figure("payload.float4_array.session_us", payload.session_us("as_float4_array"), "us")
     bench.figure("payload.vector_jsonb.session_us", payload.session_us("as_jsonb"), "us")
-    payload.text_job_to_map()
+    # Modal says for each function what may travel inline: where it is more than these texts ...
+    with bench.other_local("wide", "--max-async-inline", "65536"):
+        payload.text_job_to_map("text10k_job", "wide")
+    # ... and where it is the 8 KiB that apply if it says nothing.
+    payload.text_job_to_map("text10k_blob_job", "local")
+    bench.build_programs()
+    payload.file()
     if bench.value("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == "1":
         bench.sql("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector")
         payload.ratio_to_copy("vector", "vector(%d)" % WIDTH, vector_bytes(payload.numbers))

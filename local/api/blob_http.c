@@ -8,6 +8,8 @@
  *	  POST /blobs/ID?complete=N	joins the parts
  *	  GET /blobs/ID
  *
+ * Small blobs are taken and given whole, large ones as they travel.
+ *
  *-------------------------------------------------------------------------
  */
 #include "api/blob_http.h"
@@ -19,6 +21,7 @@
 #include "base64.h"
 #include "calls/blobs.h"
 #include "calls/faults.h"
+#include "calls/packs.h"
 #include "md5.h"
 #include "util.h"
 
@@ -26,16 +29,19 @@
 #define PATH_PREFIX "/blobs/"
 #define FAILING_BODY "FAILURE" /* a PUT of this fails, for tests */
 #define READ_SIZE (16 * 1024)
+#define CONTENT_TYPE "Content-Type: application/octet-stream\r\n"
 
 typedef struct Transfer
 {
 	char id[BLOB_ID_SIZE];
-	int part;	  /* of a PUT; 0: the whole */
+	int part;     /* of a PUT; 0: the whole */
 	int complete; /* of a POST: how many parts */
 	char *content_md5;
 	bool body_fails;
 	int64_t body_seen;
-	int fd; /* of the file read or written; -1: none */
+	int fd;     /* of the file read or written; -1: none */
+	bool small; /* a PUT that is collected */
+	Buf content;
 	EVP_MD_CTX *md5;
 	int64_t file_left;
 	bool cut;
@@ -81,12 +87,34 @@ blob_max_body(const HttpRequest *request)
 	return is_put(request) ? MAX_BLOB_SIZE : MAX_XML;
 }
 
+/* Half of it, and then the end of the connection: a fault for tests. */
+static void
+begin_cut_download(HttpRequest *request, const uint8_t *small, size_t len)
+{
+	Transfer *t = request->state;
+
+	buf_put(&t->content, small, len / 2);
+	t->cut = true;
+	http_respond_long(request, "200 OK", CONTENT_TYPE, (int64_t) len);
+}
+
 static void
 begin_download(HttpRequest *request, const Fault *fault)
 {
 	Transfer *t = request->state;
 	int64_t size;
+	size_t len;
+	uint8_t *small = pack_get(t->id, &len);
 
+	if (small != NULL)
+	{
+		if (fault->truncate)
+			begin_cut_download(request, small, len);
+		else
+			http_respond(request, "200 OK", CONTENT_TYPE, small, len);
+		free(small);
+		return;
+	}
 	t->fd = blob_open(t->id, &size);
 	if (t->fd < 0)
 	{
@@ -95,8 +123,7 @@ begin_download(HttpRequest *request, const Fault *fault)
 	}
 	t->cut = fault->truncate;
 	t->file_left = t->cut ? size / 2 : size;
-	http_respond_long(request, "200 OK",
-					  "Content-Type: application/octet-stream\r\n", size);
+	http_respond_long(request, "200 OK", CONTENT_TYPE, size);
 }
 
 /* A misbehaviour asked for; true: the request is dealt with. */
@@ -124,6 +151,7 @@ blob_begin(HttpRequest *request)
 	Fault fault;
 
 	t->fd = -1;
+	buf_init(&t->content, SMALL_BLOB, xbuf_realloc);
 	request->state = t;
 	if (!parse_target(t, request->target))
 	{
@@ -143,6 +171,14 @@ blob_begin(HttpRequest *request)
 		return;
 	t->content_md5 = http_header(request, "content-md5");
 	t->md5 = md5_begin();
+	t->small = t->part == 0 && request->length <= SMALL_BLOB;
+	if (t->small)
+		return;
+	if (pack_has(t->id))
+	{
+		http_refuse(request, "409 Conflict");
+		return;
+	}
 	t->fd = blob_open_part(t->id, t->part);
 	if (t->fd < 0)
 		http_refuse(request, "507 Insufficient Storage");
@@ -156,10 +192,12 @@ blob_body(HttpRequest *request, const uint8_t *data, size_t len)
 
 	for (size_t i = 0; i < len && t->body_fails; i++)
 		t->body_fails = data[i] == (uint8_t) FAILING_BODY[t->body_seen++];
-	if (t->fd < 0)
+	if (t->md5 == NULL)
 		return;
 	EVP_DigestUpdate(t->md5, data, len);
-	while (done < len)
+	if (t->small)
+		buf_put(&t->content, data, len);
+	while (t->fd >= 0 && done < len)
 	{
 		ssize_t n = write(t->fd, data + done, len - done);
 
@@ -170,6 +208,17 @@ blob_body(HttpRequest *request, const uint8_t *data, size_t len)
 		}
 		done += (size_t) n;
 	}
+}
+
+/* What has come counts; false: there is no room. */
+static bool
+keep_upload(Transfer *t)
+{
+	if (t->small)
+		return pack_put(t->id, t->content.data, t->content.len);
+	close(t->fd);
+	t->fd = -1;
+	return blob_finish_part(t->id, t->part);
 }
 
 static void
@@ -185,15 +234,13 @@ finish_put(HttpRequest *request)
 	t->md5 = NULL;
 	md5_hex(hex, digest);
 	base64_encode(base64, digest, sizeof(digest));
-	close(t->fd);
-	t->fd = -1;
 	/* Ours is without the padding. */
 	if (t->content_md5 != NULL &&
 		strncmp(t->content_md5, base64, strlen(base64)) != 0)
 		respond(request, "400 Bad Digest", "", "");
 	else if (t->body_fails)
 		respond(request, "500 Internal Server Error", "", "");
-	else if (!blob_finish_part(t->id, t->part))
+	else if (!keep_upload(t))
 		respond(request, "507 Insufficient Storage", "", "");
 	else
 	{
@@ -230,11 +277,17 @@ blob_produce(HttpRequest *request, Buf *out, size_t room, bool *cut)
 {
 	Transfer *t = request->state;
 
+	if (t->fd < 0)
+	{
+		buf_put(out, t->content.data, t->content.len);
+		*cut = t->cut;
+		return false;
+	}
 	while (out->len < room)
 	{
 		uint8_t data[READ_SIZE];
-		size_t want = t->file_left < READ_SIZE ? (size_t) t->file_left
-											   : READ_SIZE;
+		size_t want =
+			t->file_left < READ_SIZE ? (size_t) t->file_left : READ_SIZE;
 		ssize_t n = want > 0 ? read(t->fd, data, want) : 0;
 
 		if (n <= 0)
@@ -259,6 +312,7 @@ blob_close(HttpRequest *request)
 	if (t->fd >= 0)
 		close(t->fd);
 	EVP_MD_CTX_free(t->md5);
+	buf_free(&t->content);
 	free(t->content_md5);
 	free(t);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * blobs.c
- *	  Payloads that are too large to travel inline: one file each.
+ *	  Payloads that are too large to travel inline: small ones in packs, large
+ *	  ones in a file each.
  *
  * Files are written aside and renamed when they are complete, so that a blob
  * that exists is whole.  Those that nobody can want any more are removed.
@@ -19,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "calls/packs.h"
 #include "md5.h"
 #include "net/loop.h"
 #include "options.h"
@@ -75,6 +77,7 @@ sweep(void *arg)
 {
 	(void) arg;
 	remove_old(false);
+	packs_remove_old(options.keep_seconds);
 	loop_set_timer(&sweep_timer, SWEEP_SECONDS, sweep, NULL);
 }
 
@@ -85,6 +88,8 @@ blobs_init(const char *state_dir)
 	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
 		die_errno("cannot create directory \"%s\"", directory);
 	remove_old(true);
+	packs_init(directory);
+	packs_remove_old(options.keep_seconds);
 	loop_set_timer(&sweep_timer, SWEEP_SECONDS, sweep, NULL);
 }
 
@@ -134,8 +139,11 @@ bool
 blob_exists(const char *id)
 {
 	int64_t size;
-	int fd = blob_open(id, &size);
+	int fd;
 
+	if (pack_has(id))
+		return true;
+	fd = blob_open(id, &size);
 	if (fd < 0)
 		return false;
 	close(fd);
@@ -167,6 +175,8 @@ blob_write(char *id, const void *data, size_t len)
 	int fd;
 
 	blob_new_id(id);
+	if (len <= SMALL_BLOB)
+		return pack_put(id, data, len);
 	fd = blob_open_part(id, 0);
 	if (fd < 0)
 		return false;
@@ -183,10 +193,13 @@ uint8_t *
 blob_read(const char *id, size_t *len)
 {
 	int64_t size;
-	int fd = blob_open(id, &size);
-	uint8_t *data;
+	uint8_t *data = pack_get(id, len);
 	size_t n = 0;
+	int fd;
 
+	if (data != NULL)
+		return data;
+	fd = blob_open(id, &size);
 	if (fd < 0)
 		return NULL;
 	data = xmalloc((size_t) size);

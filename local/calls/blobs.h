@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * blobs.h
- *	  Payloads that are too large to travel inline: one file each.
+ *	  Payloads that are too large to travel inline: small ones in packs
+ *	  (packs.h), large ones in a file each.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +31,7 @@ extern bool blob_write(char *id, const void *data, size_t len);
 extern uint8_t *blob_read(const char *id, size_t *len);
 
 /*
- * An upload: part 0 is the whole blob, 1 and more are parts of it.  The file
+ * An upload of a large one: part 0 is the whole blob, 1 and more are parts of it.  The file
  * counts from blob_finish on.
  */
 extern int blob_open_part(const char *id, int part);
@@ -41,6 +42,7 @@ extern bool blob_finish_part(const char *id, int part);
  */
 #define BLOB_ETAG_SIZE 48
 extern bool blob_join(const char *id, int n, char *etag);
+/* The file of a large one; -1: there is none. */
 extern int blob_open(const char *id, int64_t *size);
 
 #endif /* MODAL_LOCAL_BLOBS_H */

@@ -27,14 +27,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "calls/packs.h"
 #include "net/loop.h"
 #include "util.h"
 
 #define HEADER_SIZE 9
 #define FLUSH_SIZE (1024 * 1024)
 #define RESERVE (4 * 1024 * 1024) /* claimed ahead */
-#define RETRY_SECONDS 1.0		  /* while there is no room */
-#define SLICE (1024 * 1024)		  /* copied in a round */
+#define RETRY_SECONDS 1.0         /* while there is no room */
+#define SLICE (1024 * 1024)       /* copied in a round */
 /* The file may grow to twice what was needed, and this. */
 #define MAX_GARBAGE (64 * 1024 * 1024)
 
@@ -45,7 +46,7 @@ static struct
 	Buf out;
 	size_t record; /* where the one being written begins */
 	LoopDeferred flush;
-	int64_t size;	   /* of the file */
+	int64_t size;      /* of the file */
 	int64_t reserved;  /* up to here the disk is ours */
 	int64_t compacted; /* size when it had only what was needed */
 	bool full;
@@ -76,14 +77,23 @@ journal_register(RecordType type, const RecordKind *kind)
 
 /* --- writing ------------------------------------------------------------- */
 
+/* Eight bytes at a time, as payloads are not small. */
 static uint32_t
 checksum(const uint8_t *p, size_t n)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
+	uint64_t hash = n;
+	uint64_t word;
 
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ p[i]) * 16777619u;
-	return hash;
+	for (; n >= sizeof(word); p += sizeof(word), n -= sizeof(word))
+	{
+		memcpy(&word, p, sizeof(word));
+		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 32;
+	}
+	word = 0;
+	memcpy(&word, p, n);
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t) (hash >> 32);
 }
 
 /* Writes what it can and drops that from the buffer; false: not all. */
@@ -123,10 +133,13 @@ reserve(void)
 static void
 flush(void *arg)
 {
-	bool room = write_buffer(journal.fd, &journal.out, &journal.size);
-	int error = errno;
+	bool room;
+	int error;
 
 	(void) arg;
+	packs_flush(); /* outputs that are recorded may be there */
+	room = write_buffer(journal.fd, &journal.out, &journal.size);
+	error = errno;
 	if (room)
 	{
 		room = reserve();
@@ -140,8 +153,7 @@ flush(void *arg)
 	journal.full = !room;
 	if (!room)
 		loop_set_timer(&journal.retry, RETRY_SECONDS, flush, NULL);
-	else if (copy.fd < 0 &&
-			 journal.size > 2 * journal.compacted + MAX_GARBAGE)
+	else if (copy.fd < 0 && journal.size > 2 * journal.compacted + MAX_GARBAGE)
 		loop_set_timer(&copy.next, 0, compact, NULL);
 }
 
@@ -189,8 +201,7 @@ void
 journal_end(void)
 {
 	uint8_t *header = journal.out.data + journal.record;
-	uint32_t len =
-		(uint32_t) (journal.out.len - journal.record - HEADER_SIZE);
+	uint32_t len = (uint32_t) (journal.out.len - journal.record - HEADER_SIZE);
 	uint32_t sum = checksum(header + HEADER_SIZE - 1, len + 1);
 
 	memcpy(header, &len, sizeof(len));
@@ -217,8 +228,8 @@ next_record(const uint8_t **at, const uint8_t *end, Record *record)
 	memcpy(&sum, *at + sizeof(len), sizeof(sum));
 	type = (*at)[HEADER_SIZE - 1];
 	if (len > (size_t) (end - *at) - HEADER_SIZE ||
-		sum != checksum(*at + HEADER_SIZE - 1, (size_t) len + 1) ||
-		type == 0 || type >= N_RECORD_TYPES)
+		sum != checksum(*at + HEADER_SIZE - 1, (size_t) len + 1) || type == 0 ||
+		type >= N_RECORD_TYPES)
 		return false;
 	*record = (Record){.type = (RecordType) type,
 					   .data = *at,
@@ -343,9 +354,9 @@ map_journal(void)
 	copy.old_len = (size_t) journal.size;
 	if (fd < 0)
 		return false;
-	copy.old = copy.old_len > 0 ? mmap(NULL, copy.old_len, PROT_READ,
-									   MAP_PRIVATE, fd, 0)
-								: NULL;
+	copy.old = copy.old_len > 0
+				   ? mmap(NULL, copy.old_len, PROT_READ, MAP_PRIVATE, fd, 0)
+				   : NULL;
 	if (copy.old == MAP_FAILED)
 		copy.old = NULL;
 	close(fd);
@@ -355,8 +366,8 @@ map_journal(void)
 static bool
 begin_copy(void)
 {
-	copy.fd = open(copy.path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-				   0600);
+	copy.fd = open(copy.path,
+				   O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	copy.size = 0;
 	copy.at = 0;
 	return copy.fd >= 0 && map_journal();

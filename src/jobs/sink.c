@@ -225,6 +225,8 @@ write_to_table(Sink *sink, SinkRow *rows, int nrows)
 	/* its rows are made to be of the target's type, as that is now */
 	if (!sink->target->is_local)
 		sink_check_target(sink);
+	if (sink_orders_rows(sink))
+		sink_order_rows(sink, rows, nrows);
 	sink_write_range(sink, rows, 0, nrows, applied);
 	if (sink->spec->mode == SINK_UPDATE || sink->spec->mode == SINK_REPLACE)
 		for (int i = 0; i < nrows; i++)

@@ -6,6 +6,7 @@
  *	sink.c				set-up, and writing a batch to a user's table
  *	sink_rows.c			decoding results to rows of that table's types
  *	sink_sql.c			the text of the statements that write these
+ *	sink_order.c		rows in the order of their keys
  *	sink_statement.c	preparing and running them
  *	sink_arrays.c		running them where a tuplestore cannot be read
  *	sink_replace.c		lists, which take the place of rows
@@ -116,6 +117,13 @@ extern void sink_decode_meta(Sink *sink, const SinkRow *row, Datum *values,
 /* The group of these columns; NULL: there are too many. */
 extern RowGroup *sink_get_group(Sink *sink, List **groups,
 								const Bitmapset *columns);
+
+/* --- sink_order.c --------------------------------------------------------- */
+
+/* Are the rows of a batch put in the order of their keys before all else? */
+extern bool sink_orders_rows(const Sink *sink);
+/* Do so; when a row's keys cannot be read, they stay as they are. */
+extern void sink_order_rows(Sink *sink, SinkRow *rows, int nrows);
 
 /* --- sink_sql.c ----------------------------------------------------------- */
 

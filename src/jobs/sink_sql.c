@@ -129,19 +129,21 @@ append_values_condition(const Sink *sink, StringInfo sql)
 /*
  * The rows, if possible in the order of their keys, in which they are locked
  * then: whoever locks rows in that order, too, does not meet this statement
- * half-way.  The rows of a list are new: nobody locks them.
+ * half-way.  The rows of a list are new: nobody locks them.  Those of an INSERT
+ * are in order already (sink_order.c).
  */
 static void
 append_named_rows(const Sink *sink, StringInfo sql, SinkAction action)
 {
 	const SinkTarget *t = sink->target;
 	bool replace = sink->spec->mode == SINK_REPLACE;
+	bool ordered = sink_orders_rows(sink) || (replace && action == ACTION_INSERT);
 	const char *sep = " ORDER BY ";
 
 	appendStringInfoString(sql, "(SELECT * FROM modal_rows AS r");
 	if (replace)
 		appendStringInfoString(sql, " WHERE $1[r.n OPERATOR(pg_catalog.+) 1]");
-	for (int i = 0; i < t->nkeys && !(replace && action == ACTION_INSERT); i++)
+	for (int i = 0; i < t->nkeys && !ordered; i++)
 	{
 		Oid type = column(sink, t->keys[i])->atttypid;
 

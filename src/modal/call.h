@@ -29,8 +29,9 @@
 #include "proto/modal.pb-c.h"
 
 #define MAX_PUTS 20				/* requests with inputs, at a time */
-#define MAX_UPLOADS 20
-#define MAX_DOWNLOADS 20
+/* Of these, about half ask the service for a URL, the others are at the store. */
+#define MAX_UPLOADS 40
+#define MAX_DOWNLOADS 40
 
 /* FunctionCallInvocationType, as far as it is used */
 #define INVOCATION_SYNC_LEGACY 1

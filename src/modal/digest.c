@@ -14,7 +14,7 @@
 #include "core/list.h"
 #include "net/timer.h"
 
-#define PIECE (1024 * 1024) /* takes some milliseconds */
+#define PIECE (1024 * 1024) /* of all in a turn: takes some milliseconds */
 
 struct Digest
 {
@@ -95,12 +95,10 @@ digest_start(const void *p, size_t n, bool sha256, DigestDone on_done,
 	return digest;
 }
 
-/* False: the library refuses. */
+/* At most n bytes more.  False: the library refuses. */
 static bool
-add_piece(Digest *digest)
+add_piece(Digest *digest, size_t n)
 {
-	size_t n = digest->left < PIECE ? digest->left : PIECE;
-
 	if (EVP_DigestUpdate(digest->md5, digest->p, n) != 1 ||
 		(digest->sha256 != NULL &&
 		 EVP_DigestUpdate(digest->sha256, digest->p, n) != 1))
@@ -119,29 +117,36 @@ finish(Digest *digest, bool good)
 	uint8_t sha256[EVP_MAX_MD_SIZE];
 	bool with_sha256 = digest->sha256 != NULL;
 
-	good = good && EVP_DigestFinal_ex(digest->md5, md5, NULL) == 1 &&
-		(!with_sha256 ||
-		 EVP_DigestFinal_ex(digest->sha256, sha256, NULL) == 1);
+	good =
+		good && EVP_DigestFinal_ex(digest->md5, md5, NULL) == 1 &&
+		(!with_sha256 || EVP_DigestFinal_ex(digest->sha256, sha256, NULL) == 1);
 	digest_cancel(digest);
 	on_done(arg, good ? md5 : NULL, good && with_sha256 ? sha256 : NULL);
 }
 
-/* The first of the queue; the next turn is for the next one. */
+/*
+ * So many of the queue as make a piece, from the first on; who is not through
+ * goes to its end.
+ */
 static void
 take_turn(void *arg)
 {
-	ListNode *node = list_pop(&queue);
-	Digest *digest;
-	bool good;
+	size_t room = PIECE;
+	ListNode *node;
 
 	(void) arg;
-	if (node == NULL)
-		return;
-	digest = LIST_OWNER(Digest, node, node);
-	list_append(&queue, node);
-	good = add_piece(digest);
 	/* A timer that has just fired can be set again without memory. */
-	(void) wait_for_turn();
-	if (!good || digest->left == 0)
-		finish(digest, good);
+	if (list_first(&queue) != NULL)
+		(void) wait_for_turn();
+	while (room > 0 && (node = list_pop(&queue)) != NULL)
+	{
+		Digest *digest = LIST_OWNER(Digest, node, node);
+		size_t n = digest->left < room ? digest->left : room;
+		bool good = add_piece(digest, n);
+
+		room -= n;
+		list_append(&queue, node);
+		if (!good || digest->left == 0)
+			finish(digest, good);
+	}
 }

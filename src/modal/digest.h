@@ -4,8 +4,8 @@
  *	  MD5 and SHA-256 of large memory, in pieces between other work: one of
  *	  200 MB would take most of a second, in which nobody else is served.
  *
- * All digests of the process are in one queue, and take turns: a piece of one
- * of them in each turn of the event loop.
+ * All digests of the process are in one queue, and take turns: a piece in each
+ * turn of the event loop, which is of one of them, or of many small ones.
  *
  *-------------------------------------------------------------------------
  */

@@ -9,6 +9,7 @@
 #include "api/blob_http.h"
 #include "calls/blobs.h"
 #include "calls/faults.h"
+#include "calls/packs.h"
 #include "net/conn.h"
 #include "net/http1.h"
 
@@ -70,12 +71,33 @@ blob_join(const char *id, int n, char *etag)
 	return n % 7 != 6;
 }
 
+bool
+pack_put(const char *id, const void *data, size_t len)
+{
+	return id[0] != 'f' || len == 0 || *(const uint8_t *) data != 'f';
+}
+
+bool
+pack_has(const char *id)
+{
+	return id[0] == 'p';
+}
+
+uint8_t *
+pack_get(const char *id, size_t *len)
+{
+	*len = strlen(id);
+	return pack_has(id) ? (uint8_t *) strdup(id) : NULL;
+}
+
 /* A file that is shorter than it was said to be, for some. */
 int
 blob_open(const char *id, int64_t *size)
 {
 	*size = BLOB_LENGTH;
-	return id[0] == 'x' ? -1 : open(id[0] == 's' ? "/dev/null" : "/dev/zero", O_RDONLY);
+	return id[0] == 'x'
+			   ? -1
+			   : open(id[0] == 's' ? "/dev/null" : "/dev/zero", O_RDONLY);
 }
 
 int

@@ -87,7 +87,7 @@ MESSAGES = """
 
 HTTP = [
     b"PUT /blobs/bl-1 HTTP/1.1\r\nContent-Length: 5\r\nContent-MD5: x\r\n\r\nhello"
-    b"GET /blobs/bl-1 HTTP/1.1\r\n\r\n",
+    b"GET /blobs/bl-1 HTTP/1.1\r\n\r\n", b"GET /blobs/p1 HTTP/1.1\r\n\r\n",
     b"PUT /blobs/bl-2?part=3 HTTP/1.1\r\nExpect: 100-continue\r\ncontent-length:3\r\n\r\nabc"
     b"POST /blobs/bl-2?complete=3 HTTP/1.1\r\nContent-Length: 4\r\n\r\n<x/>",
     b"GET /blobs/short HTTP/1.1\r\n\r\n", b"PUT /blobs/x HTTP/1.1\r\n\r\n",

@@ -27,6 +27,13 @@ def finished(s, call):
     return info.pending_inputs.total == 0
 
 
+def restart(s):
+    s.process.kill()
+    s.process.wait()
+    s.process.stdout.close()
+    s.start()
+
+
 def test_compaction():
     with server() as s:
         waiting = spawn(s, [item(0, 3600, "later")], "sleep")
@@ -35,10 +42,7 @@ def test_compaction():
            size_of_journal(s))
         after = spawn(s, [item(0, 7)])
         ok(wait_for(lambda: finished(s, after)), "and is written on")
-        s.process.kill()
-        s.process.wait()
-        s.process.stdout.close()
-        s.start()
+        restart(s)
         same(values(s, calls[3], 100), [i * i for i in range(100)], "results from before are there after a crash")
         same(values(s, after, 1), [49], "and those from after it")
         info = s.call("FunctionCallGetInfo", pb.FunctionCallGetInfoRequest(function_call_id=waiting.function_call_id))
@@ -84,11 +88,71 @@ def test_full():
                 return None
 
         ok(wait_for(accepted), "with room again, inputs are taken")
-        s.process.kill()
-        s.process.wait()
-        s.process.stdout.close()
-        s.start()
+        restart(s)
         same(values(s, waiting, 1), ["late"], "and nothing that was taken is lost")
+
+
+def packs(s):
+    return sorted(s.path("state/blobs/" + name) for name in os.listdir(s.path("state/blobs")) if name.startswith("pack-"))
+
+
+def upload(s, data, *headers):
+    """(status, id of the blob)"""
+    place = s.call("BlobCreate", pb.BlobCreateRequest(content_length=len(data)))
+    status, _, _ = s.http("-X", "PUT", *headers, "--data-binary", "@-", place.upload_urls.items[0], data=data)
+    return status, place.blob_ids[0]
+
+
+def is_there(s, blob_id):
+    try:
+        s.call("BlobGet", pb.BlobGetRequest(blob_id=blob_id))
+    except GrpcError as error:
+        assert error.status == 5, error
+        return False
+    return True
+
+
+def test_blobs():
+    sizes = [0, 1, 9000, 65536, 65537, 300_000]
+    with server() as s:
+        results = spawn(s, [item(i, 9000 + i) for i in range(50)], "large")
+        ok(wait_for(lambda: finished(s, results)), "results that are blobs")
+        same(values(s, results, 50), [bytes(9000 + i) for i in range(50)], "can be read at once")
+        contents = [os.urandom(n) for n in sizes]
+        uploads = [upload(s, content) for content in contents]
+        same([status for status, _ in uploads], ["200"] * len(sizes), "blobs of all sizes are taken")
+        ids = [blob_id for _, blob_id in uploads]
+        status, broken = upload(s, b"small", "-H", "Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==")
+        ok(status == "400" and not is_there(s, broken), "one with the wrong digest is not there", status)
+        files = os.listdir(s.path("state/blobs"))
+        same(len(files), 1 + sum(n > 65536 for n in sizes), "small ones have no files of their own")
+        restart(s)
+        same(values(s, results, 50), [bytes(9000 + i) for i in range(50)], "results are there after a crash")
+        same([s.download(i) for i in ids], contents, "and what was uploaded")
+
+        _, last = upload(s, b"l" * 5000)
+        restart(s)
+        same(s.download(last), b"l" * 5000, "each start begins a file")
+        os.truncate(packs(s)[-1], os.path.getsize(packs(s)[-1]) - 1)
+        restart(s)
+        ok(not is_there(s, last), "what was cut off is not there")
+        same(s.download(ids[2]), contents[2], "what stands in older files is")
+
+        for path in packs(s)[:1]:
+            os.utime(path, (0, 0))
+        restart(s)
+        ok(not is_there(s, ids[2]), "what is too old is gone")
+        ok(is_there(s, ids[5]), "nothing else is")
+        same(len(packs(s)), 1, "nor is its file")
+
+        set_limit(s, resource.RLIMIT_FSIZE, 1000)
+        _, waiting = upload(s, b"w" * 9000)
+        same(upload(s, b"s" * 9000)[0], "507", "without room a small blob is refused")
+        same(s.download(waiting), b"w" * 9000, "what was taken before that was known waits in memory")
+        set_limit(s, resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
+        ok(wait_for(lambda: upload(s, b"s" * 9000)[0] == "200"), "with room again blobs are taken")
+        restart(s)
+        same(s.download(waiting), b"w" * 9000, "and what waited is on the disk")
 
 
 def test_descriptors():
@@ -124,6 +188,7 @@ def test_folder():
 test_compaction()
 test_bound()
 test_full()
+test_blobs()
 test_descriptors()
 test_folder()
 done()
