@@ -240,13 +240,16 @@ is(sql("SELECT count(waiting_for) FROM modal_batch.jobs"), '0', 'nobody waits an
 sql(q{CREATE TRIGGER hold BEFORE INSERT ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION hold();
 	UPDATE free SET n = 3 WHERE id = 1; DROP TRIGGER hold ON modal_batch.job;
 	CREATE ROLE stranger LOGIN; GRANT USAGE ON FOREIGN SERVER hooks TO stranger;
-	CREATE ROLE watcher LOGIN IN ROLE pg_monitor;
-	ALTER TABLE free OWNER TO stranger; UPDATE free SET n = 4 WHERE id = 1; ALTER TABLE free OWNER TO postgres});
+	CREATE ROLE watcher LOGIN IN ROLE pg_monitor});
+make_table('strange', 'x');
+sql('ALTER TABLE strange OWNER TO stranger; INSERT INTO strange VALUES (1, 4)');
 sql(q{CREATE TRIGGER too AFTER INSERT OR UPDATE OR DELETE ON free FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:y'); UPDATE free SET n = 5 WHERE id = 1});
 my $waits = q{SELECT split_part(function, ':', 2) || ' ' || waiting_for FROM modal_batch.jobs WHERE waiting_for = 'older job'};
 $node->poll_query_until('postgres', $waits, 'x older job') or die;
 is($node->safe_psql('postgres', $waits, extra_params => [ '-U', 'watcher' ]), 'x older job', 'members of pg_monitor see it');
 is($node->safe_psql('postgres', $waits, extra_params => [ '-U', 'stranger' ]), '', 'other roles and functions do not wait');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM modal_batch.job WHERE owner = 'stranger'::regrole AND finished_at IS NOT NULL}),
+	'nor does the job of one');
 
 $node->stop;
 done_testing();
