@@ -262,7 +262,7 @@ upload_parts(const Modal__Client__MultiPartUpload *parts)
 				 "<Part>\n<PartNumber>%zu</PartNumber>\n<ETag>\"%s\"</ETag>\n</Part>\n",
 				 i + 1, etag);
 	}
-	strcat(xml, "</CompleteMultipartUpload>");
+	snprintf(xml + strlen(xml), 32, "</CompleteMultipartUpload>");
 	transfer("POST", parts->completion_url, xml, strlen(xml),
 			 curl_slist_append(NULL, "Content-Type:"), etag);
 }
