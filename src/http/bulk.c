@@ -274,6 +274,13 @@ hand_over(BulkCall *bc)
 	}
 	buf_free(&bc->lines);
 	bc->fetched = false;
+	if (bc->has_lines && !bc->has_results)
+	{
+		/* a page of a proxy, maybe: it is fetched again, with another call */
+		bulk_fail(bc, MODAL_SQLSTATE_PROTOCOL, NULL,
+				  "no line of the file of the batch's results is one");
+		return;
+	}
 	if (bc->step == BULK_OUTPUTS)
 	{
 		bc->step = BULK_ERRORS;
@@ -380,6 +387,7 @@ bulk_answered(BulkCall *bc, Response *response)
 			break;
 		default:
 			bc->fetched = true;
+			bc->has_lines = bc->has_results = false;
 			hand_over(bc);
 			break;
 	}

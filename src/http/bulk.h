@@ -70,6 +70,8 @@ typedef struct BulkCall
 	Buf lines;			/* the last answer, to which "bulk" points */
 	bool fetched;		/* it is a file of results, of which these bytes have */
 	size_t at;			/* been handed over */
+	bool has_lines;		/* among them are such as say something, and one */
+	bool has_results;	/* that is a line of results */
 	uint8_t *seen;		/* a bit per row with an outcome */
 } BulkCall;
 

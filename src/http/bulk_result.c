@@ -112,8 +112,13 @@ deliver_line(BulkCall *bc, const char *text, size_t n)
 	BulkLine line;
 	Response response = {.error = TRANSPORT_OK};
 
-	if (n == 0 || bulk_read_line(text, n, &line) != NULL ||
-		(line.status == 0 && line.message.p == NULL && line.code.p == NULL) ||
+	if (n == 0)
+		return;
+	bc->has_lines = true;
+	if (bulk_read_line(text, n, &line) != NULL || line.ordinal < 0)
+		return;
+	bc->has_results = true;
+	if ((line.status == 0 && line.message.p == NULL && line.code.p == NULL) ||
 		!take_row(bc, line.ordinal))
 		return;
 	if (line.status == 0)

@@ -28,6 +28,7 @@ Files beside LOG say what else happens:
     LOG.full  files are refused while it is there: too many tokens are enqueued
     LOG.slow  batches stay in progress while it is there
     LOG.rows  the rows that batches claim to have, in their metadata
+    LOG.page  what is answered instead of files, while it is there
     LOG.fail  "STEP STATUS N": the next N such steps get that status; with "done"
               at the end, after they have been done
 
@@ -282,6 +283,8 @@ class Peer(BaseHTTPRequestHandler):
                 if rows and name != "upload" and not isinstance(value, bytes):
                     value = json.loads(re.sub(r'("modal_batch_rows": )"\d+"', rf'\1"{rows}"', json.dumps(value)))
                 text = value if isinstance(value, bytes) else json.dumps(value).encode()
+                if name in ("output", "errors"):
+                    text = control("page").encode() or text
             self.fail(name, True)
             self.hold(name)
             self.reply(200, text)

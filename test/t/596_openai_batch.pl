@@ -145,6 +145,16 @@ job_ends($node, $job, 'completed', 'the batch claims to have other rows');
 is(results($job), 'You said: a; 38000 the batch has no result for this input', 'all is right');
 control('rows');
 
+# A page, of whoever is between, is no file of results.
+$peer->forget;
+control(page => "<html>\n<h1>Sign in</h1>\n</html>");
+$job = spawn_texts(q{VALUES ('a'), ('13')});
+ok(job_becomes($node, $job, q{last_error->>'message' ~ 'no line of the file'}), 'a page instead of results');
+control('page');
+job_ends($node, $job, 'completed', 'is not the last word');
+like(results($job), qr/^You said: a; .*13 is unlucky$/, 'all is right');
+like(counts(), qr/^create 1 /, 'with one batch');
+
 # More than a file may have; other requests; typed results; a trigger.
 $peer->forget;
 sql(q{ALTER SERVER ai OPTIONS (ADD max_batch_rows '10')});
