@@ -123,7 +123,7 @@ class Payload:
                 timed(lambda: self.session.query("SELECT count(*) " + mapped)) / job)
             self.session.query("TRUNCATE payload_bench.text")
             ratios["insert"].append(timed(lambda: self.session.query(
-                "INSERT INTO payload_bench.text SELECT (key->>'id')::int, result #>> '{}' "
+                "INSERT INTO payload_bench.text SELECT (input->>'id')::int, result #>> '{}' "
                 + mapped)) / job)
         for what, values in ratios.items():
             self.bench.figure("payload.%s.ratio_to_%s" % (figure, what), median(values), "ratio")
