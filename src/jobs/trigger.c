@@ -476,51 +476,48 @@ find_source(const TriggerData *td)
 
 /* --- who asks for what is collected ---------------------------------------- */
 
+/* After that one, or from the first on, whose job will write to the column. */
+static Collector *
+next_collector(Collector *after, Oid table, const char *column)
+{
+	dlist_node *node = after != NULL ? &after->node : &collectors.head;
+
+	if (collect_cxt == NULL)
+		return NULL;
+	while (node->next != &collectors.head)
+	{
+		Collector *collector = dlist_container(Collector, node, node->next);
+
+		if (trigger_store_fills(collector, table, column))
+			return collector;
+		node = node->next;
+	}
+	return NULL;
+}
+
 void
 trigger_read_collected(Oid table, const char *column, CollectedReader reader,
 					   void *arg)
 {
-	dlist_iter iter;
+	Collector *collector = NULL;
 
-	if (collect_cxt == NULL)
-		return;
-	dlist_foreach(iter, &collectors)
-	{
-		Collector *collector = dlist_container(Collector, node, iter.cur);
-
-		if (trigger_store_fills(collector, table, column))
-			trigger_store_read(collector, reader, arg);
-	}
+	while ((collector = next_collector(collector, table, column)) != NULL)
+		trigger_store_read(collector, reader, arg);
 }
 
 bool
 trigger_has_collected(Oid table, const char *column)
 {
-	dlist_iter iter;
-
-	if (collect_cxt == NULL)
-		return false;
-	dlist_foreach(iter, &collectors)
-		if (trigger_store_fills(dlist_container(Collector, node, iter.cur), table,
-								column))
-			return true;
-	return false;
+	return next_collector(NULL, table, column) != NULL;
 }
 
 void
 trigger_drop_collected(Oid table, const char *column)
 {
-	dlist_iter iter;
+	Collector *collector = NULL;
 
-	if (collect_cxt == NULL)
-		return;
-	dlist_foreach(iter, &collectors)
-	{
-		Collector *collector = dlist_container(Collector, node, iter.cur);
-
-		if (trigger_store_fills(collector, table, column))
-			input_queue_cut(&collector->inputs);
-	}
+	while ((collector = next_collector(collector, table, column)) != NULL)
+		input_queue_cut(&collector->inputs);
 }
 
 /* --- the trigger ---------------------------------------------------------- */
