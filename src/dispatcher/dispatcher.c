@@ -153,6 +153,24 @@ report_state(DispatcherState state)
 	reported = state;
 }
 
+/*
+ * When nothing is open any more after much has passed, what the heap has unused
+ * between its buffers goes back to the system: it would stay until the last
+ * buffer is freed that lies above.
+ */
+static void
+give_back_memory(uint64 passed)
+{
+	static uint64 given_back_at = 0;
+
+	if (passed - given_back_at < MAX_UNUSED_HEAP)
+		return;
+	given_back_at = passed;
+#ifdef __GLIBC__
+	(void) malloc_trim(0);
+#endif
+}
+
 static void
 publish(void)
 {
@@ -168,6 +186,8 @@ publish(void)
 	pg_atomic_write_u64(&my_shared->bytes_received, stats.bytes_received);
 	pg_atomic_write_u32(&my_shared->state, state);
 	report_state(state);
+	if (state == DISPATCHER_IDLE)
+		give_back_memory(stats.bytes_sent + stats.bytes_received);
 	pg_atomic_write_u64(&my_shared->heartbeat, GetCurrentTimestamp());
 }
 
