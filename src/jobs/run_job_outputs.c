@@ -101,7 +101,6 @@ take_output(RunJob *rj, const FrameOutput *out)
 	chunk_set_bit(chunk->seen, i);
 	chunk->left--;
 	chunk->unwritten++;
-	rj->last_news = monotonic_seconds();
 }
 
 static bool
@@ -115,9 +114,8 @@ batch_full(const RunJob *rj)
 		rj->data.len >= Min(BATCH_BYTES, job_chunks_share() / 4);
 }
 
-/* True when there may be more at once. */
-bool
-run_job_collect(RunJob *rj, int quantum)
+static bool
+collect(RunJob *rj, int quantum)
 {
 	FrameOutput out;
 
@@ -136,6 +134,18 @@ run_job_collect(RunJob *rj, int quantum)
 		}
 	}
 	return true;
+}
+
+/* True when there may be more at once. */
+bool
+run_job_collect(RunJob *rj, int quantum)
+{
+	int before = rj->nitems;
+	bool more = collect(rj, quantum);
+
+	if (rj->nitems > before)
+		rj->last_news = monotonic_seconds();
+	return more;
 }
 
 /* --- writing back --------------------------------------------------------- */

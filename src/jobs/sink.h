@@ -37,6 +37,9 @@ typedef struct SinkRow
 	double started_at, finished_at; /* Unix time; 0: not known */
 	SinkOutcome outcome; /* in: how the remote side ended */
 	Jsonb *error;		 /* FAILED */
+	/* within a batch: the keys, read already; NULL: not yet */
+	const Datum *keys;
+	const bool *key_isnull;
 } SinkRow;
 
 /*

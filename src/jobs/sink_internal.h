@@ -111,7 +111,10 @@ extern void sink_fail_row(SinkRow *row, const ErrorData *edata);
 extern List *sink_decode(Sink *sink, SinkRow *rows, int lo, int hi,
 						 SinkOutcome wanted, int *end);
 extern void sink_free_groups(List *groups);
-/* The fingerprint and the key columns, from the input's meta data. */
+/* The keys, as many as the target has, from the input's meta data. */
+extern void sink_decode_keys(Sink *sink, const SinkRow *row, Datum *keys,
+							 bool *isnull);
+/* The fingerprint and the key columns. */
 extern void sink_decode_meta(Sink *sink, const SinkRow *row, Datum *values,
 							 bool *isnull);
 /* The group of these columns; NULL: there are too many. */

@@ -14,22 +14,22 @@
 #include "jobs/error.h"
 #include "jobs/sink_internal.h"
 #include "jobs/subxact.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/sortsupport.h"
 #include "utils/typcache.h"
 
-/* The keys of a row, those that have an order. */
-typedef struct RowKeys
+typedef struct RowPlace
 {
+	const Datum *keys;
+	const bool *isnull;
 	int row;
-	Datum *values;
-	bool *isnull;
-} RowKeys;
+} RowPlace;
 
 typedef struct KeyOrder
 {
-	int n;
-	AttrNumber *keys; /* columns */
+	int n; /* of the keys, those that have an order */
+	int *keys;
 	SortSupportData *sort;
 } KeyOrder;
 
@@ -44,7 +44,7 @@ static void
 make_order(const SinkTarget *t, KeyOrder *order)
 {
 	order->n = 0;
-	order->keys = palloc(sizeof(AttrNumber) * t->nkeys);
+	order->keys = palloc(sizeof(int) * t->nkeys);
 	order->sort = palloc0(sizeof(SortSupportData) * t->nkeys);
 	for (int i = 0; i < t->nkeys; i++)
 	{
@@ -57,7 +57,7 @@ make_order(const SinkTarget *t, KeyOrder *order)
 		sort->ssup_cxt = CurrentMemoryContext;
 		sort->ssup_collation = att->attcollation;
 		PrepareSortSupportFromOrderingOp(less, sort);
-		order->keys[order->n++] = t->keys[i];
+		order->keys[order->n++] = i;
 	}
 }
 
@@ -65,14 +65,15 @@ make_order(const SinkTarget *t, KeyOrder *order)
 static int
 compare_rows(const void *a, const void *b, void *arg)
 {
-	const RowKeys *x = a;
-	const RowKeys *y = b;
+	const RowPlace *x = a;
+	const RowPlace *y = b;
 	const KeyOrder *order = arg;
 
 	for (int i = 0; i < order->n; i++)
 	{
-		int cmp = ApplySortComparator(x->values[i], x->isnull[i], y->values[i],
-									  y->isnull[i], &order->sort[i]);
+		int key = order->keys[i];
+		int cmp = ApplySortComparator(x->keys[key], x->isnull[key], y->keys[key],
+									  y->isnull[key], &order->sort[i]);
 
 		if (cmp != 0)
 			return cmp;
@@ -80,35 +81,69 @@ compare_rows(const void *a, const void *b, void *arg)
 	return x->row < y->row ? -1 : x->row > y->row;
 }
 
+/* Where the keys of a row are kept for as long as the batch. */
+static void
+keep_keys(Sink *sink, const Datum *keys, const bool *isnull, Datum *kept)
+{
+	const SinkTarget *t = sink->target;
+	MemoryContext old = MemoryContextSwitchTo(sink->batch_cxt);
+
+	for (int i = 0; i < t->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(t->desc, t->keys[i] - 1);
+
+		kept[i] = isnull[i] ? (Datum) 0
+							: datumCopy(keys[i], att->attbyval, att->attlen);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+read_keys(Sink *sink, SinkRow *rows, int nrows)
+{
+	int nkeys = sink->target->nkeys;
+	Size n = (Size) nrows * nkeys;
+	Datum *kept = MemoryContextAlloc(sink->batch_cxt, sizeof(Datum) * n);
+	bool *isnull = MemoryContextAllocZero(sink->batch_cxt, sizeof(bool) * n);
+	Datum *keys = palloc0(sizeof(Datum) * nkeys);
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "modal_batch sink keys", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	for (int i = 0; i < nrows; i++)
+	{
+		Size at = (Size) i * nkeys;
+
+		sink_decode_keys(sink, &rows[i], keys, &isnull[at]);
+		keep_keys(sink, keys, &isnull[at], &kept[at]);
+		rows[i].keys = &kept[at];
+		rows[i].key_isnull = &isnull[at];
+		MemoryContextReset(cxt);
+	}
+	MemoryContextSwitchTo(old);
+}
+
 static void
 order_rows(Sink *sink, SinkRow *rows, int nrows)
 {
-	int natts = sink->rows_desc->natts;
-	Datum *values = palloc0(sizeof(Datum) * natts);
-	bool *isnull = palloc0(sizeof(bool) * natts);
-	RowKeys *keys = palloc(sizeof(RowKeys) * nrows);
-	Datum *key_values = palloc(sizeof(Datum) * nrows * sink->target->nkeys);
-	bool *key_isnull = palloc(sizeof(bool) * nrows * sink->target->nkeys);
-	SinkRow *ordered = palloc(sizeof(SinkRow) * nrows);
+	RowPlace *places = palloc(sizeof(RowPlace) * nrows);
+	SinkRow *before;
 	KeyOrder order;
+	int n = 0;
 
+	read_keys(sink, rows, nrows);
 	make_order(sink->target, &order);
 	for (int i = 0; i < nrows; i++)
-	{
-		keys[i] = (RowKeys){.row = i,
-							.values = key_values + (Size) i * order.n,
-							.isnull = key_isnull + (Size) i * order.n};
-		sink_decode_meta(sink, &rows[i], values, isnull);
-		for (int k = 0; k < order.n; k++)
-		{
-			keys[i].values[k] = values[ROW_FIRST + order.keys[k] - 1];
-			keys[i].isnull[k] = isnull[ROW_FIRST + order.keys[k] - 1];
-		}
-	}
-	qsort_arg(keys, nrows, sizeof(RowKeys), compare_rows, &order);
-	for (int i = 0; i < nrows; i++)
-		ordered[i] = rows[keys[i].row];
-	memcpy(rows, ordered, sizeof(SinkRow) * nrows);
+		places[i] = (RowPlace) {rows[i].keys, rows[i].key_isnull, i};
+	qsort_arg(places, nrows, sizeof(RowPlace), compare_rows, &order);
+	while (n < nrows && places[n].row == n)
+		n++;
+	if (n == nrows)
+		return; /* as they mostly are */
+	before = palloc(sizeof(SinkRow) * nrows);
+	memcpy(before, rows, sizeof(SinkRow) * nrows);
+	for (; n < nrows; n++)
+		rows[n] = before[places[n].row];
 }
 
 void

@@ -42,38 +42,62 @@ sink_get_group(Sink *sink, List **groups, const Bitmapset *columns)
 	return group;
 }
 
+static Size
+fingerprint_size(const Sink *sink, const SinkRow *row)
+{
+	Size n = sink->spec->check_columns != NIL ? sizeof(uint64) : 0;
+
+	if (row->input.meta_len < n)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("a stored input is damaged")));
+	return n;
+}
+
+void
+sink_decode_keys(Sink *sink, const SinkRow *row, Datum *keys, bool *isnull)
+{
+	int nkeys = sink->target->nkeys;
+	Size skipped = fingerprint_size(sink, row);
+	bool *found = palloc0(sizeof(bool) * nkeys);
+
+	/* it was written as the keyword arguments of a call: [[], {…}] */
+	skipped += 2;
+	result_decode_row(sink->keys, PAYLOAD_CBOR, row->input.meta + skipped,
+					  row->input.meta_len - skipped, -1, keys, isnull, found);
+	for (int i = 0; i < nkeys; i++)
+		isnull[i] = isnull[i] || !found[i];
+}
+
 void
 sink_decode_meta(Sink *sink, const SinkRow *row, Datum *values, bool *isnull)
 {
 	const SinkTarget *t = sink->target;
-	const uint8 *p = row->input.meta;
-	Size n = row->input.meta_len;
-	Datum *keys = palloc0(sizeof(Datum) * Max(t->nkeys, 1));
-	bool *nulls = palloc0(sizeof(bool) * Max(t->nkeys, 1));
-	bool *found = palloc0(sizeof(bool) * Max(t->nkeys, 1));
+	const Datum *keys = row->keys;
+	const bool *key_isnull = row->key_isnull;
 
-	if (sink->spec->check_columns != NIL)
+	if (fingerprint_size(sink, row) > 0)
 	{
 		uint64 hash;
 
-		if (n < sizeof(hash))
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("a stored input is damaged")));
-		memcpy(&hash, p, sizeof(hash));
+		memcpy(&hash, row->input.meta, sizeof(hash));
 		values[ROW_FINGERPRINT] = Int64GetDatum((int64) hash);
 		isnull[ROW_FINGERPRINT] = false;
-		p += sizeof(hash);
-		n -= sizeof(hash);
 	}
 	if (t->nkeys == 0)
 		return;
-	/* it was written as the keyword arguments of a call: [[], {…}] */
-	result_decode_row(sink->keys, PAYLOAD_CBOR, p + 2, n - 2, -1, keys, nulls,
-					  found);
+	if (keys == NULL)
+	{
+		Datum *read = palloc0(sizeof(Datum) * t->nkeys);
+		bool *read_isnull = palloc0(sizeof(bool) * t->nkeys);
+
+		sink_decode_keys(sink, row, read, read_isnull);
+		keys = read;
+		key_isnull = read_isnull;
+	}
 	for (int i = 0; i < t->nkeys; i++)
 	{
 		values[ROW_FIRST + t->keys[i] - 1] = keys[i];
-		isnull[ROW_FIRST + t->keys[i] - 1] = nulls[i] || !found[i];
+		isnull[ROW_FIRST + t->keys[i] - 1] = key_isnull[i];
 	}
 }
 
