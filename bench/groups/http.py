@@ -117,7 +117,7 @@ class Maps:
         for name, options in {
                 "single": "", "slow": "max_concurrency '256'", "wide": "max_concurrency '1024'",
                 "batched": "format 'json-lines', max_batch_rows '1000'",
-                "hanging": "max_concurrency '256', timeout '0.5'"}.items():
+                "hanging": "max_concurrency '256', timeout '0.2'"}.items():
             self.server(name, nginx.url, options)
         self.session = bench.session()
 

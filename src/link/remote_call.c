@@ -27,8 +27,12 @@
 #define MAX_UNSENT (1024 * 1024)
 /* Consumption is reported at least this often. */
 #define CONSUMED_STEP (64 * 1024)
-/* Shares of the window. */
-#define AHEAD_SHARE 4
+/*
+ * Shares of the window.  Half of it more is put ahead, and inputs are put by as
+ * many: while a part is made, two are at the service.  With smaller parts the
+ * processes wait for each other more often than they work.
+ */
+#define AHEAD_SHARE 2
 #define REFILL_SHARE 16
 /* A call's notices that wait to be told; later ones are dropped. */
 #define MAX_NOTICES 16
@@ -456,7 +460,7 @@ remote_call_room(RemoteCall *call)
 int
 remote_call_refill(RemoteCall *call)
 {
-	uint32 share = call->put_ahead ? 2 * AHEAD_SHARE : REFILL_SHARE;
+	uint32 share = call->put_ahead ? AHEAD_SHARE + 1 : REFILL_SHARE;
 
 	return Max(remote_call_window(call) / share, 1);
 }

@@ -68,7 +68,7 @@ extern RemoteCall *remote_call_open(MemoryContext parent,
 
 /*
  * How many inputs may be put and not yet taken as outputs: the window, less
- * when results are large.  With put_ahead it is a quarter more, when the
+ * when results are large.  With put_ahead it is half as many more, when the
  * dispatcher keeps to the window by itself (Modal): what is beyond it waits
  * there, so that the next input is at hand when one has finished.
  */
