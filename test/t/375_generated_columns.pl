@@ -45,8 +45,9 @@ is(sql($wrong), '0', 'rows that change follow');
 
 sql(q{UPDATE numbers SET square = NULL, version = NULL WHERE id <= 1000});
 is(counts('numbers', 'square'), '30002|29003|999|0|0|0', 'rows without a result are missing');
-$job = sql(q{SELECT modal_regenerate('numbers', 'square') AS job \gset
-SELECT :job WHERE modal_pause(:job)});
+$job = sql(q{BEGIN;
+SELECT modal_regenerate('numbers', 'square') AS job \gset
+SELECT :job WHERE modal_pause(:job); COMMIT});
 is(counts('numbers', 'square'), '30002|29003|0|0|999|0', '... and pending until they are calculated');
 is(sql(q{SELECT pending FROM modal_batch.generated_columns}), '999', '... which the view says, too');
 my $again = sql(q{SELECT modal_regenerate('numbers', 'square')});
