@@ -23,6 +23,7 @@
 #include "calls/faults.h"
 #include "calls/packs.h"
 #include "md5.h"
+#include "net/loop.h"
 #include "util.h"
 
 #define MAX_XML (1024 * 1024) /* of a list of parts */
@@ -45,6 +46,8 @@ typedef struct Transfer
 	EVP_MD_CTX *md5;
 	int64_t file_left;
 	bool cut;
+	BlobJoin *join; /* of the parts; NULL: none is under way */
+	LoopTimer turn; /* at which it goes on */
 } Transfer;
 
 static bool
@@ -250,25 +253,44 @@ finish_put(HttpRequest *request)
 }
 
 static void
-blob_complete(HttpRequest *request)
+join_turn(void *arg)
 {
+	HttpRequest *request = arg;
 	Transfer *t = request->state;
 	char etag[BLOB_ETAG_SIZE];
 	char body[256];
+
+	switch (blob_join_some(t->join, etag))
+	{
+		case BLOB_JOIN_GOES_ON:
+			loop_set_timer(&t->turn, 0, join_turn, request);
+			return;
+		case BLOB_JOIN_FAILED:
+			respond(request, "400 Invalid Part", "", "");
+			return;
+		case BLOB_JOINED:
+			snprintf(body, sizeof(body),
+					 "<CompleteMultipartUploadResult><ETag>\"%s\"</ETag>"
+					 "</CompleteMultipartUploadResult>",
+					 etag);
+			respond(request, "200 OK", "Content-Type: application/xml\r\n",
+					body);
+	}
+}
+
+static void
+blob_complete(HttpRequest *request)
+{
+	Transfer *t = request->state;
 
 	if (is_put(request))
 		finish_put(request);
 	else if (t->complete == 0)
 		respond(request, "400 Bad Request", "", "");
-	else if (!blob_join(t->id, t->complete, etag))
-		respond(request, "400 Invalid Part", "", "");
 	else
 	{
-		snprintf(body, sizeof(body),
-				 "<CompleteMultipartUploadResult><ETag>\"%s\"</ETag>"
-				 "</CompleteMultipartUploadResult>",
-				 etag);
-		respond(request, "200 OK", "Content-Type: application/xml\r\n", body);
+		t->join = blob_join_begin(t->id, t->complete);
+		loop_set_timer(&t->turn, 0, join_turn, request);
 	}
 }
 
@@ -311,6 +333,8 @@ blob_close(HttpRequest *request)
 		return;
 	if (t->fd >= 0)
 		close(t->fd);
+	loop_clear_timer(&t->turn);
+	blob_join_free(t->join);
 	EVP_MD_CTX_free(t->md5);
 	buf_free(&t->content);
 	free(t->content_md5);

@@ -238,49 +238,112 @@ blob_finish_part(const char *id, int part)
 	return ok;
 }
 
-/*
- * Append a part's file to out, and its MD5 to parts; false when it is missing
- * or out is full.
- */
-static bool
-append_part(int out, const char *id, int part, EVP_MD_CTX *parts)
-{
-	static uint8_t buffer[COPY_SIZE];
-	char *path = part_path(id, part, true);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	EVP_MD_CTX *md5 = md5_begin();
-	uint8_t digest[MD5_SIZE];
-	ssize_t n = -1;
+/* --- joining the parts of an upload ---------------------------------------- */
 
-	while (fd >= 0 && (n = read(fd, buffer, sizeof(buffer))) > 0)
-	{
-		if (!write_all(out, buffer, (size_t) n))
-			break;
-		EVP_DigestUpdate(md5, buffer, (size_t) n);
-	}
-	if (fd >= 0)
-		close(fd);
-	unlink(path);
-	free(path);
-	md5_end(md5, digest);
-	EVP_DigestUpdate(parts, digest, sizeof(digest));
-	return n == 0;
+struct BlobJoin
+{
+	char id[BLOB_ID_SIZE];
+	int n;
+	int out;		   /* -1: it cannot be written */
+	int part;		   /* that is being appended, from 1 on */
+	int in;			   /* its file; -1: not open yet */
+	EVP_MD_CTX *md5;   /* of it */
+	EVP_MD_CTX *parts; /* of the MD5s of those before it */
+};
+
+BlobJoin *
+blob_join_begin(const char *id, int n)
+{
+	BlobJoin *join = xcalloc(sizeof(*join));
+
+	memcpy(join->id, id, strlen(id));
+	join->n = n;
+	join->out = blob_open_part(id, 0);
+	join->part = 1;
+	join->in = -1;
+	join->parts = md5_begin();
+	return join;
 }
 
-bool
-blob_join(const char *id, int n, char *etag)
+static void
+close_part(BlobJoin *join)
 {
-	int fd = blob_open_part(id, 0);
-	EVP_MD_CTX *parts = md5_begin();
-	uint8_t digest[MD5_SIZE];
-	bool ok = fd >= 0;
+	char *path = part_path(join->id, join->part, true);
 
-	for (int part = 1; part <= n && ok; part++)
-		ok = append_part(fd, id, part, parts);
-	if (fd >= 0)
-		close(fd);
-	md5_end(parts, digest);
+	close(join->in);
+	join->in = -1;
+	unlink(path);
+	free(path);
+}
+
+static bool
+open_part(BlobJoin *join)
+{
+	char *path = part_path(join->id, join->part, true);
+
+	join->in = open(path, O_RDONLY | O_CLOEXEC);
+	free(path);
+	if (join->in < 0)
+		return false;
+	join->md5 = md5_begin();
+	return true;
+}
+
+static void
+end_part(BlobJoin *join)
+{
+	uint8_t digest[MD5_SIZE];
+
+	md5_end(join->md5, digest);
+	join->md5 = NULL;
+	EVP_DigestUpdate(join->parts, digest, sizeof(digest));
+	close_part(join);
+	join->part++;
+}
+
+static BlobJoinState
+end_join(BlobJoin *join, char *etag)
+{
+	uint8_t digest[MD5_SIZE];
+
+	close(join->out);
+	join->out = -1;
+	md5_end(join->parts, digest);
+	join->parts = NULL;
 	md5_hex(etag, digest);
-	sprintf(etag + 2 * MD5_SIZE, "-%d", n);
-	return ok && blob_finish_part(id, 0);
+	sprintf(etag + 2 * MD5_SIZE, "-%d", join->n);
+	return blob_finish_part(join->id, 0) ? BLOB_JOINED : BLOB_JOIN_FAILED;
+}
+
+BlobJoinState
+blob_join_some(BlobJoin *join, char *etag)
+{
+	static uint8_t buffer[COPY_SIZE];
+	ssize_t n;
+
+	if (join->part > join->n)
+		return end_join(join, etag);
+	if (join->out < 0 || (join->in < 0 && !open_part(join)))
+		return BLOB_JOIN_FAILED;
+	n = read(join->in, buffer, sizeof(buffer));
+	if (n < 0 || !write_all(join->out, buffer, (size_t) n))
+		return BLOB_JOIN_FAILED;
+	EVP_DigestUpdate(join->md5, buffer, (size_t) n);
+	if (n == 0)
+		end_part(join);
+	return BLOB_JOIN_GOES_ON;
+}
+
+void
+blob_join_free(BlobJoin *join)
+{
+	if (join == NULL)
+		return;
+	if (join->in >= 0)
+		close_part(join);
+	if (join->out >= 0)
+		close(join->out);
+	EVP_MD_CTX_free(join->md5);
+	EVP_MD_CTX_free(join->parts);
+	free(join);
 }

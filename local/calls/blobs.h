@@ -37,12 +37,22 @@ extern uint8_t *blob_read(const char *id, size_t *len);
 extern int blob_open_part(const char *id, int part);
 extern bool blob_finish_part(const char *id, int part);
 /*
- * Join n parts; false when one is missing.  etag: the MD5 of their MD5s, in
- * hexadecimal, a hyphen and n, as S3 has it.
+ * Join n parts, a piece at a time, for they may be large: after each the loop
+ * can turn.  It fails when a part is missing or the disk is full.  etag, once
+ * they are joined: the MD5 of their MD5s, in hexadecimal, a hyphen and n, as S3
+ * has it.
  */
 #define BLOB_ETAG_SIZE 48
-extern bool blob_join(const char *id, int n, char *etag);
-/* The file of a large one; -1: there is none. */
+typedef struct BlobJoin BlobJoin;
+typedef enum BlobJoinState
+{
+	BLOB_JOIN_GOES_ON,
+	BLOB_JOINED,
+	BLOB_JOIN_FAILED
+} BlobJoinState;
+extern BlobJoin *blob_join_begin(const char *id, int n);
+extern BlobJoinState blob_join_some(BlobJoin *join, char *etag);
+extern void blob_join_free(BlobJoin *join);
 extern int blob_open(const char *id, int64_t *size);
 
 #endif /* MODAL_LOCAL_BLOBS_H */

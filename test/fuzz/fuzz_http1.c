@@ -12,6 +12,7 @@
 #include "calls/packs.h"
 #include "net/conn.h"
 #include "net/http1.h"
+#include "net/loop.h"
 
 #define MAX_OUTPUT (256 * 1024)
 #define BLOB_LENGTH 20000
@@ -63,12 +64,67 @@ blob_finish_part(const char *id, int part)
 	return part % 7 != 6;
 }
 
-bool
-blob_join(const char *id, int n, char *etag)
+struct BlobJoin
 {
+	int n;
+	int turns;
+};
+
+BlobJoin *
+blob_join_begin(const char *id, int n)
+{
+	BlobJoin *join = calloc(1, sizeof(*join));
+
 	(void) id;
-	snprintf(etag, BLOB_ETAG_SIZE, "%032d-%d", 0, n);
-	return n % 7 != 6;
+	REQUIRE(join != NULL);
+	join->n = n;
+	return join;
+}
+
+BlobJoinState
+blob_join_some(BlobJoin *join, char *etag)
+{
+	if (join->turns++ < join->n % 3)
+		return BLOB_JOIN_GOES_ON;
+	snprintf(etag, BLOB_ETAG_SIZE, "%032d-%d", 0, join->n);
+	return join->n % 7 != 6 ? BLOB_JOINED : BLOB_JOIN_FAILED;
+}
+
+void
+blob_join_free(BlobJoin *join)
+{
+	free(join);
+}
+
+/* One timer is enough: a connection has one request at a time. */
+static LoopTimer *due;
+
+void
+loop_set_timer(LoopTimer *timer, double seconds, LoopCallback cb, void *arg)
+{
+	REQUIRE(seconds == 0);
+	timer->cb = cb;
+	timer->arg = arg;
+	due = timer;
+}
+
+void
+loop_clear_timer(LoopTimer *timer)
+{
+	if (due == timer)
+		due = NULL;
+}
+
+static void
+run_timers(void)
+{
+	while (due != NULL)
+	{
+		LoopTimer *timer = due;
+
+		due = NULL;
+		timer->cb(timer->arg);
+	}
 }
 
 bool
@@ -125,6 +181,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= now;
 		do
 		{
+			run_timers();
 			before = out.len;
 			if (!http1_protocol.produce(session, &out, out.len + 4096))
 				open = false;

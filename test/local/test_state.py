@@ -1,7 +1,9 @@
 """What modal-local keeps, and what happens when there is no room for it; prints TAP."""
 
+import hashlib
 import resource
 import socket
+import subprocess
 
 from client import *
 
@@ -155,6 +157,29 @@ def test_blobs():
         same(s.download(waiting), b"w" * 9000, "and what waited is on the disk")
 
 
+def test_parts():
+    part = 8_000_000
+    data = os.urandom(part) * 10
+    with server("--max-part", str(part)) as s:
+        place = s.call("BlobCreate", pb.BlobCreateRequest(content_length=len(data)))
+        parts = place.multiparts.items[0]
+        for i, url in enumerate(parts.upload_urls):
+            s.http("-X", "PUT", "--data-binary", "@-", url, data=data[i * part:(i + 1) * part])
+        joining = s.path("state/blobs/%s.0.new" % place.blob_ids[0])
+        with subprocess.Popen(["curl", "-s", "--http1.1", "-d", "", parts.completion_url],
+                              stdout=subprocess.PIPE) as complete:
+            ok(wait_for(lambda: os.path.exists(joining)), "parts are being joined")
+            s.remote("square", 2)
+            ok(os.path.exists(joining), "while others are served")
+            digests = b"".join(hashlib.md5(data[i:i + part]).digest() for i in range(0, len(data), part))
+            ok('"%s-10"' % hashlib.md5(digests).hexdigest() in complete.stdout.read().decode(), "the answer has their digest")
+        ok(s.download(place.blob_ids[0]) == data, "joined, they are what was uploaded")
+        files = os.listdir(s.path("state/blobs"))
+        same([name for name in files if name.startswith(place.blob_ids[0])], [place.blob_ids[0]], "and the parts are gone")
+        again = s.http("-d", "", parts.completion_url)[0]
+        same(again, "400", "what is missing cannot be joined")
+
+
 def test_descriptors():
     with server() as s:
         open_now = len(os.listdir("/proc/%d/fd" % s.process.pid))
@@ -189,6 +214,7 @@ test_compaction()
 test_bound()
 test_full()
 test_blobs()
+test_parts()
 test_descriptors()
 test_folder()
 done()
