@@ -216,14 +216,20 @@ blob_read(const char *id, size_t *len)
 	return data;
 }
 
-int
-blob_open_part(const char *id, int part)
+static int
+open_new(const char *id, int part, int how)
 {
 	char *path = part_path(id, part, false);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | how, 0600);
 
 	free(path);
 	return fd;
+}
+
+int
+blob_open_part(const char *id, int part)
+{
+	return open_new(id, part, O_TRUNC);
 }
 
 bool
@@ -244,7 +250,7 @@ struct BlobJoin
 {
 	char id[BLOB_ID_SIZE];
 	int n;
-	int out;		   /* -1: it cannot be written */
+	int out;		   /* its file is ours; -1: there is none */
 	int part;		   /* that is being appended, from 1 on */
 	int in;			   /* its file; -1: not open yet */
 	EVP_MD_CTX *md5;   /* of it */
@@ -258,22 +264,11 @@ blob_join_begin(const char *id, int n)
 
 	memcpy(join->id, id, strlen(id));
 	join->n = n;
-	join->out = blob_open_part(id, 0);
+	join->out = open_new(id, 0, O_EXCL);
 	join->part = 1;
 	join->in = -1;
 	join->parts = md5_begin();
 	return join;
-}
-
-static void
-close_part(BlobJoin *join)
-{
-	char *path = part_path(join->id, join->part, true);
-
-	close(join->in);
-	join->in = -1;
-	unlink(path);
-	free(path);
 }
 
 static bool
@@ -297,8 +292,21 @@ end_part(BlobJoin *join)
 	md5_end(join->md5, digest);
 	join->md5 = NULL;
 	EVP_DigestUpdate(join->parts, digest, sizeof(digest));
-	close_part(join);
+	close(join->in);
+	join->in = -1;
 	join->part++;
+}
+
+static void
+remove_parts(const BlobJoin *join)
+{
+	for (int part = 1; part <= join->n; part++)
+	{
+		char *path = part_path(join->id, part, true);
+
+		unlink(path);
+		free(path);
+	}
 }
 
 static BlobJoinState
@@ -312,7 +320,11 @@ end_join(BlobJoin *join, char *etag)
 	join->parts = NULL;
 	md5_hex(etag, digest);
 	sprintf(etag + 2 * MD5_SIZE, "-%d", join->n);
-	return blob_finish_part(join->id, 0) ? BLOB_JOINED : BLOB_JOIN_FAILED;
+	if (!blob_finish_part(join->id, 0))
+		return BLOB_JOIN_FAILED;
+	/* until now it could be begun again */
+	remove_parts(join);
+	return BLOB_JOINED;
 }
 
 BlobJoinState
@@ -321,9 +333,11 @@ blob_join_some(BlobJoin *join, char *etag)
 	static uint8_t buffer[COPY_SIZE];
 	ssize_t n;
 
+	if (join->out < 0)
+		return BLOB_JOIN_FAILED;
 	if (join->part > join->n)
 		return end_join(join, etag);
-	if (join->out < 0 || (join->in < 0 && !open_part(join)))
+	if (join->in < 0 && !open_part(join))
 		return BLOB_JOIN_FAILED;
 	n = read(join->in, buffer, sizeof(buffer));
 	if (n < 0 || !write_all(join->out, buffer, (size_t) n))
@@ -340,9 +354,15 @@ blob_join_free(BlobJoin *join)
 	if (join == NULL)
 		return;
 	if (join->in >= 0)
-		close_part(join);
+		close(join->in);
 	if (join->out >= 0)
+	{
+		char *path = part_path(join->id, 0, false);
+
 		close(join->out);
+		unlink(path);
+		free(path);
+	}
 	EVP_MD_CTX_free(join->md5);
 	EVP_MD_CTX_free(join->parts);
 	free(join);

@@ -38,9 +38,10 @@ extern int blob_open_part(const char *id, int part);
 extern bool blob_finish_part(const char *id, int part);
 /*
  * Join n parts, a piece at a time, for they may be large: after each the loop
- * can turn.  It fails when a part is missing or the disk is full.  etag, once
- * they are joined: the MD5 of their MD5s, in hexadecimal, a hyphen and n, as S3
- * has it.
+ * can turn.  It fails when a part is missing, the disk is full, or another join
+ * of them is under way.  The parts stay until they are joined, so that it can be
+ * begun again.  etag, then: the MD5 of their MD5s, in hexadecimal, a hyphen and
+ * n, as S3 has it.
  */
 #define BLOB_ETAG_SIZE 48
 typedef struct BlobJoin BlobJoin;

@@ -166,9 +166,15 @@ def test_parts():
         for i, url in enumerate(parts.upload_urls):
             s.http("-X", "PUT", "--data-binary", "@-", url, data=data[i * part:(i + 1) * part])
         joining = s.path("state/blobs/%s.0.new" % place.blob_ids[0])
-        with subprocess.Popen(["curl", "-s", "--http1.1", "-d", "", parts.completion_url],
-                              stdout=subprocess.PIPE) as complete:
+        command = ["curl", "-s", "--http1.1", "-d", "", parts.completion_url]
+        with subprocess.Popen(command) as gone:
+            wait_for(lambda: os.path.exists(joining))
+            gone.kill()
+        ok(wait_for(lambda: not os.path.exists(joining)) and not is_there(s, place.blob_ids[0]),
+           "who goes meanwhile leaves the parts as they are")
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as complete:
             ok(wait_for(lambda: os.path.exists(joining)), "parts are being joined")
+            same(s.http("-d", "", parts.completion_url)[0], "400", "by one at a time")
             s.remote("square", 2)
             ok(os.path.exists(joining), "while others are served")
             digests = b"".join(hashlib.md5(data[i:i + part]).digest() for i in range(0, len(data), part))
