@@ -254,7 +254,7 @@ answer(HttpRequest *http, const OutEntry *output)
 														 output->data);
 	const Modal__Client__GenericResult *result =
 		item != NULL ? item->result : NULL;
-	uint8_t *blob = NULL;
+	BlobContent blob = {0};
 	const uint8_t *data = NULL;
 	size_t len = 0;
 
@@ -262,7 +262,11 @@ answer(HttpRequest *http, const OutEntry *output)
 	{
 		if (result->data_oneof_case ==
 			MODAL__CLIENT__GENERIC_RESULT__DATA_ONEOF_DATA_BLOB_ID)
-			data = blob = blob_read(result->data_blob_id, &len);
+		{
+			blob = blob_get(result->data_blob_id);
+			data = blob.data;
+			len = blob.len;
+		}
 		else
 		{
 			data = result->data.data;
@@ -273,7 +277,7 @@ answer(HttpRequest *http, const OutEntry *output)
 		fail(http, "504 Gateway Timeout");
 	else if (data == NULL || !respond(http, data, len))
 		fail(http, "500 Internal Server Error");
-	free(blob);
+	blob_release(&blob);
 	if (item != NULL)
 		modal__client__function_get_outputs_item__free_unpacked(item, NULL);
 }

@@ -47,7 +47,7 @@ struct Input
 	InputFault fault;
 	double created;	   /* Unix seconds */
 	double started_at; /* likewise, of this attempt */
-	uint8_t *blob;	   /* args, when they came as a blob */
+	BlobContent blob;  /* args, when they came as one */
 	LoopTimer timer;   /* of a retry, or of the time allowed */
 	uint8_t args[];
 };
@@ -299,8 +299,9 @@ input_create(Call *call, const NewInput *new)
 	{
 		char *id = xasprintf("%.*s", (int) new->blob_id_len, new->blob_id);
 
-		input->blob = blob_read(id, &input->execution.args_len);
-		input->execution.args = input->blob;
+		input->blob = blob_get(id);
+		input->execution.args = input->blob.data;
+		input->execution.args_len = input->blob.len;
 		free(id);
 	}
 	if (call->handle->function->is_class)
@@ -327,7 +328,7 @@ input_free(Input *input)
 		input->prev->next = input->next;
 	else
 		call->inputs = input->next;
-	free(input->blob);
+	blob_release(&input->blob);
 	free(input->method);
 	free(input);
 }

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -189,31 +190,32 @@ blob_write(char *id, const void *data, size_t len)
 	return false;
 }
 
-uint8_t *
-blob_read(const char *id, size_t *len)
+BlobContent
+blob_get(const char *id)
 {
+	BlobContent content = {0};
 	int64_t size;
-	uint8_t *data = pack_get(id, len);
-	size_t n = 0;
+	void *file;
 	int fd;
 
-	if (data != NULL)
-		return data;
-	fd = blob_open(id, &size);
-	if (fd < 0)
-		return NULL;
-	data = xmalloc((size_t) size);
-	while (n < (size_t) size)
-	{
-		ssize_t got = read(fd, data + n, (size_t) size - n);
-
-		if (got <= 0)
-			break;
-		n += (size_t) got;
-	}
+	content.data = pack_get(id, &content.len);
+	if (content.data != NULL || (fd = blob_open(id, &size)) < 0)
+		return content;
+	file = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (file != MAP_FAILED)
+		content = (BlobContent){file, (size_t) size, true};
 	close(fd);
-	*len = n;
-	return data;
+	return content;
+}
+
+void
+blob_release(BlobContent *content)
+{
+	if (content->mapped)
+		munmap(content->data, content->len);
+	else
+		free(content->data);
+	*content = (BlobContent){0};
 }
 
 static int

@@ -27,8 +27,15 @@ extern bool blob_id_valid(const char *id, size_t len);
 extern bool blob_exists(const char *id);
 /* Keep data under a new id; false: there is no room. */
 extern bool blob_write(char *id, const void *data, size_t len);
-/* The content, to be freed; NULL: there is no such blob. */
-extern uint8_t *blob_read(const char *id, size_t *len);
+/* The content; of a large one its file, mapped: to read it would hold up all. */
+typedef struct BlobContent
+{
+	uint8_t *data; /* NULL: there is none */
+	size_t len;
+	bool mapped;
+} BlobContent;
+extern BlobContent blob_get(const char *id);
+extern void blob_release(BlobContent *content);
 
 /*
  * An upload of a large one: part 0 is the whole blob, 1 and more are parts of it.  The file
