@@ -101,11 +101,11 @@ find(const char *server)
 }
 
 LimitCount *
-limit_count_get(const char *server, bool shared)
+limit_count_get(const char *server, bool shared, const char **error)
 {
 	LimitCount *count = NULL;
 
-	if (!shared)
+	if (!shared || modal_shared->ndispatchers == 1)
 	{
 		count = malloc(sizeof(*count));
 		if (count != NULL)
@@ -117,6 +117,8 @@ limit_count_get(const char *server, bool shared)
 		count = find(server);
 	if (count != NULL)
 		count->users |= MY_BIT;
+	else
+		*error = "too many servers are served by several dispatchers at once";
 	LWLockRelease(modal_shared->lock);
 	return count;
 }

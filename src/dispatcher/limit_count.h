@@ -29,9 +29,10 @@ typedef enum LimitTaken
 extern void limit_counts_init(int dispatcher);
 /*
  * That of a server which several dispatchers serve, or one of this dispatcher
- * alone.  NULL: no memory, or there are too many that are shared.
+ * alone.  NULL: *error is set, unless it is for lack of memory.
  */
-extern LimitCount *limit_count_get(const char *server, bool shared);
+extern LimitCount *limit_count_get(const char *server, bool shared,
+								   const char **error);
 extern void limit_count_put(LimitCount *count);
 
 /*

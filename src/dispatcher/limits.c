@@ -191,10 +191,11 @@ limits_free(ServerLimits *limits)
 
 /* The key is its own then. */
 static ServerLimits *
-limits_create(char *key, const char *server, bool shared)
+limits_create(char *key, const char *server, bool shared, const char **error)
 {
 	ServerLimits *limits = calloc(1, sizeof(*limits));
 
+	*error = "out of memory";
 	if (limits == NULL)
 	{
 		free(key);
@@ -203,7 +204,7 @@ limits_create(char *key, const char *server, bool shared)
 	list_init(&limits->waiting);
 	timer_init(&limits->timer, give_turns, limits);
 	limits->key = key;
-	limits->count = limit_count_get(server, shared);
+	limits->count = limit_count_get(server, shared, error);
 	if (limits->count == NULL || !map_put_bytes(&servers, limits))
 	{
 		limits_free(limits);
@@ -213,17 +214,19 @@ limits_create(char *key, const char *server, bool shared)
 }
 
 ServerLimits *
-limits_get(const char *server, bool shared, uint32_t at_once, double per_second)
+limits_get(const char *server, bool shared, uint32_t at_once, double per_second,
+		   const char **error)
 {
 	char *key = make_key(server, shared);
 	ServerLimits *limits;
 
+	*error = "out of memory";
 	if (key == NULL)
 		return NULL;
 	limits = map_get_bytes(&servers, key, strlen(key));
 	if (limits != NULL)
 		free(key);
-	else if ((limits = limits_create(key, server, shared)) == NULL)
+	else if ((limits = limits_create(key, server, shared, error)) == NULL)
 		return NULL;
 	limits->refs++;
 	limits->at_once = at_once;

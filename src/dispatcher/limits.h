@@ -24,10 +24,11 @@ extern void limits_init(int dispatcher);
 /*
  * Those of the server that this text identifies, with the values that its
  * options have now; per_second 0: no limit.  Shared: with other dispatchers.
- * NULL: no memory, or too many are shared.
+ * NULL: *error says why.
  */
 extern ServerLimits *limits_get(const char *server, bool shared,
-								uint32_t at_once, double per_second);
+								uint32_t at_once, double per_second,
+								const char **error);
 extern void limits_put(ServerLimits *limits);
 
 /* go is called from the event loop.  NULL: no memory. */

@@ -206,7 +206,7 @@ read_options(HttpTarget *http)
 }
 
 static bool
-share_limits(HttpTarget *http)
+share_limits(HttpTarget *http, const char **error)
 {
 	const Target *t = http->target;
 	const char *server = target_option(t, "server_id");
@@ -214,7 +214,8 @@ share_limits(HttpTarget *http)
 
 	http->limits = limits_get(server != NULL ? server : t->url, shared,
 							  most_at_once(http),
-							  target_option_seconds(t, "requests_per_second", 0));
+							  target_option_seconds(t, "requests_per_second", 0),
+							  error);
 	if (http->limits != NULL)
 		http->limits_waiter = limits_waiter(http->limits, target_timer, http);
 	return http->limits_waiter != NULL;
@@ -243,9 +244,8 @@ http_target_init(Target *target, const char **error)
 	else
 	{
 		read_options(http);
-		if (!share_limits(http))
-			*error = "out of memory";
-		else if (form_init(http, error) && add_headers(http))
+		if (share_limits(http, error) && form_init(http, error) &&
+			add_headers(http))
 			http->credentials = credentials_create(target, error);
 		else if (http->nheaders == HTTP_MAX_HEADERS)
 			*error = "too many headers";

@@ -84,5 +84,17 @@ sql('SELECT pg_terminate_backend(pid) FROM modal_batch.stat_dispatcher');
 is($_->query('SELECT NULL WHERE false'), '08006', 'its caller is told') for @hanging;
 is(sql("SELECT modal_remote('small:echo', 1)"), '{"arg1": 1}', 'their places are free again');
 
+# There is room for the shared limits of so many servers at once.
+my $made = join '', map { "CREATE SERVER many$_ FOREIGN DATA WRAPPER modal_batch
+	OPTIONS (protocol 'http', url '${\ $peer->url}', allow_http 'on', dispatchers '2');\n" } 1 .. 300;
+sql($made);
+my (undef, $answers, $refused) = $node->psql('postgres',
+	join('', map { "SELECT modal_remote('many$_:echo', 1);\n" } 1 .. 300), on_error_stop => 0);
+my $answered = () = $answers =~ /^\{"arg1": 1\}$/mg;
+my $told = () = $refused =~ /too many servers are served by several dispatchers at once/g;
+cmp_ok($answered, '>=', 250, 'many servers are served by several dispatchers');
+is($answered + $told, 300, 'the others are told why they are not');
+is(sql("SELECT modal_remote('small:echo', 1)"), '{"arg1": 1}', 'which is nothing to those that were');
+
 $node->stop('immediate');
 done_testing();
