@@ -283,7 +283,7 @@ throttle(GrpcCall *call, const GrpcResult *result)
 	GrpcSpec *spec = &call->spec;
 	double elapsed = monotonic_seconds() - call->started;
 	double max_wait = spec->service->max_throttle_wait;
-	double delay;
+	double delay = 0;
 
 	if (max_wait == 0 || !grpc_trailers_delay(&call->trailers, &delay))
 		return false;
