@@ -563,7 +563,9 @@ FROM modal_batch.job j
 		WHEN j.state = 'pending' AND j.order_stripes IS NOT NULL AND EXISTS (SELECT
 			FROM modal_batch.job b WHERE b.owner = j.owner AND (b.id < j.id OR b.state = 'running') AND b.finished_at IS NULL
 				AND b.function = j.function AND b.order_stripes & j.order_stripes <> 0) THEN 'older job'
-		WHEN j.state = 'pending' THEN 'place' END) AS w(waiting_for)
+		WHEN j.state = 'pending' THEN 'place'
+		-- a path, which no call of Modal's has
+		WHEN j.state = 'running' AND j.remote_call_id LIKE '%/%' THEN 'batch' END) AS w(waiting_for)
 WHERE o.own OR pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW modal_batch.jobs IS
 	'own background jobs and how far they are; members of pg_monitor see the numbers of all';

@@ -274,6 +274,7 @@ control(slow => '1');
 $peer->forget;
 $job = spawn_texts(q{VALUES ('a')});
 job_becomes($node, $job, 'remote_call_id IS NOT NULL');
+is(sql("SELECT waiting_for FROM modal_batch.jobs WHERE job = $job"), 'batch', 'it is said what is waited for');
 sql("SELECT modal_cancel($job)");
 job_ends($node, $job, 'cancelled', 'cancelled');
 is(scalar(grep { $_ eq 'cancel' } steps()), 1, 'at the service, too');
