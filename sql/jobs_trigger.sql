@@ -166,7 +166,7 @@ SELECT j.inputs, position('two'::bytea IN c.inputs) > 0 AS two, position('old'::
 DELETE FROM modal_batch.job; DELETE FROM modal_batch.chunk;
 
 -- a stored generated column as an argument, and in the key
-CREATE TABLE made (a int, k int GENERATED ALWAYS AS (a * 2) STORED, whole text GENERATED ALWAYS AS ('w' || a) STORED,
+CREATE TABLE made (a int, k int GENERATED ALWAYS AS (a * 2) STORED, whole text GENERATED ALWAYS AS ('w' || a::text) STORED,
 	vec jsonb, PRIMARY KEY (k));
 CREATE TRIGGER embed AFTER INSERT OR UPDATE ON made
 	FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'whole', 'vec');

@@ -226,7 +226,7 @@ get_home_path_compat(char *path)
 #include "funcapi.h"
 #include "utils/tuplestore.h"
 static inline void
-InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags PG_USED_FOR_ASSERTS_ONLY)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
@@ -244,6 +244,12 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 		(rsinfo->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
 	MemoryContextSwitchTo(old);
 }
+#endif
+
+/* The next transaction begins by itself from 14.3 on. */
+#if PG_VERSION_NUM < 150000
+#include "executor/spi.h"
+#define SPI_commit() (SPI_commit(), SPI_start_transaction())
 #endif
 
 /* Blocks of a generation context: in 14 all of one size. */

@@ -102,9 +102,11 @@ for group in "$@"; do
 				libcbor-dev libjson-c-dev zlib1g-dev libssl-dev libnghttp2-dev)
 			;;
 		test)
-			packages+=(perl libipc-run-perl clang libclang-rt-dev llvm curl procps nginx
+			packages+=(perl libipc-run-perl clang llvm curl procps nginx
 				protobuf-compiler python3-protobuf python3-h2
 				python3-botocore python3-jwt python3-cryptography)
+			# Ubuntu 22.04 has the runtime of sanitizers in clang's own package
+			(. /etc/os-release && [ "$VERSION_CODENAME" = jammy ]) || packages+=(libclang-rt-dev)
 			# for docs/pgvector.md, where Debian has it
 			case $pg in 17 | 18) packages+=("postgresql-$pg-pgvector") ;; esac
 			;;
