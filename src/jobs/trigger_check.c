@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * trigger_check.c
- *	  What a trigger that calls modal_trigger() must be like; see
- *	  trigger_check.h.
+ *	  What a trigger that calls modal_trigger() must be like, and who may make
+ *	  one of any kind on the tables of jobs; see trigger_check.h.
  *
  * Triggers come from CREATE TRIGGER and CREATE CONSTRAINT TRIGGER, from scripts
  * and dumps, and as clones in partitions that are made or attached.  All of
@@ -14,6 +14,8 @@
  *	- A reference without a server means the one that is set for whoever makes
  *	  the trigger.  Its name is put into the stored arguments: a setting of
  *	  those who write rows later must not choose who gets the owner's data.
+ *	- Our statements fire what is on the tables of jobs with the rights of their
+ *	  owner.  The TRIGGER and REFERENCES privileges are not enough for that.
  *	- Nothing of the server is checked while check_function_bodies is off:
  *	  a dump may be restored where its servers are made later.
  *
@@ -273,12 +275,31 @@ check_trigger(Relation catalog, OurTrigger *trigger)
 	table_close(rel, NoLock);
 }
 
+/* Those of a foreign key, too, on the table that it refers to. */
+static void
+refuse_on_tables_of_jobs(Relation catalog, Oid trigger)
+{
+	Oid relid;
+
+	if (superuser())
+		return;
+	relid = trigger_catalog_table(catalog, trigger);
+	if (store_has_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to create a trigger on table \"%s\"",
+						get_rel_name(relid)),
+				 errdetail("Only superusers make triggers and foreign keys on the tables of modal_batch.")));
+}
+
 static void
 trigger_made(Oid trigger)
 {
 	Relation catalog = table_open(TriggerRelationId, RowExclusiveLock);
-	OurTrigger *ours = trigger_catalog_get(catalog, trigger);
+	OurTrigger *ours;
 
+	refuse_on_tables_of_jobs(catalog, trigger);
+	ours = trigger_catalog_get(catalog, trigger);
 	if (ours != NULL)
 		check_trigger(catalog, ours);
 	table_close(catalog, RowExclusiveLock);

@@ -170,6 +170,28 @@ for my $write (
 	like($err, qr/42501/, $write);
 }
 
+note 'nor a trigger on them, whose function would have the rights of their owner';
+role('eve', 'LOGIN');
+sql('GRANT ALL ON ALL TABLES IN SCHEMA modal_batch TO eve');
+sql_as('eve', q{
+	CREATE FUNCTION eve.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+	CREATE TABLE eve.t (job bigint)});
+for my $make (
+	(map { "CREATE TRIGGER t BEFORE UPDATE ON modal_batch.$_ FOR EACH ROW EXECUTE FUNCTION eve.f()" }
+		  qw(job chunk result joined_job trigger_total database_id)),
+	'CREATE CONSTRAINT TRIGGER t AFTER INSERT ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION eve.f()',
+	'CREATE OR REPLACE TRIGGER refuse_write BEFORE INSERT ON modal_batch.job FOR EACH STATEMENT EXECUTE FUNCTION eve.f()',
+	'CREATE TRIGGER t INSTEAD OF INSERT ON modal_batch.jobs FOR EACH ROW EXECUTE FUNCTION eve.f()',
+	'CREATE TABLE eve.u (job bigint REFERENCES modal_batch.job)',
+	'ALTER TABLE eve.t ADD FOREIGN KEY (job) REFERENCES modal_batch.joined_job')
+{
+	my (undef, undef, $err) = modal_psql($node, $make, extra_params => [ '-U', 'eve' ]);
+	like($err, qr/42501/, $make);
+}
+is(sql(q{SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+		WHERE p.proname = 'f' OR tgname LIKE 'RI_%' AND tgrelid::regclass::text LIKE 'modal_batch.%'}),
+	'0', '... and none has been made');
+
 note 'COMMIT PREPARED wakes the runner, and waits for nobody then';
 $node->append_conf('postgresql.conf', "max_prepared_transactions = 5\n");
 $node->restart;
