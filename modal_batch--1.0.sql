@@ -488,6 +488,8 @@ CREATE FUNCTION modal_batch.refuse_write() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'modal_refuse_write';
 COMMENT ON FUNCTION modal_batch.refuse_write() IS
 	'keeps the tables of jobs for the extension''s own functions';
+CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON modal_batch.database_id
+	FOR EACH STATEMENT EXECUTE FUNCTION modal_batch.refuse_write();
 CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON modal_batch.job
 	FOR EACH STATEMENT EXECUTE FUNCTION modal_batch.refuse_write();
 CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON modal_batch.chunk
@@ -500,6 +502,7 @@ CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON mod
 	FOR EACH STATEMENT EXECUTE FUNCTION modal_batch.refuse_write();
 ALTER TABLE modal_batch.joined_job ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.trigger_total ENABLE ALWAYS TRIGGER refuse_write;
+ALTER TABLE modal_batch.database_id ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.job ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.chunk ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.result ENABLE ALWAYS TRIGGER refuse_write;

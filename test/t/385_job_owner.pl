@@ -158,17 +158,26 @@ for my $lock (@locks)
 }
 
 note 'rights on the tables of jobs do not make a job';
-sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin});
+sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin;
+	GRANT TRUNCATE ON ALL TABLES IN SCHEMA modal_batch TO admin});
+my $database = sql('SELECT modal_batch.this_database()');
 for my $write (
 	q{INSERT INTO modal_batch.job (owner, function, format, inputs, mode) VALUES ('postgres', 'local:builtin/square', 'cbor', 0, 'discard')},
 	q{UPDATE modal_batch.job SET on_complete = 'SELECT 1', state = 'pending', finished_at = NULL},
 	q{UPDATE modal_batch.result SET payload = NULL},
 	q{DELETE FROM modal_batch.chunk},
-	q{INSERT INTO modal_batch.chunk VALUES (1, 0, 1, '')})
+	q{INSERT INTO modal_batch.chunk VALUES (1, 0, 1, '')},
+	q{INSERT INTO modal_batch.joined_job VALUES (1, 2)},
+	q{UPDATE modal_batch.trigger_total SET jobs = 0},
+	q{UPDATE modal_batch.database_id SET id = gen_random_uuid()},
+	q{INSERT INTO modal_batch.database_id DEFAULT VALUES},
+	q{DELETE FROM modal_batch.database_id},
+	(map { "TRUNCATE modal_batch.$_" } qw(job chunk result joined_job trigger_total database_id)))
 {
 	my (undef, undef, $err) = modal_psql($node, $write, extra_params => [ '-U', 'admin' ]);
 	like($err, qr/42501/, $write);
 }
+is(sql('SELECT modal_batch.this_database()'), $database, '... and the database is the one that it was');
 
 note 'nor a trigger on them, whose function would have the rights of their owner';
 role('eve', 'LOGIN');
