@@ -176,6 +176,7 @@ CREATE FUNCTION modal_batch.function_call_graph(call text)
 COMMENT ON FUNCTION modal_batch.function_call_graph(text) IS
 	'for modal_function_call_graph';
 
+-- Somebody's operator for two jsonb in this schema would come before the one for text.
 CREATE FUNCTION modal_function_call_graph(call text)
 	RETURNS TABLE (input_id text, call_id text, parent_input_id text,
 		module text, function text, status text, task_id text)
@@ -184,9 +185,9 @@ BEGIN ATOMIC
 	SELECT i.input_id, c.call_id, c.parent_input_id, c.module, c.function,
 		i.status, i.task_id
 	FROM modal_batch.function_call_graph(modal_function_call_graph.call) AS g(graph)
-		CROSS JOIN LATERAL jsonb_to_recordset(g.graph->'calls')
+		CROSS JOIN LATERAL jsonb_to_recordset(g.graph OPERATOR(pg_catalog.->) 'calls')
 			AS c(call_id text, parent_input_id text, module text, function text)
-		JOIN LATERAL jsonb_to_recordset(g.graph->'inputs')
+		JOIN LATERAL jsonb_to_recordset(g.graph OPERATOR(pg_catalog.->) 'inputs')
 			AS i(input_id text, call_id text, status text, task_id text)
 			ON i.call_id = c.call_id;
 END;
@@ -665,14 +666,15 @@ END;
 COMMENT ON FUNCTION modal_results(bigint) IS
 	'results of a job that has no table for them, and the failures of any job';
 
--- Two statements: the second one's snapshot is taken after the wait.
+-- Two statements: the second one's snapshot is taken after the wait.  Somebody's
+-- unnest(bigint[]) in this schema would come before the one for any array.
 CREATE FUNCTION modal_gather(VARIADIC jobs bigint[])
 	RETURNS TABLE (job bigint, ordinal bigint, result jsonb, error jsonb)
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT modal_wait(j.job, NULL::interval) FROM unnest(modal_gather.jobs) AS j(job);
+	SELECT modal_wait(j.job, NULL::interval) FROM pg_catalog.unnest(modal_gather.jobs) AS j(job);
 	SELECT j.job, r.ordinal, r.result, r.error
-	FROM unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
+	FROM pg_catalog.unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
 		CROSS JOIN LATERAL modal_results(j.job) AS r
 	ORDER BY j.n, r.ordinal;
 END;
