@@ -128,6 +128,42 @@ DROP TRIGGER tell ON pieces;
 -- TRUNCATE
 TRUNCATE docs;
 SELECT count(*) FROM pieces;
+-- together with the target, whose foreign key also asks for that
+ALTER TABLE docs DISABLE TRIGGER modal_generate_chunks;
+ALTER TABLE pieces DISABLE TRIGGER modal_generate_words;
+INSERT INTO docs VALUES (40, 1, '["a"]');
+INSERT INTO pieces (document, part, number) VALUES (40, 1, 1);
+TRUNCATE docs, pieces;
+ALTER TABLE pieces ADD CONSTRAINT of_doc FOREIGN KEY (document, part) REFERENCES docs ON DELETE CASCADE;
+INSERT INTO docs VALUES (41, 1, '["a"]');
+INSERT INTO pieces (document, part, number) VALUES (41, 1, 1);
+TRUNCATE docs;
+TRUNCATE docs CASCADE;
+SELECT count(*) FROM pieces;
+ALTER TABLE pieces DROP CONSTRAINT of_doc;
+-- while the target is read, or has triggers to come
+INSERT INTO pieces (document, part, number) VALUES (42, 1, 1), (42, 1, 2);
+BEGIN;
+DECLARE reader CURSOR FOR SELECT number FROM pieces ORDER BY number;
+FETCH reader;
+TRUNCATE docs;
+SELECT count(*) FROM pieces;
+FETCH reader;
+COMMIT;
+CREATE CONSTRAINT TRIGGER tell AFTER INSERT OR DELETE ON pieces DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tell();
+BEGIN;
+INSERT INTO pieces (document, part, number) VALUES (43, 1, 1);
+TRUNCATE docs;
+SELECT count(*) FROM pieces;
+ROLLBACK;
+DROP TRIGGER tell ON pieces;
+-- what refers to the target is not emptied
+ALTER TABLE pieces ADD CONSTRAINT once UNIQUE (document, part, number);
+CREATE TABLE notes (document int, part int, number int, FOREIGN KEY (document, part, number) REFERENCES pieces (document, part, number));
+TRUNCATE docs;
+DROP TABLE notes;
+ALTER TABLE docs ENABLE TRIGGER modal_generate_chunks;
+ALTER TABLE pieces ENABLE TRIGGER modal_generate_words;
 -- dropped: rows stay
 INSERT INTO docs VALUES (1, 1, '["a"]');
 SELECT * FROM finish();
