@@ -52,6 +52,31 @@ CREATE TRIGGER odd AFTER TRUNCATE ON docs FOR EACH STATEMENT
 CREATE TRIGGER odd AFTER INSERT ON docs FOR EACH ROW EXECUTE FUNCTION modal_truncate_rows();
 INSERT INTO docs VALUES (0, 0);
 DROP TRIGGER odd ON docs;
+-- a target of others, which could be dropped and renamed together with the trigger only
+CREATE ROLE regress_modal_rows;
+GRANT USAGE, CREATE ON SCHEMA generated_rows TO regress_modal_rows;
+SET ROLE regress_modal_rows;
+CREATE TABLE mine (id int PRIMARY KEY, pages jsonb);
+SELECT modal_generate_rows('mine', 'no_key', 'local:builtin/echo', '{pages}', '{id}');
+SET check_function_bodies = off;
+CREATE TRIGGER odd AFTER INSERT OR UPDATE OR DELETE ON mine FOR EACH ROW
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.no_key", "key": ["id"]}');
+RESET check_function_bodies;
+RESET ROLE;
+-- one of one's own
+ALTER TABLE no_key OWNER TO regress_modal_rows;
+SET ROLE regress_modal_rows;
+SET check_function_bodies = off;
+CREATE TRIGGER odd AFTER INSERT OR UPDATE OR DELETE ON mine FOR EACH ROW
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.no_key", "key": ["id"]}');
+RESET check_function_bodies;
+RESET ROLE;
+SELECT pg_describe_object(refclassid, refobjid, refobjsubid) FROM pg_depend
+	WHERE classid = 'pg_trigger'::regclass AND refobjid = 'no_key'::regclass ORDER BY refobjsubid;
+DROP TABLE mine;
+ALTER TABLE no_key OWNER TO CURRENT_USER;
+DROP OWNED BY regress_modal_rows;
+DROP ROLE regress_modal_rows;
 
 -- backfill, and what changes
 INSERT INTO docs SELECT i, 1, to_jsonb(array_fill('page ' || i, ARRAY[i])), 'title' FROM generate_series(1, 20) i;

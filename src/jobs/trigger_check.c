@@ -10,7 +10,8 @@
  *
  *	- Its jobs run as the owner of the table, with that role's token.  So only
  *	  the owner may make one, though PostgreSQL is content with the TRIGGER
- *	  privilege.  A clone has been accepted with the trigger that it is of.
+ *	  privilege.  Another table that it fills must be theirs, too, for the trigger
+ *	  depends on that.  A clone has been accepted with the trigger that it is of.
  *	- A reference without a server means the one that is set for whoever makes
  *	  the trigger.  Its name is put into the stored arguments: a setting of
  *	  those who write rows later must not choose who gets the owner's data.
@@ -242,22 +243,33 @@ resolved_reference(const char *reference)
 
 /* --- triggers being made -------------------------------------------------- */
 
+/* Before a table is locked: whoever only waits for that holds up all others. */
+static void
+check_owner(Oid relid, const char *detail)
+{
+	if (!relation_ownercheck(relid, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s to use modal_trigger()",
+						get_rel_name(relid)),
+				 errdetail_internal("%s", detail)));
+}
+
 static void
 check_trigger(Relation catalog, OurTrigger *trigger)
 {
 	Form_pg_trigger form = trigger->form;
+	bool is_clone = OidIsValid(form->tgparentid);
 	Relation rel = table_open(form->tgrelid, NoLock);
 	TriggerSpec spec;
 	char *reference;
 
-	if (!OidIsValid(form->tgparentid) &&
-		!relation_ownercheck(form->tgrelid, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table %s to use modal_trigger()",
-						RelationGetRelationName(rel)),
-				 errdetail("Its jobs run with the rights of the table's owner.")));
+	if (!is_clone)
+		check_owner(form->tgrelid, "Its jobs run with the rights of the table's owner.");
 	trigger_spec_read(&spec, trigger->nargs, trigger->args);
+	if (!is_clone && spec.into_table != NULL)
+		check_owner(trigger_rows_target(&spec),
+					"Dropping or renaming it changes the trigger.");
 	trigger_check_type(form->tgtype, &spec);
 	trigger_check_spec(rel, &spec);
 	reference = resolved_reference(spec.function);
@@ -270,7 +282,7 @@ check_trigger(Relation catalog, OurTrigger *trigger)
 		CommandCounterIncrement();
 		trigger_catalog_store(catalog, trigger, trigger->args);
 	}
-	if (spec.declared && !OidIsValid(form->tgparentid))
+	if (spec.declared && !is_clone)
 		generated_depend(form->oid, form->tgrelid, &spec);
 	table_close(rel, NoLock);
 }
