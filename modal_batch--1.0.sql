@@ -527,8 +527,15 @@ SELECT pg_extension_config_dump('modal_batch.chunk',
 SELECT pg_extension_config_dump('modal_batch.result',
 	'WHERE job IN (SELECT j.id FROM modal_batch.job j WHERE modal_batch.is_dumped(j))');
 
+CREATE FUNCTION modal_batch.function_label(function text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'modal_function_label';
+COMMENT ON FUNCTION modal_batch.function_label(text) IS
+	'what others see of a function reference: neither options nor the query of a path, in which there may be secrets';
+
 CREATE VIEW modal_batch.jobs WITH (security_barrier) AS
-SELECT j.id AS job, j.owner, j.function, j.version, j.state, j.priority,
+SELECT j.id AS job, j.owner,
+	CASE WHEN o.own THEN j.function ELSE modal_batch.function_label(j.function) END AS function,
+	j.version, j.state, j.priority,
 	j.inputs,
 	j.inputs - d.done - f.in_flight AS waiting,
 	f.in_flight, j.succeeded, j.failed, j.stale,
