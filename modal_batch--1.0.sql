@@ -176,6 +176,7 @@ CREATE FUNCTION modal_batch.function_call_graph(call text)
 COMMENT ON FUNCTION modal_batch.function_call_graph(text) IS
 	'for modal_function_call_graph';
 
+-- Somebody's operator for two jsonb in this schema would come before the one for text.
 CREATE FUNCTION modal_function_call_graph(call text)
 	RETURNS TABLE (input_id text, call_id text, parent_input_id text,
 		module text, function text, status text, task_id text)
@@ -184,9 +185,9 @@ BEGIN ATOMIC
 	SELECT i.input_id, c.call_id, c.parent_input_id, c.module, c.function,
 		i.status, i.task_id
 	FROM modal_batch.function_call_graph(modal_function_call_graph.call) AS g(graph)
-		CROSS JOIN LATERAL jsonb_to_recordset(g.graph->'calls')
+		CROSS JOIN LATERAL jsonb_to_recordset(g.graph OPERATOR(pg_catalog.->) 'calls')
 			AS c(call_id text, parent_input_id text, module text, function text)
-		JOIN LATERAL jsonb_to_recordset(g.graph->'inputs')
+		JOIN LATERAL jsonb_to_recordset(g.graph OPERATOR(pg_catalog.->) 'inputs')
 			AS i(input_id text, call_id text, status text, task_id text)
 			ON i.call_id = c.call_id;
 END;
@@ -488,6 +489,8 @@ CREATE FUNCTION modal_batch.refuse_write() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'modal_refuse_write';
 COMMENT ON FUNCTION modal_batch.refuse_write() IS
 	'keeps the tables of jobs for the extension''s own functions';
+CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON modal_batch.database_id
+	FOR EACH STATEMENT EXECUTE FUNCTION modal_batch.refuse_write();
 CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON modal_batch.job
 	FOR EACH STATEMENT EXECUTE FUNCTION modal_batch.refuse_write();
 CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON modal_batch.chunk
@@ -500,6 +503,7 @@ CREATE TRIGGER refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON mod
 	FOR EACH STATEMENT EXECUTE FUNCTION modal_batch.refuse_write();
 ALTER TABLE modal_batch.joined_job ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.trigger_total ENABLE ALWAYS TRIGGER refuse_write;
+ALTER TABLE modal_batch.database_id ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.job ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.chunk ENABLE ALWAYS TRIGGER refuse_write;
 ALTER TABLE modal_batch.result ENABLE ALWAYS TRIGGER refuse_write;
@@ -523,8 +527,15 @@ SELECT pg_extension_config_dump('modal_batch.chunk',
 SELECT pg_extension_config_dump('modal_batch.result',
 	'WHERE job IN (SELECT j.id FROM modal_batch.job j WHERE modal_batch.is_dumped(j))');
 
+CREATE FUNCTION modal_batch.function_label(function text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'modal_function_label';
+COMMENT ON FUNCTION modal_batch.function_label(text) IS
+	'what others see of a function reference: neither options nor the query of a path, in which there may be secrets';
+
 CREATE VIEW modal_batch.jobs WITH (security_barrier) AS
-SELECT j.id AS job, j.owner, j.function, j.version, j.state, j.priority,
+SELECT j.id AS job, j.owner,
+	CASE WHEN o.own THEN j.function ELSE modal_batch.function_label(j.function) END AS function,
+	j.version, j.state, j.priority,
 	j.inputs,
 	j.inputs - d.done - f.in_flight AS waiting,
 	f.in_flight, j.succeeded, j.failed, j.stale,
@@ -664,14 +675,15 @@ END;
 COMMENT ON FUNCTION modal_results(bigint) IS
 	'results of a job that has no table for them, and the failures of any job';
 
--- Two statements: the second one's snapshot is taken after the wait.
+-- Two statements: the second one's snapshot is taken after the wait.  Somebody's
+-- unnest(bigint[]) in this schema would come before the one for any array.
 CREATE FUNCTION modal_gather(VARIADIC jobs bigint[])
 	RETURNS TABLE (job bigint, ordinal bigint, result jsonb, error jsonb)
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT modal_wait(j.job, NULL::interval) FROM unnest(modal_gather.jobs) AS j(job);
+	SELECT modal_wait(j.job, NULL::interval) FROM pg_catalog.unnest(modal_gather.jobs) AS j(job);
 	SELECT j.job, r.ordinal, r.result, r.error
-	FROM unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
+	FROM pg_catalog.unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
 		CROSS JOIN LATERAL modal_results(j.job) AS r
 	ORDER BY j.n, r.ordinal;
 END;

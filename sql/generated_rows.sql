@@ -52,6 +52,31 @@ CREATE TRIGGER odd AFTER TRUNCATE ON docs FOR EACH STATEMENT
 CREATE TRIGGER odd AFTER INSERT ON docs FOR EACH ROW EXECUTE FUNCTION modal_truncate_rows();
 INSERT INTO docs VALUES (0, 0);
 DROP TRIGGER odd ON docs;
+-- a target of others, which could be dropped and renamed together with the trigger only
+CREATE ROLE regress_modal_rows;
+GRANT USAGE, CREATE ON SCHEMA generated_rows TO regress_modal_rows;
+SET ROLE regress_modal_rows;
+CREATE TABLE mine (id int PRIMARY KEY, pages jsonb);
+SELECT modal_generate_rows('mine', 'no_key', 'local:builtin/echo', '{pages}', '{id}');
+SET check_function_bodies = off;
+CREATE TRIGGER odd AFTER INSERT OR UPDATE OR DELETE ON mine FOR EACH ROW
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.no_key", "key": ["id"]}');
+RESET check_function_bodies;
+RESET ROLE;
+-- one of one's own
+ALTER TABLE no_key OWNER TO regress_modal_rows;
+SET ROLE regress_modal_rows;
+SET check_function_bodies = off;
+CREATE TRIGGER odd AFTER INSERT OR UPDATE OR DELETE ON mine FOR EACH ROW
+	EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'pages', '', '{"into_table": "generated_rows.no_key", "key": ["id"]}');
+RESET check_function_bodies;
+RESET ROLE;
+SELECT pg_describe_object(refclassid, refobjid, refobjsubid) FROM pg_depend
+	WHERE classid = 'pg_trigger'::regclass AND refobjid = 'no_key'::regclass ORDER BY refobjsubid;
+DROP TABLE mine;
+ALTER TABLE no_key OWNER TO CURRENT_USER;
+DROP OWNED BY regress_modal_rows;
+DROP ROLE regress_modal_rows;
 
 -- backfill, and what changes
 INSERT INTO docs SELECT i, 1, to_jsonb(array_fill('page ' || i, ARRAY[i])), 'title' FROM generate_series(1, 20) i;
@@ -128,6 +153,42 @@ DROP TRIGGER tell ON pieces;
 -- TRUNCATE
 TRUNCATE docs;
 SELECT count(*) FROM pieces;
+-- together with the target, whose foreign key also asks for that
+ALTER TABLE docs DISABLE TRIGGER modal_generate_chunks;
+ALTER TABLE pieces DISABLE TRIGGER modal_generate_words;
+INSERT INTO docs VALUES (40, 1, '["a"]');
+INSERT INTO pieces (document, part, number) VALUES (40, 1, 1);
+TRUNCATE docs, pieces;
+ALTER TABLE pieces ADD CONSTRAINT of_doc FOREIGN KEY (document, part) REFERENCES docs ON DELETE CASCADE;
+INSERT INTO docs VALUES (41, 1, '["a"]');
+INSERT INTO pieces (document, part, number) VALUES (41, 1, 1);
+TRUNCATE docs;
+TRUNCATE docs CASCADE;
+SELECT count(*) FROM pieces;
+ALTER TABLE pieces DROP CONSTRAINT of_doc;
+-- while the target is read, or has triggers to come
+INSERT INTO pieces (document, part, number) VALUES (42, 1, 1), (42, 1, 2);
+BEGIN;
+DECLARE reader CURSOR FOR SELECT number FROM pieces ORDER BY number;
+FETCH reader;
+TRUNCATE docs;
+SELECT count(*) FROM pieces;
+FETCH reader;
+COMMIT;
+CREATE CONSTRAINT TRIGGER tell AFTER INSERT OR DELETE ON pieces DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tell();
+BEGIN;
+INSERT INTO pieces (document, part, number) VALUES (43, 1, 1);
+TRUNCATE docs;
+SELECT count(*) FROM pieces;
+ROLLBACK;
+DROP TRIGGER tell ON pieces;
+-- what refers to the target is not emptied
+ALTER TABLE pieces ADD CONSTRAINT once UNIQUE (document, part, number);
+CREATE TABLE notes (document int, part int, number int, FOREIGN KEY (document, part, number) REFERENCES pieces (document, part, number));
+TRUNCATE docs;
+DROP TABLE notes;
+ALTER TABLE docs ENABLE TRIGGER modal_generate_chunks;
+ALTER TABLE pieces ENABLE TRIGGER modal_generate_words;
 -- dropped: rows stay
 INSERT INTO docs VALUES (1, 1, '["a"]');
 SELECT * FROM finish();

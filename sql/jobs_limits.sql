@@ -130,6 +130,17 @@ GRANT pg_monitor TO regress_limits_other;
 SET ROLE regress_limits_other;
 SELECT count(*) FROM modal_batch.failures;
 RESET ROLE;
+-- nor what may be secret in a reference
+BEGIN;
+CREATE SERVER paths FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', url 'https://localhost:1');
+CREATE USER MAPPING FOR CURRENT_USER SERVER paths;
+SELECT modal_spawn(f, 3) > 0 AS made FROM unnest(ARRAY['paths:/v1/score?key=secret',
+	modal_with_options('local:builtin/square', '{"cpu": 1}'),
+	modal_with_options('paths:/v1/chat', '{"request": "{\"n\": \"$1\", \"key\": \"secret\"}"}')]) f;
+SELECT function FROM modal_batch.jobs WHERE state = 'pending' ORDER BY job;
+SET ROLE regress_limits_other;
+SELECT function FROM modal_batch.jobs WHERE state = 'pending' ORDER BY job;
+ROLLBACK;
 DROP ROLE regress_limits_other;
 SELECT modal_forget(:job);
 

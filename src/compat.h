@@ -83,11 +83,19 @@
 #define modal_max_backends() MaxBackends
 #else
 #include "postmaster/autovacuum.h"
-#include "postmaster/bgworker.h"
 #include "replication/walsender.h"
 #define modal_max_backends() \
 	(MaxConnections + autovacuum_max_workers + 1 + max_worker_processes + \
 	 max_wal_senders)
+#endif
+
+/* A background worker may be a session of a role that cannot log in, from 17 on. */
+#include "postmaster/bgworker.h"
+#ifdef BGWORKER_BYPASS_ROLELOGINCHECK
+#define MODAL_SESSIONS_WITHOUT_LOGIN true
+#else
+#define MODAL_SESSIONS_WITHOUT_LOGIN false
+#define BGWORKER_BYPASS_ROLELOGINCHECK 0
 #endif
 
 /* A process's number in the PGPROC array, from 0. */

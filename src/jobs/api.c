@@ -12,6 +12,7 @@
 #include "compat.h"
 
 #include "clock.h"
+#include "endpoint/endpoint.h"
 #include "executor/spi.h"
 #include "jobs/home.h"
 #include "jobs/limits.h"
@@ -28,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(modal_wait);
 PG_FUNCTION_INFO_V1(modal_check_job);
+PG_FUNCTION_INFO_V1(modal_function_label);
 PG_FUNCTION_INFO_V1(modal_cancel);
 PG_FUNCTION_INFO_V1(modal_pause);
 PG_FUNCTION_INFO_V1(modal_resume);
@@ -50,6 +52,14 @@ modal_check_job(PG_FUNCTION_ARGS)
 {
 	/* another number, if it was joined to that one */
 	PG_RETURN_INT64(job_store_get(job_argument(fcinfo), false, NULL)->id);
+}
+
+Datum
+modal_function_label(PG_FUNCTION_ARGS)
+{
+	const char *reference = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_TEXT_P(cstring_to_text(reference_label(reference)));
 }
 
 /* --- waiting -------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "jobs/generated.h"
@@ -22,6 +23,7 @@
 #include "jobs/generated_query.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
+#include "jobs/subxact.h"
 #include "jobs/trigger_catalog.h"
 #include "jobs/trigger_check.h"
 #include "jobs/trigger_rows.h"
@@ -232,6 +234,54 @@ modal_drop_generated_rows(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* As foreign keys do: all that is there now; see trigger_rows_delete. */
+static void
+run(const char *command, const char *name)
+{
+	SPIPlanPtr plan;
+	int rc;
+
+	SPI_connect();
+	plan = SPI_prepare(psprintf("%s %s", command, name), 0, NULL);
+	rc = plan == NULL
+		? SPI_result
+		: SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
+							   IsolationUsesXactSnapshot() ? GetTransactionSnapshot()
+														   : InvalidSnapshot,
+							   false, true, 0);
+	if (rc < 0)
+		elog(ERROR, "could not empty %s: %s", name, SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+/*
+ * False when it is in use: by the TRUNCATE that has emptied it together with the
+ * source, by a cursor, or by triggers that are still to be fired.
+ */
+static bool
+try_truncate(const char *name)
+{
+	ErrorData *volatile edata = NULL;
+	SubScope sub;
+
+	sub_begin(&sub);
+	PG_TRY();
+	{
+		run("TRUNCATE", name);
+		sub_commit(&sub);
+	}
+	PG_CATCH();
+	{
+		edata = sub_abort(&sub);
+	}
+	PG_END_TRY();
+	if (edata == NULL)
+		return true;
+	if (edata->sqlerrcode != ERRCODE_OBJECT_IN_USE)
+		ReThrowError(edata);
+	return false;
+}
+
 /* Where a table cannot be truncated, its rows are deleted. */
 static void
 empty(Oid relid)
@@ -240,14 +290,9 @@ empty(Oid relid)
 	char *name = quote_qualified_identifier(
 		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	bool truncates = kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
-	int rc;
 
-	SPI_connect();
-	rc = SPI_execute(psprintf("%s %s", truncates ? "TRUNCATE" : "DELETE FROM", name),
-					 false, 0);
-	if (rc < 0)
-		elog(ERROR, "could not empty %s: %s", name, SPI_result_code_string(rc));
-	SPI_finish();
+	if (!truncates || !try_truncate(name))
+		run("DELETE FROM", name);
 }
 
 Datum

@@ -31,9 +31,15 @@ static RunnerStart session;
 static bool session_used = false; /* by statements of the owner's */
 
 static bool
+has_session(const RunnerStart *start)
+{
+	return start->login || MODAL_SESSIONS_WITHOUT_LOGIN;
+}
+
+static bool
 is_own_session(Oid owner)
 {
-	return session.login && session.key.owner == owner;
+	return has_session(&session) && session.key.owner == owner;
 }
 
 static void
@@ -192,10 +198,11 @@ owner_session_begin(const RunnerStart *start)
 	Oid owner = start->key.owner;
 
 	BackgroundWorkerInitializeConnectionByOid(
-		start->key.dbid, start->login ? owner : InvalidOid, 0);
+		start->key.dbid, has_session(start) ? owner : InvalidOid,
+		start->login ? 0 : BGWORKER_BYPASS_ROLELOGINCHECK);
 	session = *start;
 	set_options();
-	if (!OidIsValid(owner) || start->login)
+	if (!OidIsValid(owner) || has_session(start))
 		return;
 	StartTransactionCommand();
 	SetSessionAuthorization(owner, superuser_arg(owner));

@@ -27,8 +27,9 @@
  *
  * Who has lost the right to connect runs nothing; jobs of a role that could
  * log in when they were made wait while it cannot.  A role that could not,
- * such as one that only owns tables, has no session to be like: its jobs run
- * in a superuser's, with session_user set, and in a security-restricted
+ * such as one that only owns tables, has a session all the same from PostgreSQL
+ * 17 on.  Before, its jobs run in one of the superuser that made the cluster,
+ * whose settings it has, with session_user set, and in a security-restricted
  * context, so that no code of the owner's runs outside of the scope.
  *
  *-------------------------------------------------------------------------
@@ -87,7 +88,7 @@ extern ErrorData *owner_access_error(Oid owner, OwnerAccess access);
 extern void owner_session_begin(const RunnerStart *start);
 /* May it go on like this?  In a transaction. */
 extern bool owner_session_fits(void);
-/* Is it the role's own, or that of a role that cannot log in? */
+/* Is it one that the role could begin itself, or of a role that cannot log in? */
 extern bool owner_session_is_own(void);
 /* Drop what the owner's statements have left in the session, if anything. */
 extern void owner_session_clean(void);

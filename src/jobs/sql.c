@@ -564,7 +564,7 @@ store_set_writing(bool on)
 
 /*
  * Triggers, generated columns and the like of these tables run while "writing"
- * is set: nobody but a superuser could have made them.
+ * is set: nobody but a superuser could have made them (trigger_check.c).
  */
 Datum
 modal_refuse_write(PG_FUNCTION_ARGS)

@@ -74,10 +74,10 @@ our_trigger(Relation catalog, HeapTuple tuple)
 	return ours;
 }
 
-OurTrigger *
-trigger_catalog_get(Relation catalog, Oid trigger)
+/* A copy; NULL: there is none. */
+static HeapTuple
+find(Relation catalog, Oid trigger)
 {
-	OurTrigger *ours = NULL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
@@ -88,9 +88,27 @@ trigger_catalog_get(Relation catalog, Oid trigger)
 							  &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		ours = our_trigger(catalog, tuple);
+		tuple = heap_copytuple(tuple);
 	systable_endscan(scan);
-	return ours;
+	return tuple;
+}
+
+OurTrigger *
+trigger_catalog_get(Relation catalog, Oid trigger)
+{
+	HeapTuple tuple = find(catalog, trigger);
+
+	return HeapTupleIsValid(tuple) ? our_trigger(catalog, tuple) : NULL;
+}
+
+Oid
+trigger_catalog_table(Relation catalog, Oid trigger)
+{
+	HeapTuple tuple = find(catalog, trigger);
+
+	return HeapTupleIsValid(tuple)
+		? ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid
+		: InvalidOid;
 }
 
 OurTrigger *

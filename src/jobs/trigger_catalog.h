@@ -30,6 +30,8 @@ typedef struct OurTrigger
  * it is not one of ours.
  */
 extern OurTrigger *trigger_catalog_get(Relation catalog, Oid trigger);
+/* Whose trigger it is, one of ours or not; InvalidOid: there is none. */
+extern Oid trigger_catalog_table(Relation catalog, Oid trigger);
 /* The trigger that this one is a clone of, or itself; NULL: there is none. */
 extern OurTrigger *trigger_catalog_root(Oid trigger);
 /* All of the relation (OurTrigger *), clones too. */

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * trigger_check.c
- *	  What a trigger that calls modal_trigger() must be like; see
- *	  trigger_check.h.
+ *	  What a trigger that calls modal_trigger() must be like, and who may make
+ *	  one of any kind on the tables of jobs; see trigger_check.h.
  *
  * Triggers come from CREATE TRIGGER and CREATE CONSTRAINT TRIGGER, from scripts
  * and dumps, and as clones in partitions that are made or attached.  All of
@@ -10,10 +10,13 @@
  *
  *	- Its jobs run as the owner of the table, with that role's token.  So only
  *	  the owner may make one, though PostgreSQL is content with the TRIGGER
- *	  privilege.  A clone has been accepted with the trigger that it is of.
+ *	  privilege.  Another table that it fills must be theirs, too, for the trigger
+ *	  depends on that.  A clone has been accepted with the trigger that it is of.
  *	- A reference without a server means the one that is set for whoever makes
  *	  the trigger.  Its name is put into the stored arguments: a setting of
  *	  those who write rows later must not choose who gets the owner's data.
+ *	- Our statements fire what is on the tables of jobs with the rights of their
+ *	  owner.  The TRIGGER and REFERENCES privileges are not enough for that.
  *	- Nothing of the server is checked while check_function_bodies is off:
  *	  a dump may be restored where its servers are made later.
  *
@@ -240,22 +243,33 @@ resolved_reference(const char *reference)
 
 /* --- triggers being made -------------------------------------------------- */
 
+/* Before a table is locked: whoever only waits for that holds up all others. */
+static void
+check_owner(Oid relid, const char *detail)
+{
+	if (!relation_ownercheck(relid, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s to use modal_trigger()",
+						get_rel_name(relid)),
+				 errdetail_internal("%s", detail)));
+}
+
 static void
 check_trigger(Relation catalog, OurTrigger *trigger)
 {
 	Form_pg_trigger form = trigger->form;
+	bool is_clone = OidIsValid(form->tgparentid);
 	Relation rel = table_open(form->tgrelid, NoLock);
 	TriggerSpec spec;
 	char *reference;
 
-	if (!OidIsValid(form->tgparentid) &&
-		!relation_ownercheck(form->tgrelid, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table %s to use modal_trigger()",
-						RelationGetRelationName(rel)),
-				 errdetail("Its jobs run with the rights of the table's owner.")));
+	if (!is_clone)
+		check_owner(form->tgrelid, "Its jobs run with the rights of the table's owner.");
 	trigger_spec_read(&spec, trigger->nargs, trigger->args);
+	if (!is_clone && spec.into_table != NULL)
+		check_owner(trigger_rows_target(&spec),
+					"Dropping or renaming it changes the trigger.");
 	trigger_check_type(form->tgtype, &spec);
 	trigger_check_spec(rel, &spec);
 	reference = resolved_reference(spec.function);
@@ -268,17 +282,36 @@ check_trigger(Relation catalog, OurTrigger *trigger)
 		CommandCounterIncrement();
 		trigger_catalog_store(catalog, trigger, trigger->args);
 	}
-	if (spec.declared && !OidIsValid(form->tgparentid))
+	if (spec.declared && !is_clone)
 		generated_depend(form->oid, form->tgrelid, &spec);
 	table_close(rel, NoLock);
+}
+
+/* Those of a foreign key, too, on the table that it refers to. */
+static void
+refuse_on_tables_of_jobs(Relation catalog, Oid trigger)
+{
+	Oid relid;
+
+	if (superuser())
+		return;
+	relid = trigger_catalog_table(catalog, trigger);
+	if (store_has_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to create a trigger on table \"%s\"",
+						get_rel_name(relid)),
+				 errdetail("Only superusers make triggers and foreign keys on the tables of modal_batch.")));
 }
 
 static void
 trigger_made(Oid trigger)
 {
 	Relation catalog = table_open(TriggerRelationId, RowExclusiveLock);
-	OurTrigger *ours = trigger_catalog_get(catalog, trigger);
+	OurTrigger *ours;
 
+	refuse_on_tables_of_jobs(catalog, trigger);
+	ours = trigger_catalog_get(catalog, trigger);
 	if (ours != NULL)
 		check_trigger(catalog, ours);
 	table_close(catalog, RowExclusiveLock);

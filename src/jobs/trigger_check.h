@@ -34,7 +34,10 @@ extern void trigger_check_spec(Relation rel, const TriggerSpec *spec);
 extern void trigger_check_server(const TriggerSpec *spec,
 								 const Endpoint *endpoint);
 
-/* Watch for triggers being made; from _PG_init. */
+/*
+ * Watch for triggers being made; from _PG_init.  On the tables of jobs, 42501 for
+ * whoever is no superuser.
+ */
 extern void modal_trigger_check_init(void);
 
 #endif /* MODAL_JOBS_TRIGGER_CHECK_H */

@@ -131,12 +131,31 @@ job_ends($node, $job, 'completed', 'the owner\'s statement_timeout ends on_compl
 is(error_code($job), '57014', '... and that is noted');
 
 note 'a role without LOGIN';
+# before 17 there is no session for it but one of the superuser that made the cluster
+my $has_session = sql('SHOW server_version_num') >= 170000;
+sql(q{ALTER ROLE crew SET work_mem = '6MB'; ALTER ROLE crew IN DATABASE postgres SET search_path = crew, public;
+	ALTER ROLE CURRENT_USER SET work_mem = '9MB'; ALTER ROLE CURRENT_USER SET search_path = public});
 $job = sql(qq{SET ROLE crew; SELECT modal_spawn_map('local:builtin/square', 'SELECT 3', on_complete => \$\$$see\$\$)});
 job_ends($node, $job, 'completed', 'jobs of a role that only owns things');
 is(sql("SELECT who, session FROM seen WHERE job = $job"), 'crew|crew', '... are its own, too');
-$job = sql(q{SET ROLE crew; SELECT modal_spawn_map('local:builtin/square', 'SELECT 3', on_complete => 'SET SESSION AUTHORIZATION DEFAULT')});
+sql(qq{CREATE FUNCTION of_crew() RETURNS bigint SECURITY DEFINER LANGUAGE sql
+	AS \$f\$SELECT public.modal_spawn_map('local:builtin/square', 'SELECT 1', on_complete => \$\$$see\$\$)\$f\$;
+	ALTER FUNCTION of_crew() OWNER TO crew});
+$job = sql('SELECT of_crew()');
+job_ends($node, $job, 'completed', '... with a path that it has not chosen in a session');
+is(sql("SELECT who, session, path, tag FROM seen WHERE job = $job"),
+	$has_session ? 'crew|crew|crew, public|6MB' : 'crew|crew|public|9MB', '... and the settings that are documented');
+sql('DROP FUNCTION of_crew(); ALTER ROLE CURRENT_USER RESET ALL');
+$job = sql(qq{SET ROLE crew; SELECT modal_spawn_map('local:builtin/square', 'SELECT 3', on_complete => 'SET SESSION AUTHORIZATION DEFAULT')});
 job_ends($node, $job, 'completed', 'it has no way to another session user');
-isnt(error_code($job), '', '... which is an error');
+$has_session
+	? is(error_code($job), '', '... for there is none')
+	: isnt(error_code($job), '', '... which is an error');
+my $become = "DO 'BEGIN SET SESSION AUTHORIZATION DEFAULT; $see; END'" =~ s/\$1/0/r =~ s/'(search_path|work_mem)'/''$1''/gr;
+$job = sql(qq{SET ROLE crew; SELECT modal_spawn_map('local:builtin/square', 'SELECT 3', on_complete => \$\$$become\$\$)});
+job_ends($node, $job, 'completed', $become);
+is(sql('SELECT DISTINCT who || session FROM seen WHERE job = 0'), $has_session ? 'crewcrew' : '', '... nor anybody else to become');
+sql('DELETE FROM seen WHERE job = 0');
 
 note 'a role that may no longer log in, or connect';
 my @locks = (
@@ -158,17 +177,48 @@ for my $lock (@locks)
 }
 
 note 'rights on the tables of jobs do not make a job';
-sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin});
+sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin;
+	GRANT TRUNCATE ON ALL TABLES IN SCHEMA modal_batch TO admin});
+my $database = sql('SELECT modal_batch.this_database()');
 for my $write (
 	q{INSERT INTO modal_batch.job (owner, function, format, inputs, mode) VALUES ('postgres', 'local:builtin/square', 'cbor', 0, 'discard')},
 	q{UPDATE modal_batch.job SET on_complete = 'SELECT 1', state = 'pending', finished_at = NULL},
 	q{UPDATE modal_batch.result SET payload = NULL},
 	q{DELETE FROM modal_batch.chunk},
-	q{INSERT INTO modal_batch.chunk VALUES (1, 0, 1, '')})
+	q{INSERT INTO modal_batch.chunk VALUES (1, 0, 1, '')},
+	q{INSERT INTO modal_batch.joined_job VALUES (1, 2)},
+	q{UPDATE modal_batch.trigger_total SET jobs = 0},
+	q{UPDATE modal_batch.database_id SET id = gen_random_uuid()},
+	q{INSERT INTO modal_batch.database_id DEFAULT VALUES},
+	q{DELETE FROM modal_batch.database_id},
+	(map { "TRUNCATE modal_batch.$_" } qw(job chunk result joined_job trigger_total database_id)))
 {
 	my (undef, undef, $err) = modal_psql($node, $write, extra_params => [ '-U', 'admin' ]);
 	like($err, qr/42501/, $write);
 }
+is(sql('SELECT modal_batch.this_database()'), $database, '... and the database is the one that it was');
+
+note 'nor a trigger on them, whose function would have the rights of their owner';
+role('eve', 'LOGIN');
+sql('GRANT ALL ON ALL TABLES IN SCHEMA modal_batch TO eve');
+sql_as('eve', q{
+	CREATE FUNCTION eve.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+	CREATE TABLE eve.t (job bigint)});
+for my $make (
+	(map { "CREATE TRIGGER t BEFORE UPDATE ON modal_batch.$_ FOR EACH ROW EXECUTE FUNCTION eve.f()" }
+		  qw(job chunk result joined_job trigger_total database_id)),
+	'CREATE CONSTRAINT TRIGGER t AFTER INSERT ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION eve.f()',
+	'CREATE OR REPLACE TRIGGER refuse_write BEFORE INSERT ON modal_batch.job FOR EACH STATEMENT EXECUTE FUNCTION eve.f()',
+	'CREATE TRIGGER t INSTEAD OF INSERT ON modal_batch.jobs FOR EACH ROW EXECUTE FUNCTION eve.f()',
+	'CREATE TABLE eve.u (job bigint REFERENCES modal_batch.job)',
+	'ALTER TABLE eve.t ADD FOREIGN KEY (job) REFERENCES modal_batch.joined_job')
+{
+	my (undef, undef, $err) = modal_psql($node, $make, extra_params => [ '-U', 'eve' ]);
+	like($err, qr/42501/, $make);
+}
+is(sql(q{SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+		WHERE p.proname = 'f' OR tgname LIKE 'RI_%' AND tgrelid::regclass::text LIKE 'modal_batch.%'}),
+	'0', '... and none has been made');
 
 note 'COMMIT PREPARED wakes the runner, and waits for nobody then';
 $node->append_conf('postgresql.conf', "max_prepared_transactions = 5\n");

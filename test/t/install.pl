@@ -94,12 +94,12 @@ $node->safe_psql(
 		r text;
 		n int := 0;
 	BEGIN
-		FOREACH op IN ARRAY '{+,-,*,/,||,=,<>,<,>,<=,>=}'::text[] LOOP
-			FOREACH l IN ARRAY '{int4,int8,numeric,float8,text,oid,regrole,regclass,interval,timestamptz}'::text[] LOOP
-				FOREACH r IN ARRAY '{int4,int8,numeric,float8,text,oid,regrole,regclass,interval,timestamptz}'::text[] LOOP
+		FOREACH op IN ARRAY '{+,-,*,/,||,=,<>,<,>,<=,>=,->,->>,~*}'::text[] LOOP
+			FOREACH l IN ARRAY '{int4,int8,numeric,float8,text,name,jsonb,oid,regrole,regclass,interval,timestamptz}'::text[] LOOP
+				FOREACH r IN ARRAY '{int4,int8,numeric,float8,text,name,jsonb,oid,regrole,regclass,interval,timestamptz}'::text[] LOOP
 					n := n + 1;
 					EXECUTE format('CREATE FUNCTION trap.f%s(%s, %s) RETURNS %s LANGUAGE sql AS $$ SELECT NULL::%4$s $$',
-						n, l, r, CASE WHEN op IN ('+', '-', '*', '/') THEN 'numeric' WHEN op = '||' THEN 'text' ELSE 'bool' END);
+						n, l, r, CASE WHEN op IN ('+', '-', '*', '/') THEN 'numeric' WHEN op = '||' THEN 'text' WHEN op = '->' THEN 'jsonb' ELSE 'bool' END);
 					EXECUTE format('CREATE OPERATOR trap.%s (FUNCTION = trap.f%s, LEFTARG = %s, RIGHTARG = %s)', op, n, l, r);
 				END LOOP;
 			END LOOP;
@@ -111,6 +111,11 @@ $node->safe_psql(
 	CREATE FUNCTION trap.round(bigint, int) RETURNS numeric LANGUAGE sql AS 'SELECT 1.0';
 	CREATE FUNCTION trap.make_interval(secs numeric) RETURNS interval LANGUAGE sql AS $$ SELECT '1 day'::interval $$;
 	CREATE FUNCTION trap.pg_extension_config_dump(text, text) RETURNS void LANGUAGE sql AS '';
+	CREATE FUNCTION trap.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE sql AS 'SELECT 1::bigint';
+	CREATE FUNCTION trap.jsonb_to_recordset(json) RETURNS SETOF record LANGUAGE sql AS 'SELECT 1';
+	CREATE FUNCTION trap.split_part(text, text, bigint) RETURNS text LANGUAGE sql AS $$ SELECT '' $$;
+	CREATE FUNCTION trap.split_part(text, varchar, int) RETURNS text LANGUAGE sql AS $$ SELECT '' $$;
+	CREATE FUNCTION trap.regexp_replace(text, varchar, varchar, varchar) RETURNS text LANGUAGE sql AS $$ SELECT '' $$;
 	CREATE FUNCTION trap.modal_wait(bigint) RETURNS text LANGUAGE sql AS $$ SELECT 'trapped' $$;
 	SET search_path = trap, pg_catalog;
 	CREATE EXTENSION modal_batch SCHEMA trap});
