@@ -158,9 +158,12 @@ typedef struct RowBatch
 	JobProgress *progress;
 } RowBatch;
 
+/* The last failure is copied: the sink frees it when it writes the next rows. */
 static void
 count_outcomes(const SinkRow *rows, int n, JobProgress *progress)
 {
+	Jsonb *failure = NULL;
+
 	for (int i = 0; i < n; i++)
 		switch (rows[i].outcome)
 		{
@@ -169,12 +172,14 @@ count_outcomes(const SinkRow *rows, int n, JobProgress *progress)
 				break;
 			case SINK_FAILED:
 				progress->failed++;
-				progress->failure = rows[i].error;
+				failure = rows[i].error;
 				break;
 			case SINK_STALE:
 				progress->stale++;
 				break;
 		}
+	if (failure != NULL)
+		progress->failure = DatumGetJsonbPCopy(JsonbPGetDatum(failure));
 }
 
 static void
