@@ -287,6 +287,11 @@ my $parts = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS 
 ends($parts, 'completed', 'one row of many with equal inputs is refused');
 is(row($parts, q{succeeded, failed, last_error->>'code', last_error->>'message' LIKE '%"c"%'}), '19999|1|23514|t',
 	'... and is the last error');
+# of few inputs one that fails is not the first thousand, however many its rows are
+my $early = spawn($node, q{modal_spawn_map('local:builtin/sleep',
+	$$SELECT g AS id, CASE g % 2 WHEN 0 THEN '"x"' ELSE to_jsonb(2.0) END FROM generate_series(1, 5000) g$$, key => '{id}', "distinct" => true)});
+ends($early, 'completed', 'of two inputs the first fails');
+is(row($early, 'succeeded, failed'), '2500|2500', '... and that is all');
 
 # --- how many inputs ------------------------------------------------------------------------
 
