@@ -89,10 +89,22 @@ for my $mode (qw(insert upsert update))
 		FROM generate_series(0, 1023) i ORDER BY random()\$q\$,
 		key => '{id}', into_table => 'sparse', mode => '$mode', result_column => NULL)});
 	job_ends($node, $job, 'completed', "$mode: 1024 sets of keys");
+	is(job($node, $job, 'succeeded, failed, stale'), '1024|0|0', '... all of them written');
 	is(sql('SELECT count(*) FROM sparse WHERE '
 		  . join(' AND ', map { "c$_ IS NOT DISTINCT FROM CASE WHEN (id >> $_) & 1 = 1 THEN id END" } 0 .. 9)),
 		'1024', '... each in its columns');
 	sql('UPDATE sparse SET ' . join(', ', map { "c$_ = NULL" } 0 .. 9)) if $mode eq 'upsert';
+}
+
+note 'a virtual column of the table as an argument';
+SKIP:
+{
+	skip 'there are none', 2 if $node->pg_version < 18;
+	sql(q{CREATE TABLE virtual (id int PRIMARY KEY, a text, v text GENERATED ALWAYS AS (lower(a)) VIRTUAL, result text);
+		INSERT INTO virtual (id, a) VALUES (1, 'A')});
+	$job = spawn($node, q{modal_spawn_map('local:builtin/echo', 'SELECT id, v FROM virtual', key => '{id}', into_table => 'virtual', mode => 'update')});
+	job_ends($node, $job, 'completed', 'the job completes');
+	is(sql('SELECT result FROM virtual'), 'a', '... and has written it');
 }
 
 note 'the failures of a job are told';
