@@ -111,8 +111,7 @@ find_spread(Sink *sink)
 	{
 		Form_pg_attribute att = TupleDescAttr(t->desc, attno - 1);
 
-		if (!att->attisdropped && att->attgenerated == '\0' &&
-			att->attidentity != ATTRIBUTE_IDENTITY_ALWAYS &&
+		if (!att->attisdropped && !bms_is_member(attno, t->not_written) &&
 			attno != t->error && attno != t->ordinality &&
 			!is_one_of(attno, t->keys, t->nkeys) &&
 			!is_one_of(attno, t->checks, t->nchecks))

@@ -21,7 +21,6 @@
 #include "commands/extension.h"
 #include "jobs/nearest_name.h"
 #include "jobs/sink_target.h"
-#include "nodes/bitmapset.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -319,6 +318,24 @@ find_source(const SinkSpec *spec)
 	return source;
 }
 
+static void
+note_generated(Relation rel, SinkTarget *target)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attgenerated != '\0' ||
+			att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
+			target->not_written = bms_add_member(target->not_written, i + 1);
+		if (att->attgenerated != '\0' &&
+			att->attgenerated != ATTRIBUTE_GENERATED_STORED)
+			target->not_stored = bms_add_member(target->not_stored, i + 1);
+	}
+}
+
 SinkTarget *
 sink_target_get(const SinkSpec *spec, Oid userid)
 {
@@ -339,6 +356,7 @@ sink_target_get(const SinkSpec *spec, Oid userid)
 	target->relid = spec->into_table;
 	target->name = qualified_name(rel);
 	target->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	note_generated(rel, target);
 	target->nkeys = list_length(spec->key_columns);
 	target->keys = find_columns(rel, spec->key_columns, "key column",
 								spec->mode != SINK_UPDATE);

@@ -16,6 +16,7 @@
 
 #include "jobs/store.h"
 #include "lib/stringinfo.h"
+#include "nodes/bitmapset.h"
 
 /* Of spec->source_table. */
 typedef struct SinkSource
@@ -31,6 +32,10 @@ typedef struct SinkTarget
 	Oid relid;
 	char *name;			/* qualified and quoted */
 	TupleDesc desc;		/* a copy, of the whole table */
+	/* by number, for a copy does not say what is generated */
+	Bitmapset *not_written; /* generated columns, and those GENERATED ALWAYS AS
+							 * IDENTITY */
+	Bitmapset *not_stored;	/* of these, those that are VIRTUAL */
 	int nkeys;
 	AttrNumber *keys;	/* of spec->key_columns */
 	int nchecks;

@@ -163,8 +163,7 @@ is_check(const SpawnMap *map, Form_pg_attribute column)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		if (!att->attisdropped &&
-			(att->attgenerated == '\0' ||
-			 att->attgenerated == ATTRIBUTE_GENERATED_STORED) &&
+			!bms_is_member(i + 1, map->target->not_stored) &&
 			strcmp(NameStr(att->attname), NameStr(column->attname)) == 0)
 			return att->atttypid == column->atttypid &&
 				i + 1 != map->target->result && i + 1 != map->target->error;
