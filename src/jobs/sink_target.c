@@ -417,6 +417,25 @@ have_names(const SinkTarget *target, Relation rel)
 	return same && strcmp(target->name, qualified_name(rel)) == 0;
 }
 
+/* Results are read as values of the columns' types. */
+static bool
+have_types(const SinkTarget *target, Relation rel)
+{
+	TupleDesc now = RelationGetDescr(rel);
+	bool same = now->natts == target->desc->natts;
+
+	for (int i = 0; same && i < now->natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(now, i);
+		Form_pg_attribute b = TupleDescAttr(target->desc, i);
+
+		same = a->atttypid == b->atttypid && a->atttypmod == b->atttypmod &&
+			a->attcollation == b->attcollation &&
+			a->attisdropped == b->attisdropped;
+	}
+	return same;
+}
+
 static void
 recheck_source(const SinkSource *source)
 {
@@ -448,10 +467,10 @@ sink_target_recheck(const SinkTarget *target)
 	/* one that is gone is an error of the statement */
 	if (rel == NULL)
 		return;
-	if (!have_names(target, rel))
+	if (!have_types(target, rel) || !have_names(target, rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("relation \"%s\" or one of its columns has been renamed",
+				 errmsg("relation \"%s\" or one of its columns has been altered",
 						RelationGetRelationName(rel))));
 	relation_close(rel, NoLock);
 	if (target->source != NULL)

@@ -63,9 +63,10 @@ typedef struct SinkTarget
  */
 extern SinkTarget *sink_target_get(const SinkSpec *spec, Oid userid);
 /*
- * Error 55P03 when the table or a column has another name now: what was made
- * of the target is of no use any more, but the job's row has the new ones.
- * The names stay as they are for the rest of the transaction.
+ * Error 55P03 when the table or a column has another name now, or there are
+ * other columns, or of other types: what was made of the target is of no use any
+ * more, but the job's row has the new names.  All of it stays as it is for the
+ * rest of the transaction.
  */
 extern void sink_target_recheck(const SinkTarget *target);
 
