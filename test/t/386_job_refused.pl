@@ -41,6 +41,58 @@ for my $code (qw(55000 55P03 57014 58030 08006 53100 40001 40P01 25006 P0001))
 	is(job($node, $job, q{last_error->>'code'}), $code, '... and is the job\'s last error');
 }
 
+note 'one row always meets what passes by itself';
+# Waits as long as it has been tried in vain for minutes.
+sub tried_in_vain
+{
+	my ($job, $code) = @_;
+	ok(job_becomes($node, $job, "last_error->>'code' = '$code' AND succeeded = 0"), 'the job waits, and says why');
+	sql("UPDATE modal_batch.job SET tries = 8 WHERE id = $job");
+	return;
+}
+sql(q{
+	CREATE TABLE meeting (id int PRIMARY KEY, result int, why jsonb);
+	CREATE FUNCTION meets() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		IF NEW.result = ANY (TG_ARGV[0]::int[]) AND NEW.why IS NULL THEN PERFORM pg_read_file('/nowhere'); END IF;
+		RETURN NEW;
+	END$$});
+for my $case ([ '{49}', '2999|1' ], [ '{1,25,81,9000000}', '2996|4' ], [ '{8994001,9000000}', '2998|2' ])
+{
+	my ($results, $counts) = @$case;
+	sql("TRUNCATE meeting; CREATE OR REPLACE TRIGGER meets BEFORE INSERT ON meeting FOR EACH ROW EXECUTE FUNCTION meets('$results')");
+	my $job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 3000) g',
+		key => '{id}', into_table => 'meeting', error_column => 'why')});
+	tried_in_vain($job, '58P01');
+	if ($counts =~ /\|2/)
+	{
+		# nothing can be written after them: they may be the first of what a server cannot do any more
+		ok(job_becomes($node, $job, q{succeeded = 2998 AND failed = 0}), "$results: those behind all others wait");
+		sql('DROP TRIGGER meets ON meeting');
+		job_ends($node, $job, 'completed', '... until they can be written');
+		next;
+	}
+	job_ends($node, $job, 'completed', "$results: the job completes");
+	is(job($node, $job, q{succeeded, failed}), $counts, '... without them');
+	is(sql("SELECT count(*), min(error->>'code') FROM modal_results($job)"), $counts =~ s/.*\|//r . '|58P01', '... which say why');
+}
+sql('CREATE OR REPLACE TRIGGER meets BEFORE INSERT ON meeting FOR EACH ROW EXECUTE FUNCTION meets($${1,4,9}$$)');
+my $waits = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 3) g', key => '{id}', into_table => 'meeting')});
+sql('TRUNCATE meeting');
+tried_in_vain($waits, '58P01');
+ok(job_becomes($node, $waits, 'retry_at IS NOT NULL AND (SELECT tries FROM modal_batch.job WHERE id = jobs.job) > 8'), 'no row can be written: it is the server, and is waited for');
+is(job($node, $waits, 'state, failed'), 'running|0', '... however often');
+sql("SELECT modal_cancel($waits)");
+sql('DROP TRIGGER meets ON meeting; TRUNCATE meeting; INSERT INTO meeting VALUES (7)');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; SELECT FROM meeting WHERE id = 7 FOR UPDATE');
+$waits = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 100) g', key => '{id}', into_table => 'meeting', mode => 'upsert', error_column => 'why')});
+tried_in_vain($waits, '55P03');
+job_ends($node, $waits, 'completed', 'a row is locked for ever: the job completes');
+is(job($node, $waits, q{succeeded, failed, last_error->>'code'}), '99|1|55P03', '... without it');
+$holder->query_safe('COMMIT');
+$holder->quit;
+
 note 'on_complete that raises what passes by itself';
 my $job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 1',
 	on_complete => $$DO 'BEGIN RAISE serialization_failure; END'$$)});
