@@ -120,6 +120,19 @@ SELECT modal_spawn_map('local:builtin/fail', $$SELECT id, part, body FROM docs W
 SELECT * FROM finish();
 SELECT id, vec, why ->> 'code' AS code, why ? 'message' AS told FROM docs WHERE id = 1;
 
+-- failures of which the table cannot take some
+CREATE TABLE told (id int PRIMARY KEY, result int, why jsonb);
+INSERT INTO told VALUES (1);
+SELECT modal_spawn_map('local:builtin/square', $$SELECT i AS id, CASE i WHEN 2 THEN '"x"' ELSE to_jsonb(i) END FROM generate_series(1, 3) i$$,
+	key => '{id}', into_table => 'told', error_column => 'why') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT id, result, why->>'code' AS code FROM told ORDER BY id;
+-- of one key, one
+SELECT modal_spawn_map('local:builtin/fail', $$SELECT i / 2 AS id, 'x' FROM generate_series(8, 11) i$$,
+	key => '{id}', into_table => 'told', error_column => 'why', mode => 'upsert') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT id, result, why->>'code' AS code FROM told WHERE id > 3 ORDER BY id;
+
 -- a result that sets nothing, of a row that is as it was sent, and of one that is not
 ALTER TABLE docs DROP COLUMN why;
 SELECT modal_spawn_map('local:builtin/kwargs', $$SELECT id, part, body FROM docs WHERE id = 1

@@ -191,19 +191,13 @@ sink_check_target(const Sink *sink)
 static void
 write_errors(Sink *sink, SinkRow *rows, int nrows, bool *applied)
 {
-	for (int lo = 0, end; lo < nrows; lo = end)
-	{
-		List *groups = sink_decode(sink, rows, lo, nrows, SINK_FAILED, &end);
-		ErrorData *edata =
-			groups == NIL ? NULL : sink_run_statements(sink, groups, true, applied);
-
-		sink_free_groups(groups);
-		if (edata != NULL)
-			ereport(LOG,
-					(errmsg("job " INT64_FORMAT ": could not write failures to column \"%s\": %s",
-							sink->job->id, sink->spec->error_column,
-							edata->message)));
-	}
+	sink->nuntold = 0;
+	sink_write_range(sink, rows, 0, nrows, SINK_FAILED, applied);
+	if (sink->nuntold > 0)
+		ereport(LOG,
+				(errmsg("job " INT64_FORMAT ": could not write %d failures to column \"%s\": %s",
+						sink->job->id, sink->nuntold, sink->spec->error_column,
+						sink->untold->message)));
 }
 
 /*
@@ -226,7 +220,7 @@ write_to_table(Sink *sink, SinkRow *rows, int nrows)
 		sink_check_target(sink);
 	if (sink_orders_rows(sink))
 		sink_order_rows(sink, rows, nrows);
-	sink_write_range(sink, rows, 0, nrows, applied);
+	sink_write_range(sink, rows, 0, nrows, SINK_SUCCEEDED, applied);
 	if (sink->spec->mode == SINK_UPDATE || sink->spec->mode == SINK_REPLACE)
 		for (int i = 0; i < nrows; i++)
 			if (rows[i].outcome == SINK_SUCCEEDED && !applied[i])
