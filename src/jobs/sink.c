@@ -19,7 +19,8 @@
  *	- Results are decoded and written as the job's owner, with its search_path
  *	  (owner.h); modal_batch.result is written as the owner of that table.
  *	- Whatever can refuse a row does so in a subtransaction: constraints are
- *	  checked at once, and nothing is left for the commit.
+ *	  checked at once, also those that a trigger has deferred, and nothing is
+ *	  left for the commit.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +28,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "jobs/owner.h"
 #include "jobs/sink_internal.h"
 #include "utils/builtins.h"
@@ -212,9 +212,7 @@ write_to_table(Sink *sink, SinkRow *rows, int nrows)
 
 	sink_target_recheck(sink->target);
 	owner_enter_job(&scope, sink->job);
-	SPI_connect();
-	SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
-	SPI_finish();
+	sink_check_constraints();
 	/* its rows are made to be of the target's type, as that is now */
 	if (!sink->target->is_local)
 		sink_check_target(sink);

@@ -159,6 +159,8 @@ extern void sink_run(Sink *sink, SinkAction action, const RowGroup *group,
  */
 extern void sink_run_group(Sink *sink, const RowGroup *group, bool errors,
 						   bool *applied);
+/* Those that are deferred, by now; no more of them are then. */
+extern void sink_check_constraints(void);
 /* Prepare it if need be and run it, within SPI. */
 extern void sink_execute(Sink *sink, SinkAction action,
 						 const Bitmapset *columns, Datum *args);

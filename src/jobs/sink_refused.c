@@ -32,6 +32,8 @@ run_groups(Sink *sink, List *groups, bool errors, bool *applied)
 	else
 		foreach (lc, groups)
 			sink_run_group(sink, lfirst(lc), errors, applied);
+	/* a trigger may have deferred them again */
+	sink_check_constraints();
 }
 
 /* On failure nothing is written. */

@@ -213,6 +213,14 @@ run_named(Sink *sink, SinkAction action, const RowGroup *group,
 
 	enr.md.name = "modal_rows";
 	enr.md.tupdesc = sink->rows_desc;
+void
+sink_check_constraints(void)
+{
+	SPI_connect();
+	SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
+	SPI_finish();
+}
+
 	enr.md.enrtype = ENR_NAMED_TUPLESTORE;
 	enr.md.enrtuples = group->count;
 	enr.reldata = group->store;

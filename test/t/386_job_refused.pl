@@ -93,6 +93,22 @@ is(job($node, $waits, q{succeeded, failed, last_error->>'code'}), '99|1|55P03', 
 $holder->query_safe('COMMIT');
 $holder->quit;
 
+note 'a constraint that a trigger defers';
+sql(q{CREATE TABLE parents (id int PRIMARY KEY);
+	CREATE TABLE children (id int PRIMARY KEY, result int CONSTRAINT f REFERENCES parents DEFERRABLE);
+	CREATE FUNCTION begets() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		IF TG_WHEN = 'BEFORE' THEN SET CONSTRAINTS f DEFERRED;
+		ELSIF NEW.id <> 7 THEN INSERT INTO parents VALUES (NEW.result);
+		END IF;
+		RETURN NEW;
+	END$$;
+	CREATE TRIGGER a BEFORE INSERT ON children FOR EACH ROW EXECUTE FUNCTION begets();
+	CREATE TRIGGER b AFTER INSERT ON children FOR EACH ROW EXECUTE FUNCTION begets()});
+my $child = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 1000) g', key => '{id}', into_table => 'children')});
+job_ends($node, $child, 'completed', 'the job completes');
+is(job($node, $child, q{succeeded, failed, last_error->>'code'}), '999|1|23503', '... without the row that does not meet it');
+
 note 'on_complete that raises what passes by itself';
 my $job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 1',
 	on_complete => $$DO 'BEGIN RAISE serialization_failure; END'$$)});
