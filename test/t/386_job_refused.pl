@@ -204,6 +204,12 @@ for my $case ([ q{modal_spawn_map('local:builtin/fail', $$SELECT U&'caf\00E9' UN
 	$job = spawn($node, $case->[0], 'latin');
 	job_ends($node, $job, $case->[1], "LATIN1: $case->[0]", dbname => 'latin');
 }
+# {"name": "x", "\u50f9\u683c": 1, "a\0": 2, "\u00e9": 3}
+$node->safe_psql('latin', q{SET client_encoding = 'UTF8'; CREATE TABLE named (id int, name text, U&"\00E9" int)});
+$job = spawn($node, q{modal_spawn_map('local:builtin/raw', $$SELECT 1 AS id, '\xa4646e616d65617866e583b9e6a0bc016261000262c3a903'::bytea$$,
+	key => '{id}', into_table => 'named')}, 'latin');
+job_ends($node, $job, 'completed', 'a dict with names that are no column, nor can be', dbname => 'latin');
+is($node->safe_psql('latin', 'SELECT * FROM named') =~ tr/\x{80}-\x{ff}//dr, '1|x|3', '... is written without them');
 is($node->safe_psql('latin', q{SET client_encoding = 'UTF8'; SELECT string_agg(error->>'message', ',' ORDER BY ordinal)
 		~ U&'caf\00E9' FROM modal_batch.result}), 't', 'errors come in its encoding');
 unlike(slurp_file($node->logfile, $from), qr/terminated by signal|PANIC|TRAP/, 'no crash');
