@@ -58,8 +58,8 @@ typedef struct SinkTarget
 /*
  * For modes INSERT, UPSERT, UPDATE and REPLACE.  Errors: 42P01 no such table,
  * 42809 it cannot be written so, 42703 no such column, 42P10 no unique index for
- * UPSERT, 42804 or 42883 a column of a type that does not fit, 42501 not allowed
- * to userid.
+ * UPSERT, 42804 or 42883 a column of a type that does not fit, 428C9 one that cannot
+ * be written, 22023 one for two purposes, 42501 not allowed to userid.
  */
 extern SinkTarget *sink_target_get(const SinkSpec *spec, Oid userid);
 /*
