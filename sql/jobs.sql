@@ -98,6 +98,12 @@ GRANT UPDATE, SELECT (note) ON always TO regress_jobs_blind;
 SET LOCAL ROLE regress_jobs_blind;
 SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS nr, 2', into_table => 'always', key => '{nr}', mode => 'update');
 ROLLBACK;
+-- a column that is cast is not compared
+BEGIN;
+SELECT modal_spawn_map('local:app/f', 'SELECT nr, note::varchar AS note, attempts, why::text FROM always', into_table => 'always',
+	key => '{nr}', mode => 'update', error_column => 'why') AS job \gset
+SELECT check_columns FROM modal_batch.job WHERE id = :job;
+ROLLBACK;
 DROP TABLE always;
 CREATE TEMP TABLE tmp (id int PRIMARY KEY, result int);
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'tmp');
