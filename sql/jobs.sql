@@ -78,6 +78,33 @@ SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', error_col
 SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS part', into_table => 'out', key => '{part}');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'out', mode => 'update');
 SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS id', into_table => 'docs', key => '{id}', mode => 'upsert');
+-- columns that cannot be what they are to be
+CREATE TABLE always (nr bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at point, attempts int, note text, why json, result int);
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS nr, 2', into_table => 'always', key => '{nr}');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'always', result_column => 'nr');
+SELECT modal_spawn_map('local:app/f', $$SELECT point '(1,2)' AS at, 2$$, into_table => 'always', key => '{at}', mode => 'update');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS result, 2', into_table => 'always', key => '{result}');
+SELECT modal_spawn_map('local:app/f', $$SELECT '{}'::json AS why, 2$$, into_table => 'always', key => '{why}', error_column => 'why');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS id', into_table => 'always', result_column => 'note', error_column => 'note');
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS id', into_table => 'always', error_column => 'attempts');
+BEGIN;
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS nr, 2', into_table => 'always', key => '{nr}', mode => 'update', error_column => c) > 0 AS made
+	FROM unnest('{why,note}'::name[]) c;
+CREATE ROLE regress_jobs_blind;
+GRANT USAGE ON SCHEMA jobs TO regress_jobs_blind;
+GRANT USAGE ON FOREIGN SERVER local TO regress_jobs_blind;
+CREATE USER MAPPING FOR regress_jobs_blind SERVER local OPTIONS (token_id 'a', token_secret 'b');
+GRANT UPDATE, SELECT (note) ON always TO regress_jobs_blind;
+SET LOCAL ROLE regress_jobs_blind;
+SELECT modal_spawn_map('local:app/f', 'SELECT 1 AS nr, 2', into_table => 'always', key => '{nr}', mode => 'update');
+ROLLBACK;
+-- a column that is cast is not compared
+BEGIN;
+SELECT modal_spawn_map('local:app/f', 'SELECT nr, note::varchar AS note, attempts, why::text FROM always', into_table => 'always',
+	key => '{nr}', mode => 'update', error_column => 'why') AS job \gset
+SELECT check_columns FROM modal_batch.job WHERE id = :job;
+ROLLBACK;
+DROP TABLE always;
 CREATE TEMP TABLE tmp (id int PRIMARY KEY, result int);
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'tmp');
 BEGIN READ ONLY;

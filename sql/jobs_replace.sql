@@ -149,6 +149,13 @@ SELECT modal_spawn_map('local:builtin/echo', $$SELECT id, '[[7, 8]]'::jsonb AS d
 SELECT * FROM finish();
 SELECT * FROM base ORDER BY id;
 
+-- one column for results beside one that the table makes: elements whole
+CREATE TABLE numbered (nr bigint GENERATED ALWAYS AS IDENTITY, doc int, result jsonb);
+SELECT modal_spawn_map('local:builtin/echo', $$SELECT 1 AS doc, '[[7, 8], {"a": 1}, 9]'::jsonb AS d$$,
+	key => '{doc}', into_table => 'numbered', mode => 'replace') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT * FROM numbered ORDER BY nr;
+
 -- rights
 CREATE ROLE jobs_replace_role;
 GRANT USAGE ON SCHEMA jobs_replace TO jobs_replace_role;

@@ -76,6 +76,16 @@ SELECT modal_spawn_map('local:builtin/echo', $$SELECT i AS id, jsonb_build_array
 SELECT * FROM finish();
 SELECT * FROM positions ORDER BY id;
 
+-- columns that the table makes itself take no results
+CREATE TABLE counted (nr bigint GENERATED ALWAYS AS IDENTITY, id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED);
+SELECT modal_spawn_map('local:builtin/echo', $$SELECT v.id, v.d FROM (VALUES (1, '7'::jsonb), (2, '{"a": 8, "twice": 1, "nr": 1}')) v(id, d)$$,
+	key => '{id}', into_table => 'counted') IS NOT NULL AS made;
+SELECT * FROM finish();
+ALTER TABLE counted ADD b text;
+SELECT modal_spawn_map('local:builtin/echo', $$SELECT 3 AS id, '[9, "b"]'::jsonb AS d$$, key => '{id}', into_table => 'counted') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT id, a, twice, b FROM counted ORDER BY id;
+
 -- a row that does not fit fails alone, and says why
 SELECT modal_spawn_map('local:builtin/echo', $$SELECT i AS id, CASE i WHEN 7 THEN '"seven"' ELSE '[1, "new"]' END::jsonb AS d
 	FROM generate_series(2, 9) i$$,
@@ -109,6 +119,26 @@ SELECT modal_spawn_map('local:builtin/fail', $$SELECT id, part, body FROM docs W
 	key => '{id,part}', into_table => 'docs', mode => 'update', result_column => 'vec', error_column => 'why') IS NOT NULL AS made;
 SELECT * FROM finish();
 SELECT id, vec, why ->> 'code' AS code, why ? 'message' AS told FROM docs WHERE id = 1;
+
+-- failures of which the table cannot take some
+CREATE TABLE told (id int PRIMARY KEY, result int, why jsonb);
+INSERT INTO told VALUES (1);
+SELECT modal_spawn_map('local:builtin/square', $$SELECT i AS id, CASE i WHEN 2 THEN '"x"' ELSE to_jsonb(i) END FROM generate_series(1, 3) i$$,
+	key => '{id}', into_table => 'told', error_column => 'why') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT id, result, why->>'code' AS code FROM told ORDER BY id;
+-- of one key, one
+SELECT modal_spawn_map('local:builtin/fail', $$SELECT i / 2 AS id, 'x' FROM generate_series(8, 11) i$$,
+	key => '{id}', into_table => 'told', error_column => 'why', mode => 'upsert') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT id, result, why->>'code' AS code FROM told WHERE id > 3 ORDER BY id;
+
+-- a result that sets nothing, of a row that is as it was sent, and of one that is not
+ALTER TABLE docs DROP COLUMN why;
+SELECT modal_spawn_map('local:builtin/kwargs', $$SELECT id, part, body FROM docs WHERE id = 1
+	UNION ALL SELECT id, part, 'other' FROM docs WHERE id = 2$$, kwargs => '{"unknown": 1}',
+	key => '{id,part}', into_table => 'docs', mode => 'update', result_column => NULL) IS NOT NULL AS made;
+SELECT * FROM finish();
 
 -- discard: nothing is kept but failures
 SELECT modal_spawn_map('local:builtin/square', $$SELECT CASE i WHEN 2 THEN '"x"' ELSE '7' END::jsonb FROM generate_series(1, 3) i$$,

@@ -56,4 +56,10 @@ chunk_set_bit(uint8_t *bits, int i)
 	bits[i / 8] |= (uint8_t) (1 << (i % 8));
 }
 
+static inline void
+chunk_clear_bit(uint8_t *bits, int i)
+{
+	bits[i / 8] &= (uint8_t) ~(1 << (i % 8));
+}
+
 #endif /* MODAL_CORE_CHUNK_H */

@@ -280,14 +280,16 @@ limits_failures_error(const Job *job)
 {
 	int64 failed = job->failed - job->failed_before;
 	int64 settled = job_settled(job) - job->settled_before;
+	/* outcomes are those of rows, of which an input may have any number */
+	int64 inputs = job->distinct ? Min(job->run_done, settled) : settled;
 
 	if (job->max_failures >= 0 && failed > job->max_failures)
 		return failures_error(job, psprintf(INT64_FORMAT " inputs have failed, of which " INT64_FORMAT " may",
 											failed, job->max_failures),
 							  "modal_batch.failures shows them. modal_retry() goes on with the job.");
-	if (job->max_failures < 0 && failed >= FAILURES_FROM_START && failed == settled)
+	if (job->max_failures < 0 && inputs >= FAILURES_FROM_START && failed == settled)
 		return failures_error(job, psprintf("the first " INT64_FORMAT " inputs have all failed",
-											failed),
+											inputs),
 							  "modal_batch.failures shows them. modal_retry() goes on with the job; max_failures sets another limit.");
 	return NULL;
 }

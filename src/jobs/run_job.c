@@ -117,6 +117,7 @@ run_job_close_call(RunJob *rj, int flags)
 	rj->call_cxt = NULL;
 	rj->order = NULL;
 	rj->nitems = 0;
+	rj->unwritten = rj->rewrites = false;
 	rj->cancelling = false;
 }
 
@@ -598,7 +599,7 @@ step_running(RunJob *rj, long *wait_ms)
 	if (due == 0)
 	{
 		run_job_write_back(rj);
-		if (rj->call_done && rj->call != NULL &&
+		if (rj->call_done && rj->call != NULL && rj->nitems == 0 &&
 			rj->job->state != JOB_CANCELLING)
 			call_ended(rj);
 		return true;

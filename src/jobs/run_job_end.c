@@ -189,16 +189,23 @@ pause_s(int tries)
 					   MIN_PAUSE_S);
 }
 
-/* It gives up its place; its row says when it is to be tried again. */
+/*
+ * Its row says when it is to be tried again.  It gives up its place, unless that
+ * has results.
+ */
 static void
 wait_in_row(RunJob *rj, const ErrorData *edata)
 {
+	double pause = pause_s(rj->job->tries);
+
 	runner_begin();
-	(void) job_store_note_error(rj->job->id, edata_to_jsonb(edata, 1),
-								pause_s(rj->job->tries));
+	(void) job_store_note_error(rj->job->id, edata_to_jsonb(edata, 1), pause);
 	runner_commit();
 	runner_job_changed();
-	rj->done = true;
+	if (rj->rewrites)
+		rj->retry_at = monotonic_seconds() + pause;
+	else
+		rj->done = true;
 }
 
 void
@@ -221,13 +228,30 @@ run_job_note_waiting(RunJob *rj)
 	runner_job_changed();
 }
 
+/*
+ * Results in hand could not be written, and what they came from remembers
+ * nothing: they would have to be paid for again.
+ */
+static bool
+keeps_results(const RunJob *rj, const ErrorData *edata)
+{
+	return rj->unwritten && error_is_transient(edata->sqlerrcode) &&
+		rj->call != NULL && rj->nitems > 0 && rj->job->remote_call_id == NULL &&
+		rj->job->state != JOB_CANCELLING &&
+		(rj->deadline == HUGE_VAL || monotonic_ms_until(rj->deadline) > 0);
+}
+
 void
 run_job_error(RunJob *rj, const ErrorData *edata)
 {
 	const Job *job = rj->job;
 
 	/* first, for what follows may fail, too */
-	run_job_close_call(rj, FRAME_FLAG_DETACH);
+	if (keeps_results(rj, edata))
+		rj->rewrites = true;
+	else
+		run_job_close_call(rj, FRAME_FLAG_DETACH);
+	rj->unwritten = false;
 	rj->retry_at = monotonic_seconds() + UNRECORDED_PAUSE_S;
 	if (error_is_transient(edata->sqlerrcode))
 	{

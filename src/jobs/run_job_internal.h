@@ -7,6 +7,7 @@
  *						call has ended
  *	run_job_inputs.c	sending
  *	run_job_outputs.c	collecting and writing back
+ *	run_job_parts.c		finding the results that keep others from being written
  *	run_job_order.c		which inputs have to wait for others
  *	run_job_end.c		the end of the job
  *
@@ -38,6 +39,9 @@ typedef struct BatchItem
 	FrameOutput out; /* its slices are one after the other at offset, in the
 					  * order of output_slices */
 	Size offset;	 /* in the batch's data */
+	/* while it is written in parts */
+	const ErrorData *refused; /* it cannot be written, not even alone */
+	int written_before;		  /* results, when that was seen */
 } BatchItem;
 
 /* Inputs [first, end) that were sent and not yet acknowledged. */
@@ -51,6 +55,7 @@ struct RunJob
 {
 	MemoryContext cxt;
 	Job *job;
+	MemoryContext row_cxt; /* of job, if that was loaded anew; or NULL */
 	bool done;			 /* nothing more to do here */
 	bool ended;			 /* nor anywhere else */
 	bool call_done;		 /* the remote call has ended */
@@ -79,6 +84,8 @@ struct RunJob
 	BatchItem *items;
 	int nitems, max_items;
 	double batch_since;
+	bool unwritten; /* the error of the step is that they are not */
+	bool rewrites;	/* they are kept, to be tried again with a new sink */
 	/* trouble */
 	double retry_at; /* 0: now */
 	double last_news; /* of the remote call */
@@ -117,6 +124,25 @@ extern long run_job_batch_due(const RunJob *rj);
  * of the job, if this was the last of it.
  */
 extern void run_job_write_back(RunJob *rj);
+/*
+ * Write items [lo, lo + n) of it in a transaction, and forget them; the call is
+ * closed if nothing is left to do.  Or returns the error with which that was
+ * aborted, at its commit or before.
+ */
+extern ErrorData *run_job_write_part(RunJob *rj, int lo, int n,
+									 bool *at_commit);
+
+/* --- run_job_parts.c ------------------------------------------------------ */
+
+/* Is that how a batch is to be written which has met this error? */
+extern bool run_job_writes_parts(const RunJob *rj, const ErrorData *edata,
+								 bool at_commit);
+/*
+ * Write what can be written, each part in a transaction of its own; results that
+ * cannot, while others can, fail.  Returns an error when it is no result's, and the
+ * rest of the batch has to wait; else it is written, or goes on in the next step.
+ */
+extern ErrorData *run_job_write_parts(RunJob *rj, ErrorData *edata);
 
 /* --- run_job_order.c ------------------------------------------------------ */
 

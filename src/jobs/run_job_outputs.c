@@ -8,9 +8,11 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "clock.h"
 #include "debug_point.h"
 #include "jobs/distinct.h"
+#include "jobs/error.h"
 #include "jobs/limits.h"
 #include "jobs/run_job_internal.h"
 #include "jobs/runner_state.h"
@@ -89,6 +91,7 @@ take_output(RunJob *rj, const FrameOutput *out)
 	item->chunk = chunk;
 	item->i = i;
 	item->out = *out;
+	item->refused = NULL;
 	item->offset = rj->data.len;
 	output_slices(&item->out, slices);
 	for (int n = 0; n < OUTPUT_SLICES; n++)
@@ -158,9 +161,12 @@ typedef struct RowBatch
 	JobProgress *progress;
 } RowBatch;
 
+/* The last failure is copied: the sink frees it when it writes the next rows. */
 static void
 count_outcomes(const SinkRow *rows, int n, JobProgress *progress)
 {
+	Jsonb *failure = NULL;
+
 	for (int i = 0; i < n; i++)
 		switch (rows[i].outcome)
 		{
@@ -169,12 +175,14 @@ count_outcomes(const SinkRow *rows, int n, JobProgress *progress)
 				break;
 			case SINK_FAILED:
 				progress->failed++;
-				progress->failure = rows[i].error;
+				failure = rows[i].error;
 				break;
 			case SINK_STALE:
 				progress->stale++;
 				break;
 		}
+	if (failure != NULL)
+		progress->failure = DatumGetJsonbPCopy(JsonbPGetDatum(failure));
 }
 
 static void
@@ -195,7 +203,7 @@ add_row(RunJob *rj, RowBatch *batch, const SinkRow *row)
 	batch->rows[batch->n++] = *row;
 }
 
-/* An item, as the result of its row. */
+/* An item, as the result of its row; in a transaction. */
 static void
 make_row(const RunJob *rj, const BatchItem *item, SinkRow *row)
 {
@@ -217,24 +225,29 @@ make_row(const RunJob *rj, const BatchItem *item, SinkRow *row)
 	row->attempts = out.attempts;
 	row->started_at = out.started_at;
 	row->finished_at = out.finished_at;
-	row->outcome = out.ok ? SINK_SUCCEEDED : SINK_FAILED;
-	row->error = out.ok ? NULL : error_to_jsonb(&out);
+	row->refused = item->refused != NULL;
+	row->outcome = out.ok && !row->refused ? SINK_SUCCEEDED : SINK_FAILED;
+	row->error = !out.ok	? error_to_jsonb(&out)
+		: row->refused		? edata_to_jsonb(item->refused, out.attempts)
+							: NULL;
 }
 
 /* In the transaction that writes them, which owns what is made here. */
 static void
-write_items(RunJob *rj, JobProgress *progress)
+write_items(RunJob *rj, int lo, int n, JobProgress *progress)
 {
 	RowBatch batch = {.progress = progress};
-	int max_rows = rj->job->distinct ? BATCH_ROWS : rj->nitems;
+	int max_rows = rj->job->distinct ? BATCH_ROWS : n;
 
 	batch.rows = palloc0(sizeof(SinkRow) * Max(max_rows, 1));
-	for (int n = 0; n < rj->nitems; n++)
+	for (int k = lo; k < lo + n; k++)
 	{
 		SinkRow row = {0};
-		double seconds = frame_output_seconds(&rj->items[n].out);
+		const FrameOutput *out = &rj->items[k].out;
+		double seconds = frame_output_seconds(out);
 
-		make_row(rj, &rj->items[n], &row);
+		make_row(rj, &rj->items[k], &row);
+		progress->usage += out->usage;
 		if (seconds > 0)
 			progress->remote_ms += seconds * 1000;
 		if (!rj->job->distinct)
@@ -251,27 +264,46 @@ write_items(RunJob *rj, JobProgress *progress)
 	write_rows(rj, &batch);
 }
 
-/* Say in the tables which inputs are done. */
-static void
-mark_done(RunJob *rj)
+/* How many of the chunk's results still wait then?  They are not done. */
+static int
+clear_waiting(const RunJob *rj, const RunChunk *chunk, int lo, int n,
+			  uint8 *bits)
 {
-	for (int n = 0; n < rj->chunks.nchunks; n++)
+	int waiting = 0;
+
+	for (int k = 0; n < rj->nitems && k < rj->nitems; k++)
 	{
-		RunChunk *chunk = rj->chunks.chunks[n];
+		const BatchItem *item = &rj->items[k];
+
+		if (item->chunk != chunk || (k >= lo && k < lo + n))
+			continue;
+		chunk_clear_bit(bits, item->i);
+		waiting++;
+	}
+	return waiting;
+}
+
+/* Say in the tables which inputs are done with items [lo, lo + n). */
+static void
+mark_done(RunJob *rj, int lo, int n)
+{
+	for (int k = 0; k < rj->chunks.nchunks; k++)
+	{
+		RunChunk *chunk = rj->chunks.chunks[k];
 		Size size = chunk_bitmap_size(chunk->stored.count);
 		bytea *bits;
+		int waiting;
 
 		if (chunk->unwritten == 0)
 			continue;
-		if (chunk->left == 0)
-		{
-			job_store_chunk_delete(rj->job->id, chunk->stored.first);
-			continue;
-		}
 		bits = palloc(VARHDRSZ + size);
 		SET_VARSIZE(bits, VARHDRSZ + size);
 		memcpy(VARDATA(bits), chunk->seen, size);
-		job_store_chunk_done(rj->job->id, chunk->stored.first, bits);
+		waiting = clear_waiting(rj, chunk, lo, n, (uint8 *) VARDATA(bits));
+		if (chunk->left == 0 && waiting == 0)
+			job_store_chunk_delete(rj->job->id, chunk->stored.first);
+		else if (waiting < chunk->unwritten)
+			job_store_chunk_done(rj->job->id, chunk->stored.first, bits);
 		pfree(bits);
 	}
 }
@@ -287,42 +319,38 @@ add_progress(Job *job, const JobProgress *progress)
 	job->submitted = progress->submitted;
 }
 
-/* The transaction has committed: what was written can be forgotten. */
 static void
-forget_batch(RunJob *rj, const JobProgress *progress)
+forget_items(RunJob *rj, int lo, int n)
 {
-	Job *job = rj->job;
-
-	add_progress(job, progress);
-	for (int n = 0; rj->order != NULL && n < rj->nitems; n++)
+	for (int k = lo; k < lo + n; k++)
 	{
+		BatchItem *item = &rj->items[k];
 		ChunkRecord rec;
 
-		run_chunk_record(rj->items[n].chunk, rj->items[n].i, &rec);
-		run_job_order_written(rj, &rec);
+		if (rj->order != NULL)
+		{
+			run_chunk_record(item->chunk, item->i, &rec);
+			run_job_order_written(rj, &rec);
+		}
+		item->chunk->unwritten--;
 	}
-	rj->stored_submitted = progress->submitted;
-	rj->submitted_since = monotonic_seconds();
-	for (int n = rj->chunks.nchunks - 1; n >= 0; n--)
+	for (int k = rj->chunks.nchunks - 1; k >= 0; k--)
 	{
-		RunChunk *chunk = rj->chunks.chunks[n];
+		RunChunk *chunk = rj->chunks.chunks[k];
 
-		chunk->unwritten = 0;
 		/* not one that is being sent: it may be needed for its position */
-		if (chunk->left == 0)
+		if (chunk->left == 0 && chunk->unwritten == 0)
 			job_chunks_drop(&rj->chunks, chunk);
 	}
-	rj->nitems = 0;
+	rj->nitems -= n;
+	memmove(rj->items + lo, rj->items + lo + n,
+			sizeof(BatchItem) * (rj->nitems - lo));
+	if (rj->nitems > 0)
+		return;
 	if (rj->data.cap > KEEP_BYTES)
 		buf_free(&rj->data);
 	else
 		buf_reset(&rj->data);
-	job->tries = 0;
-	runner_has_progressed();
-	pgstat_report_activity(STATE_RUNNING,
-						   psprintf("job " INT64_FORMAT ": " INT64_FORMAT
-									" of " INT64_FORMAT " inputs done",
-									job->id, job_settled(job), job->inputs));
 }
 
 /* The error with which a limit ends the job when the batch has been written. */
@@ -336,6 +364,138 @@ limit_reached(const RunJob *rj, const JobProgress *progress)
 	return limits_failures_error(&job);
 }
 
+/* Some of the batch, and what follows from it. */
+typedef struct BatchPart
+{
+	int lo, n; /* items [lo, lo + n) */
+	JobProgress progress;
+	bool last;		  /* all else has its outcome */
+	ErrorData *limit; /* ends the job; NULL: none */
+	JobEnd end;
+	bool running;	  /* false: the job is not to run any more */
+} BatchPart;
+
+/* Up to the commit; what outlives the transaction is in that context. */
+static void
+write_part(RunJob *rj, BatchPart *part, MemoryContext cxt)
+{
+	int64 id = rj->job->id;
+
+	part->progress.submitted = run_job_submitted(rj);
+	runner_begin();
+	remote_call_tell(rj->call);
+	write_items(rj, part->lo, part->n, &part->progress);
+	DEBUG_POINT("runner-sink-written");
+	mark_done(rj, part->lo, part->n);
+	MemoryContextSwitchTo(cxt);
+	part->limit = limit_reached(rj, &part->progress);
+	part->running = job_store_progress(id, &part->progress);
+	if (part->running && part->last)
+		part->running = run_job_finish(
+			rj, part->limit == NULL ? JOB_COMPLETED : JOB_FAILED, part->limit,
+			&part->end);
+	else if (part->running && part->limit != NULL)
+		part->running = run_job_stop(rj, part->limit);
+	if (part->running)
+		DEBUG_POINT("runner-before-commit");
+}
+
+/* The transaction has committed: what was written can be forgotten. */
+static void
+part_written(RunJob *rj, const BatchPart *part)
+{
+	Job *job = rj->job;
+
+	DEBUG_POINT("runner-after-commit");
+	add_progress(job, &part->progress);
+	rj->stored_submitted = part->progress.submitted;
+	rj->submitted_since = monotonic_seconds();
+	forget_items(rj, part->lo, part->n);
+	job->tries = 0;
+	runner_has_progressed();
+	pgstat_report_activity(STATE_RUNNING,
+						   psprintf("job " INT64_FORMAT ": " INT64_FORMAT
+									" of " INT64_FORMAT " inputs done",
+									job->id, job_settled(job), job->inputs));
+	if (part->last)
+	{
+		run_job_close_call(rj, FRAME_FLAG_DETACH);
+		run_job_ended(rj, &part->end);
+	}
+	else if (part->limit != NULL)
+		run_job_stopped(rj, part->limit);
+}
+
+ErrorData *
+run_job_write_part(RunJob *rj, int lo, int n, bool *at_commit)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	BatchPart part = {.lo = lo, .n = n, .progress = {.run_done = n}};
+	volatile bool committing = false;
+	ErrorData *volatile edata = NULL;
+
+	part.last = rj->job->run_done + n >= rj->run_inputs;
+	PG_TRY();
+	{
+		write_part(rj, &part, cxt);
+		committing = part.running;
+		if (part.running)
+			runner_commit();
+		else
+			runner_rollback();
+	}
+	PG_CATCH();
+	{
+		/* what follows a commit cannot undo it */
+		if (committing && !IsTransactionState())
+			PG_RE_THROW();
+		edata = runner_take_error(cxt);
+	}
+	PG_END_TRY();
+	*at_commit = committing;
+	if (edata != NULL)
+		return edata;
+	if (part.running)
+		part_written(rj, &part);
+	else
+		run_job_stand_still(rj);
+	return NULL;
+}
+
+/* The table may have been altered, and the names of its columns with the row. */
+static bool
+renew_sink(RunJob *rj)
+{
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "modal_batch job row", ALLOCSET_SMALL_SIZES);
+	MemoryContext old;
+	Job *job;
+
+	runner_begin();
+	old = MemoryContextSwitchTo(cxt);
+	job = job_store_load(rj->job->id);
+	MemoryContextSwitchTo(old);
+	if (job == NULL || job->state != JOB_RUNNING ||
+		job->owner != rj->job->owner)
+	{
+		runner_commit();
+		run_job_stand_still(rj);
+		return false;
+	}
+	if (rj->sink != NULL)
+		sink_free(rj->sink);
+	rj->sink = NULL;
+	rj->job = job;
+	MemoryContextSetParent(cxt, rj->cxt);
+	if (rj->row_cxt != NULL)
+		MemoryContextDelete(rj->row_cxt);
+	rj->row_cxt = cxt;
+	rj->sink = sink_create(rj->call_cxt, job);
+	runner_commit();
+	rj->rewrites = false;
+	return true;
+}
+
 /*
  * Write the batch: results, bits and counters in one transaction; and the end
  * of the job, if this was the last of it, or a limit was reached.
@@ -343,47 +503,20 @@ limit_reached(const RunJob *rj, const JobProgress *progress)
 void
 run_job_write_back(RunJob *rj)
 {
-	Job *job = rj->job;
-	MemoryContext cxt = CurrentMemoryContext;
-	JobProgress progress = {.run_done = rj->nitems};
-	bool last = job->run_done + rj->nitems >= rj->run_inputs;
-	ErrorData *limit;
-	JobEnd end;
-	bool running;
+	ErrorData *edata;
+	bool at_commit;
 
-	progress.submitted = run_job_submitted(rj);
-	for (int i = 0; i < rj->nitems; i++)
-		progress.usage += rj->items[i].out.usage;
-	runner_begin();
-	remote_call_tell(rj->call);
-	write_items(rj, &progress);
-	DEBUG_POINT("runner-sink-written");
-	mark_done(rj);
-	MemoryContextSwitchTo(cxt); /* what follows outlives the transaction */
-	limit = limit_reached(rj, &progress);
-	running = job_store_progress(job->id, &progress);
-	if (running && last)
-		running = run_job_finish(rj, limit == NULL ? JOB_COMPLETED : JOB_FAILED,
-								 limit, &end);
-	else if (running && limit != NULL)
-		running = run_job_stop(rj, limit);
-	if (!running)
-	{
-		runner_rollback();
-		run_job_stand_still(rj);
+	rj->unwritten = rj->rewrites;
+	if (rj->rewrites && !renew_sink(rj))
 		return;
-	}
-	DEBUG_POINT("runner-before-commit");
-	runner_commit();
-	DEBUG_POINT("runner-after-commit");
-	forget_batch(rj, &progress);
-	if (last)
-	{
-		run_job_close_call(rj, FRAME_FLAG_DETACH);
-		run_job_ended(rj, &end);
-	}
-	else if (limit != NULL)
-		run_job_stopped(rj, limit);
+	rj->unwritten = false;
+	edata = run_job_write_part(rj, 0, rj->nitems, &at_commit);
+	if (edata != NULL && run_job_writes_parts(rj, edata, at_commit))
+		edata = run_job_write_parts(rj, edata);
+	if (edata == NULL)
+		return;
+	rj->unwritten = true;
+	ReThrowError(edata);
 }
 
 long

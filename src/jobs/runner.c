@@ -147,22 +147,6 @@ active_ids(void)
 	return ids;
 }
 
-/* In PG_CATCH. */
-static ErrorData *
-take_error(void)
-{
-	ErrorData *edata;
-
-	MemoryContextSwitchTo(loop_cxt);
-	edata = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(loop_cxt);
-	if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-		runner_waited_in_vain();
-	return edata;
-}
-
 /* An error of one job is that job's affair, even one in recording an error. */
 static bool
 step_safely(RunJob *run, long *wait_ms)
@@ -177,7 +161,7 @@ step_safely(RunJob *run, long *wait_ms)
 	}
 	PG_CATCH();
 	{
-		edata = take_error();
+		edata = runner_take_error(loop_cxt);
 	}
 	PG_END_TRY();
 	if (edata == NULL)
@@ -189,7 +173,7 @@ step_safely(RunJob *run, long *wait_ms)
 	}
 	PG_CATCH();
 	{
-		edata = take_error();
+		edata = runner_take_error(loop_cxt);
 		ereport(LOG, (errmsg("could not record the error of job " INT64_FORMAT ": %s",
 							 run_job_id(run), edata->message)));
 		must_look = true; /* are the tables still there? */
@@ -393,7 +377,7 @@ unless_locked(void (*use) (void))
 	}
 	PG_CATCH();
 	{
-		edata = take_error();
+		edata = runner_take_error(loop_cxt);
 	}
 	PG_END_TRY();
 	if (edata == NULL)

@@ -44,8 +44,9 @@ set_lock_timeout(void)
 	set_ms = ms;
 }
 
-void
-runner_waited_in_vain(void)
+/* It has ended with a lock timeout. */
+static void
+waited_in_vain(void)
 {
 	double now = monotonic_seconds();
 
@@ -77,4 +78,19 @@ runner_rollback(void)
 {
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(outside_cxt);
+}
+
+ErrorData *
+runner_take_error(MemoryContext cxt)
+{
+	ErrorData *edata;
+
+	MemoryContextSwitchTo(cxt);
+	edata = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(cxt);
+	if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		waited_in_vain();
+	return edata;
 }

@@ -19,7 +19,8 @@
  *	- Results are decoded and written as the job's owner, with its search_path
  *	  (owner.h); modal_batch.result is written as the owner of that table.
  *	- Whatever can refuse a row does so in a subtransaction: constraints are
- *	  checked at once, and nothing is left for the commit.
+ *	  checked at once, also those that a trigger has deferred, and nothing is
+ *	  left for the commit.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +28,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "jobs/owner.h"
 #include "jobs/sink_internal.h"
 #include "utils/builtins.h"
@@ -111,8 +111,7 @@ find_spread(Sink *sink)
 	{
 		Form_pg_attribute att = TupleDescAttr(t->desc, attno - 1);
 
-		if (!att->attisdropped && att->attgenerated == '\0' &&
-			att->attidentity != ATTRIBUTE_IDENTITY_ALWAYS &&
+		if (!att->attisdropped && !bms_is_member(attno, t->not_written) &&
 			attno != t->error && attno != t->ordinality &&
 			!is_one_of(attno, t->keys, t->nkeys) &&
 			!is_one_of(attno, t->checks, t->nchecks))
@@ -192,19 +191,13 @@ sink_check_target(const Sink *sink)
 static void
 write_errors(Sink *sink, SinkRow *rows, int nrows, bool *applied)
 {
-	for (int lo = 0, end; lo < nrows; lo = end)
-	{
-		List *groups = sink_decode(sink, rows, lo, nrows, SINK_FAILED, &end);
-		ErrorData *edata =
-			groups == NIL ? NULL : sink_run_statements(sink, groups, true, applied);
-
-		sink_free_groups(groups);
-		if (edata != NULL)
-			ereport(LOG,
-					(errmsg("job " INT64_FORMAT ": could not write failures to column \"%s\": %s",
-							sink->job->id, sink->spec->error_column,
-							edata->message)));
-	}
+	sink->nuntold = 0;
+	sink_write_range(sink, rows, 0, nrows, SINK_FAILED, applied);
+	if (sink->nuntold > 0)
+		ereport(LOG,
+				(errmsg("job " INT64_FORMAT ": could not write %d failures to column \"%s\": %s",
+						sink->job->id, sink->nuntold, sink->spec->error_column,
+						sink->untold->message)));
 }
 
 /*
@@ -219,15 +212,13 @@ write_to_table(Sink *sink, SinkRow *rows, int nrows)
 
 	sink_target_recheck(sink->target);
 	owner_enter_job(&scope, sink->job);
-	SPI_connect();
-	SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
-	SPI_finish();
+	sink_check_constraints();
 	/* its rows are made to be of the target's type, as that is now */
 	if (!sink->target->is_local)
 		sink_check_target(sink);
 	if (sink_orders_rows(sink))
 		sink_order_rows(sink, rows, nrows);
-	sink_write_range(sink, rows, 0, nrows, applied);
+	sink_write_range(sink, rows, 0, nrows, SINK_SUCCEEDED, applied);
 	if (sink->spec->mode == SINK_UPDATE || sink->spec->mode == SINK_REPLACE)
 		for (int i = 0; i < nrows; i++)
 			if (rows[i].outcome == SINK_SUCCEEDED && !applied[i])

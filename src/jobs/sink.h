@@ -37,6 +37,7 @@ typedef struct SinkRow
 	double started_at, finished_at; /* Unix time; 0: not known */
 	SinkOutcome outcome; /* in: how the remote side ended */
 	Jsonb *error;		 /* FAILED */
+	bool refused;		 /* in: its table cannot be told of the failure either */
 	/* within a batch: the keys, read already; NULL: not yet */
 	const Datum *keys;
 	const bool *key_isnull;

@@ -255,10 +255,8 @@ static void
 run_upsert(Sink *sink, bool errors, const Bitmapset *columns, ArrayRows *rows)
 {
 	bool *there = palloc0(sizeof(bool) * sink->nrows);
-	bool nothing_to_set = bms_is_empty(columns) && sink->target->error == 0;
-	SinkAction find = errors ? ACTION_UPDATE_ERRORS : ACTION_UPDATE;
 
-	execute(sink, nothing_to_set ? ACTION_READ_CHECKS : find, columns, rows);
+	execute(sink, errors ? ACTION_UPDATE_ERRORS : ACTION_UPDATE, columns, rows);
 	note_returned(there);
 	keep_rows(rows, there, false);
 	if (rows->count > 0)

@@ -54,6 +54,8 @@ struct Sink
 	int nrows;				 /* of the batch that is being written */
 	Map statements;			 /* SinkStatement *, by what they write */
 	bool refused_often;		 /* by the table, of late: see sink_refused.c */
+	int nuntold;			 /* failures that the table did not take, of the batch */
+	const ErrorData *untold; /* why, of the last of them */
 };
 
 /* Rows that fill the same columns. */
@@ -157,6 +159,8 @@ extern void sink_run(Sink *sink, SinkAction action, const RowGroup *group,
  */
 extern void sink_run_group(Sink *sink, const RowGroup *group, bool errors,
 						   bool *applied);
+/* Those that are deferred, by now; no more of them are then. */
+extern void sink_check_constraints(void);
 /* Prepare it if need be and run it, within SPI. */
 extern void sink_execute(Sink *sink, SinkAction action,
 						 const Bitmapset *columns, Datum *args);
@@ -179,14 +183,11 @@ extern void sink_replace(Sink *sink, List *groups, bool *applied);
 /* --- sink_refused.c ------------------------------------------------------- */
 
 /*
- * Write the rows [lo, hi) whose outcome is SUCCEEDED; those that the table
- * refuses fail.
+ * Write the rows [lo, hi) that have this outcome.  SUCCEEDED: those that the table
+ * refuses fail.  FAILED: it is told of the errors, of which it may refuse some.
  */
 extern void sink_write_range(Sink *sink, SinkRow *rows, int lo, int hi,
-							 bool *applied);
-/* Write the groups; on failure nothing is written. */
-extern ErrorData *sink_run_statements(Sink *sink, List *groups, bool errors,
-									  bool *applied);
+							 SinkOutcome wanted, bool *applied);
 
 /* --- sink_result.c -------------------------------------------------------- */
 

@@ -32,10 +32,13 @@ run_groups(Sink *sink, List *groups, bool errors, bool *applied)
 	else
 		foreach (lc, groups)
 			sink_run_group(sink, lfirst(lc), errors, applied);
+	/* a trigger may have deferred them again */
+	sink_check_constraints();
 }
 
-ErrorData *
-sink_run_statements(Sink *sink, List *groups, bool errors, bool *applied)
+/* On failure nothing is written. */
+static ErrorData *
+run_statements(Sink *sink, List *groups, bool errors, bool *applied)
 {
 	SubScope sub;
 	ErrorData *volatile edata = NULL;
@@ -77,25 +80,41 @@ recheck_table(const Sink *sink, const ErrorData *edata)
 }
 
 static int
-count_rows(const SinkRow *rows, int lo, int hi)
+count_rows(const SinkRow *rows, int lo, int hi, SinkOutcome wanted)
 {
 	int count = 0;
 
 	for (int i = lo; i < hi; i++)
-		count += rows[i].outcome == SINK_SUCCEEDED;
+		count += rows[i].outcome == wanted;
 	return count;
+}
+
+/* A failure stays one; only the table does not say so. */
+static void
+refuse_row(Sink *sink, SinkRow *row, SinkOutcome wanted,
+		   const ErrorData *edata)
+{
+	if (wanted == SINK_SUCCEEDED)
+		sink_fail_row(row, edata);
+	else
+	{
+		sink->nuntold++;
+		sink->untold = edata;
+	}
 }
 
 /* All of [lo, *end) or nothing, where *end is at most hi. */
 static ErrorData *
-write_at_once(Sink *sink, SinkRow *rows, int lo, int hi, int *end, bool *applied)
+write_at_once(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
+			  int *end, bool *applied)
 {
-	List *groups = sink_decode(sink, rows, lo, hi, SINK_SUCCEEDED, end);
+	List *groups = sink_decode(sink, rows, lo, hi, wanted, end);
 	ErrorData *edata;
 
 	memset(applied + lo, 0, sizeof(bool) * (*end - lo));
-	edata = groups == NIL ? NULL
-						  : sink_run_statements(sink, groups, false, applied);
+	edata = groups == NIL
+		? NULL
+		: run_statements(sink, groups, wanted == SINK_FAILED, applied);
 	sink_free_groups(groups);
 	return edata;
 }
@@ -105,8 +124,8 @@ write_at_once(Sink *sink, SinkRow *rows, int lo, int hi, int *end, bool *applied
  * which, and *edata says why; else hi.
  */
 static int
-write_up_to_refused(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied,
-					ErrorData **edata)
+write_up_to_refused(Sink *sink, SinkRow *rows, int lo, int hi,
+					SinkOutcome wanted, bool *applied, ErrorData **edata)
 {
 	SubScope sub;
 	volatile int n = lo;
@@ -121,9 +140,9 @@ write_up_to_refused(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied,
 		for (; n < hi; n++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			groups = sink_decode(sink, rows, n, n + 1, SINK_SUCCEEDED, &end);
+			groups = sink_decode(sink, rows, n, n + 1, wanted, &end);
 			if (groups != NIL)
-				run_groups(sink, groups, false, applied);
+				run_groups(sink, groups, wanted == SINK_FAILED, applied);
 			sink_free_groups(groups);
 			groups = NIL;
 		}
@@ -142,7 +161,8 @@ write_up_to_refused(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied,
 
 /* Each in a subtransaction of its own, up to a stretch that is not refused. */
 static int
-write_singly(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied)
+write_singly(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
+			 bool *applied)
 {
 	int written = 0;
 	int n = lo;
@@ -153,17 +173,17 @@ write_singly(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied)
 		int end;
 
 		CHECK_FOR_INTERRUPTS();
-		edata = write_at_once(sink, rows, n, n + 1, &end, applied);
+		edata = write_at_once(sink, rows, n, n + 1, wanted, &end, applied);
 		if (edata != NULL)
-			sink_fail_row(&rows[n], edata);
-		written = edata != NULL ? 0
-								: written + (rows[n].outcome == SINK_SUCCEEDED);
+			refuse_row(sink, &rows[n], wanted, edata);
+		written = edata != NULL ? 0 : written + (rows[n].outcome == wanted);
 	}
 	return n;
 }
 
 static void
-write_few(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied)
+write_few(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
+		  bool *applied)
 {
 	while (lo < hi)
 	{
@@ -172,52 +192,57 @@ write_few(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied)
 
 		if (sink->refused_often)
 		{
-			lo = write_singly(sink, rows, lo, hi, applied);
+			lo = write_singly(sink, rows, lo, hi, wanted, applied);
 			sink->refused_often = lo == hi;
 			continue;
 		}
-		refused = write_up_to_refused(sink, rows, lo, hi, applied, &edata);
+		refused = write_up_to_refused(sink, rows, lo, hi, wanted, applied, &edata);
 		if (refused == hi)
 			break;
-		sink_fail_row(&rows[refused], edata);
-		sink->refused_often = count_rows(rows, lo, refused) < OFTEN;
+		refuse_row(sink, &rows[refused], wanted, edata);
+		sink->refused_often = count_rows(rows, lo, refused, wanted) < OFTEN;
 		/* they have just been written, so all is well; but nobody knows */
 		while (lo < refused)
-			if (write_at_once(sink, rows, lo, refused, &end, applied) == NULL)
+			if (write_at_once(sink, rows, lo, refused, wanted, &end, applied) == NULL)
 				lo = end;
 			else
-				lo = write_singly(sink, rows, lo, refused, applied);
+				lo = write_singly(sink, rows, lo, refused, wanted, applied);
 		lo = refused + 1;
 	}
 }
 
 /* The recursion is as deep as a batch can be halved. */
 void
-sink_write_range(Sink *sink, SinkRow *rows, int lo, int hi, bool *applied)
+sink_write_range(Sink *sink, SinkRow *rows, int lo, int hi, SinkOutcome wanted,
+				 bool *applied)
 {
 	while (lo < hi)
 	{
 		int end;
-		ErrorData *edata = write_at_once(sink, rows, lo, hi, &end, applied);
-		int count = count_rows(rows, lo, end);
+		ErrorData *edata = write_at_once(sink, rows, lo, hi, wanted, &end,
+										 applied);
+		int count = count_rows(rows, lo, end, wanted);
 
 		if (edata != NULL)
 		{
-			recheck_table(sink, edata);
+			if (wanted == SINK_SUCCEEDED)
+				recheck_table(sink, edata);
 			if (count == 1)
 			{
 				int n = lo;
 
-				while (rows[n].outcome != SINK_SUCCEEDED)
+				while (rows[n].outcome != wanted)
 					n++;
-				sink_fail_row(&rows[n], edata);
+				refuse_row(sink, &rows[n], wanted, edata);
 			}
 			else if (count <= FEW_ROWS)
-				write_few(sink, rows, lo, end, applied);
+				write_few(sink, rows, lo, end, wanted, applied);
 			else
 			{
-				sink_write_range(sink, rows, lo, (lo + end) / 2, applied);
-				sink_write_range(sink, rows, (lo + end) / 2, end, applied);
+				int middle = (lo + end) / 2;
+
+				sink_write_range(sink, rows, lo, middle, wanted, applied);
+				sink_write_range(sink, rows, middle, end, wanted, applied);
 			}
 		}
 		lo = end;

@@ -144,6 +144,8 @@ decode_row(Sink *sink, SinkRow *rows, int n, void *groups)
 	Bitmapset *columns = NULL;
 	RowGroup *group;
 
+	if (row->refused)
+		return true;
 	memset(isnull, true, sizeof(bool) * natts);
 	values[ROW_NUMBER] = Int32GetDatum(n);
 	isnull[ROW_NUMBER] = false;

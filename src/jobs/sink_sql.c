@@ -192,18 +192,13 @@ only(Oid relid)
 }
 
 static void
-append_update(const Sink *sink, StringInfo sql, const Bitmapset *columns,
-			  SinkAction action)
+append_set(const Sink *sink, StringInfo sql, const Bitmapset *columns,
+		   bool errors)
 {
-	bool errors = action == ACTION_UPDATE_ERRORS;
 	int attno = -1;
 	const char *sep = "";
 
-	appendStringInfo(sql, "UPDATE %s%s AS t SET ",
-					 sink->job->by_trigger && sink->target->is_local
-						 ? only(sink->target->relid)
-						 : "",
-					 sink->target->name);
+	appendStringInfoString(sql, " SET ");
 	while ((attno = bms_next_member(columns, attno)) >= 0)
 	{
 		appendStringInfo(sql, "%s%s = s.c%d", sep, column_name(sink, attno),
@@ -217,7 +212,29 @@ append_update(const Sink *sink, StringInfo sql, const Bitmapset *columns,
 						 errors ? "s.error" : "NULL");
 	if (sink->target->version != 0 && !errors)
 		append_version(sink, sql);
-	appendStringInfoString(sql, " FROM ");
+}
+
+/* A result that names no column sets nothing, but may be of a row that is stale. */
+static void
+append_update(const Sink *sink, StringInfo sql, const Bitmapset *columns,
+			  SinkAction action)
+{
+	const SinkTarget *t = sink->target;
+	bool sets = !bms_is_empty(columns) || t->error != 0 || t->version != 0;
+	StringInfoData table;
+
+	initStringInfo(&table);
+	appendStringInfo(&table, "%s%s AS t",
+					 sink->job->by_trigger && t->is_local ? only(t->relid) : "",
+					 t->name);
+	if (sets)
+	{
+		appendStringInfo(sql, "UPDATE %s", table.data);
+		append_set(sink, sql, columns, action == ACTION_UPDATE_ERRORS);
+		appendStringInfoString(sql, " FROM ");
+	}
+	else
+		appendStringInfo(sql, "SELECT s.n FROM %s, ", table.data);
 	append_rows(sink, sql, action);
 	appendStringInfoString(sql, " WHERE ");
 	append_key_condition(sink, sql, action);
@@ -225,7 +242,8 @@ append_update(const Sink *sink, StringInfo sql, const Bitmapset *columns,
 		append_values_condition(sink, sql);
 	else
 		append_fingerprint_condition(sink, sql);
-	appendStringInfoString(sql, " RETURNING s.n");
+	if (sets)
+		appendStringInfoString(sql, " RETURNING s.n");
 }
 
 static void

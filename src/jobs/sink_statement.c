@@ -16,6 +16,7 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
+#include "utils/timeout.h"
 
 #define MAX_STATEMENTS 64 /* prepared ones of all jobs: plans take memory */
 
@@ -178,18 +179,47 @@ get_statement(Sink *sink, SinkAction action, const Bitmapset *columns)
 	return stmt->plan;
 }
 
+/* The owner's statement_timeout does nothing by itself in a background worker. */
+static int
+execute_in_time(SPIPlanPtr plan, Datum *args)
+{
+	volatile int rc = 0;
+
+	if (StatementTimeout <= 0)
+		return SPI_execute_plan(plan, args, NULL, false, 0);
+	enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+	PG_TRY();
+	{
+		rc = SPI_execute_plan(plan, args, NULL, false, 0);
+	}
+	PG_FINALLY();
+	{
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	}
+	PG_END_TRY();
+	return rc;
+}
+
 void
 sink_execute(Sink *sink, SinkAction action, const Bitmapset *columns,
 			 Datum *args)
 {
 	SPIPlanPtr plan = get_statement(sink, action, columns);
-	int rc = SPI_execute_plan(plan, args, NULL, false, 0);
+	int rc = execute_in_time(plan, args);
 
 	if (rc < 0)
 		elog(ERROR, "could not write results: %s", SPI_result_code_string(rc));
 }
 
 /* --- running -------------------------------------------------------------- */
+
+void
+sink_check_constraints(void)
+{
+	SPI_connect();
+	SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
+	SPI_finish();
+}
 
 static Datum
 bool_array(const bool *values, int n)

@@ -16,6 +16,7 @@
 
 #include "jobs/store.h"
 #include "lib/stringinfo.h"
+#include "nodes/bitmapset.h"
 
 /* Of spec->source_table. */
 typedef struct SinkSource
@@ -31,6 +32,10 @@ typedef struct SinkTarget
 	Oid relid;
 	char *name;			/* qualified and quoted */
 	TupleDesc desc;		/* a copy, of the whole table */
+	/* by number, for a copy does not say what is generated */
+	Bitmapset *not_written; /* generated columns, and those GENERATED ALWAYS AS
+							 * IDENTITY */
+	Bitmapset *not_stored;	/* of these, those that are VIRTUAL */
 	int nkeys;
 	AttrNumber *keys;	/* of spec->key_columns */
 	int nchecks;
@@ -53,14 +58,15 @@ typedef struct SinkTarget
 /*
  * For modes INSERT, UPSERT, UPDATE and REPLACE.  Errors: 42P01 no such table,
  * 42809 it cannot be written so, 42703 no such column, 42P10 no unique index for
- * UPSERT, 42804 or 42883 a column of a type that does not fit, 42501 not allowed
- * to userid.
+ * UPSERT, 42804 or 42883 a column of a type that does not fit, 428C9 one that cannot
+ * be written, 22023 one for two purposes, 42501 not allowed to userid.
  */
 extern SinkTarget *sink_target_get(const SinkSpec *spec, Oid userid);
 /*
- * Error 55P03 when the table or a column has another name now: what was made
- * of the target is of no use any more, but the job's row has the new ones.
- * The names stay as they are for the rest of the transaction.
+ * Error 55P03 when the table or a column has another name now, or there are
+ * other columns, or of other types: what was made of the target is of no use any
+ * more, but the job's row has the new names.  All of it stays as it is for the
+ * rest of the transaction.
  */
 extern void sink_target_recheck(const SinkTarget *target);
 

@@ -146,6 +146,19 @@ flush_chunk(SpawnMap *map)
 	buf_reset(&map->chunk);
 }
 
+/* Its value is another one than the row's, perhaps: it tells of no change. */
+static void
+warn_of_cast(const SpawnMap *map, Form_pg_attribute column, Form_pg_attribute att)
+{
+	ereport(WARNING,
+			(errmsg("changes of column \"%s\" of table %s are not looked for",
+					NameStr(att->attname), map->target->name),
+			 errdetail("The query has it as type %s, the table as type %s.",
+					   format_type_with_typemod(column->atttypid, column->atttypmod),
+					   format_type_with_typemod(att->atttypid, att->atttypmod)),
+			 errhint("Leave out the cast, or give the column of the query another name.")));
+}
+
 /*
  * In mode "update", an argument that is a column of the table is looked at
  * again before the result is written.
@@ -162,12 +175,13 @@ is_check(const SpawnMap *map, Form_pg_attribute column)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped &&
-			(att->attgenerated == '\0' ||
-			 att->attgenerated == ATTRIBUTE_GENERATED_STORED) &&
-			strcmp(NameStr(att->attname), NameStr(column->attname)) == 0)
-			return att->atttypid == column->atttypid &&
-				i + 1 != map->target->result && i + 1 != map->target->error;
+		if (att->attisdropped || bms_is_member(i + 1, map->target->not_stored) ||
+			i + 1 == map->target->result || i + 1 == map->target->error ||
+			strcmp(NameStr(att->attname), NameStr(column->attname)) != 0)
+			continue;
+		if (att->atttypid != column->atttypid)
+			warn_of_cast(map, column, att);
+		return att->atttypid == column->atttypid;
 	}
 	return false;
 }

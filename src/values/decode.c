@@ -41,6 +41,8 @@ init_row(ResultDecoder *dec, TupleDesc desc)
 		dec->desc = CreateTupleDescCopy(desc);
 	natts = dec->desc->natts;
 	dec->columns = palloc0(natts * sizeof(ResultDecoder *));
+	dec->names = palloc0(natts * sizeof(char *));
+	dec->name_lens = palloc0(natts * sizeof(Size));
 	dec->values = palloc(natts * sizeof(Datum));
 	dec->nulls = palloc(natts * sizeof(bool));
 	dec->found = palloc(natts * sizeof(bool));
@@ -48,9 +50,11 @@ init_row(ResultDecoder *dec, TupleDesc desc)
 	{
 		Form_pg_attribute att = TupleDescAttr(dec->desc, i);
 
-		if (!att->attisdropped)
-			dec->columns[i] = result_decoder_create(dec->cxt, att->atttypid,
-													att->atttypmod, NULL);
+		if (att->attisdropped)
+			continue;
+		dec->columns[i] = result_decoder_create(dec->cxt, att->atttypid,
+												att->atttypmod, NULL);
+		dec->names[i] = name_to_utf8(NameStr(att->attname), &dec->name_lens[i]);
 	}
 	if (dec->desc->tdtypeid == RECORDOID)
 		BlessTupleDesc(dec->desc);
@@ -253,20 +257,14 @@ decode_array(ResultDecoder *dec, CborReader *r, const CborToken *tok)
 
 /* --- rows ------------------------------------------------------------------------------- */
 
+/* In UTF-8, which has names that the database's encoding has not. */
 static int
 column_named(const ResultDecoder *dec, const CborToken *key)
 {
-	Size len;
-	char *name = text_from_utf8(key->p, key->n, &len);
-
 	for (int i = 0; i < dec->desc->natts; i++)
-	{
-		const char *attname = NameStr(TupleDescAttr(dec->desc, i)->attname);
-
-		if (dec->columns[i] != NULL && strlen(attname) == len &&
-			memcmp(attname, name, len) == 0)
+		if (dec->names[i] != NULL && dec->name_lens[i] == key->n &&
+			memcmp(dec->names[i], key->p, key->n) == 0)
 			return i;
-	}
 	return -1;
 }
 

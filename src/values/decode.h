@@ -26,6 +26,8 @@ struct ResultDecoder
 	FloatCast cast;			  /* KIND_VECTOR: from real[] */
 	TupleDesc desc;			  /* KIND_ROW */
 	ResultDecoder **columns;  /* KIND_ROW; NULL: dropped */
+	char **names;			  /* theirs, in UTF-8; NULL: no text is */
+	Size *name_lens;
 	Datum *values;			  /* KIND_ROW: scratch */
 	bool *nulls;
 	bool *found;

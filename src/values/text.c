@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "common/string.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "values/values.h"
@@ -40,6 +41,32 @@ text_to_utf8(const char *p, Size n, Size *len)
 	if (GetDatabaseEncoding() != PG_UTF8)
 		utf8 = pg_server_to_any(p, (int) n, PG_UTF8);
 	*len = utf8 == p ? n : strlen(utf8);
+	return utf8;
+}
+
+char *
+name_to_utf8(const char *name, Size *len)
+{
+	int encoding = GetDatabaseEncoding();
+	int n = (int) strlen(name);
+	Oid conversion;
+	char *utf8;
+
+	Assert(IsTransactionState());
+	*len = n;
+	if (encoding == PG_UTF8 || pg_is_ascii(name))
+		return pstrdup(name);
+	if (encoding == PG_SQL_ASCII)
+		return pg_verify_mbstr(PG_UTF8, name, n, true) ? pstrdup(name) : NULL;
+	conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+	utf8 = palloc0(n * MAX_CONVERSION_GROWTH + 1);
+	if (!OidIsValid(conversion) ||
+		pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
+									  (unsigned char *) unconstify(char *, name),
+									  n, (unsigned char *) utf8,
+									  n * MAX_CONVERSION_GROWTH + 1, true) != n)
+		return NULL;
+	*len = strlen(utf8);
 	return utf8;
 }
 

@@ -145,6 +145,8 @@ extern void result_decode_rows(ResultDecoder *dec, PayloadFormat format,
  */
 extern char *text_to_utf8(const char *p, Size n, Size *len);
 extern char *text_from_utf8(const void *p, Size n, Size *len);
+/* A name, as a copy; NULL when it has characters that UTF-8 has not. */
+extern char *name_to_utf8(const char *name, Size *len);
 /* JSON from outside as a C string: 22021 when it is not UTF-8. */
 extern char *json_from_utf8(const void *p, Size n);
 /*

@@ -83,6 +83,17 @@ go_on();
 job_ends($node, $job, 'completed', 'the table is altered: the job completes');
 sink_is($node, 'wider', 10000, '... with one result for each input');
 
+sql('CREATE TABLE finer (id int, result numeric(8,2))');
+$local->set_faults("FunctionGetOutputs delay=0.5\n");
+$job = spawn($node, q{modal_spawn_map('local:builtin/echo', 'SELECT g AS id, g + 0.5625 FROM generate_series(0, 9999) g',
+	key => '{id}', into_table => 'finer')});
+job_becomes($node, $job, 'succeeded > 0');
+my $before = sql('BEGIN; ALTER TABLE finer ALTER result TYPE numeric(12,6); SELECT count(*) FROM finer; COMMIT');
+go_on();
+job_ends($node, $job, 'completed', 'the column gets another type modifier: the job completes');
+is( sql('SELECT count(*) FILTER (WHERE result = id + 0.56), count(*) FILTER (WHERE result = id + 0.5625) FROM finer'),
+	$before . '|' . (10000 - $before), '... with all digits from then on');
+
 $job = job_midway('renamed');
 sql('CREATE SCHEMA other; ALTER TABLE renamed RENAME TO moved; ALTER TABLE moved SET SCHEMA other');
 go_on();

@@ -68,6 +68,23 @@ is(job($node, $job, 'succeeded, failed'), '4000|0', '... of all');
 is( far('SELECT count(*), bool_and(result = id::bigint * id) FROM numbers'),
 	'4000|t', '... updates and inserts');
 
+far(q{CREATE TABLE parents (id bigint PRIMARY KEY); INSERT INTO parents SELECT i::bigint * i FROM generate_series(1, 3000) i WHERE i <> 77;
+	CREATE TABLE children (id int, result bigint REFERENCES parents DEFERRABLE INITIALLY DEFERRED)});
+sql('CREATE FOREIGN TABLE children (id int, result bigint) SERVER far');
+$job = square('children', 'insert', 2999);
+job_ends($node, $job, 'completed', 'the other server refuses rows at its commit');
+is(job($node, $job, q{succeeded, failed, last_error->>'code'}), '2998|2|23503', '... which alone fail');
+is(far('SELECT count(*), count(DISTINCT id) FROM children'), '2998|2998', '... all others are there, once');
+far(q{CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		IF NEW.result = 49 THEN RAISE EXCEPTION 'closed' USING ERRCODE = '55P03'; END IF; RETURN NEW; END$$;
+	CREATE TABLE closing (id int, result bigint); CREATE TRIGGER closed BEFORE INSERT ON closing FOR EACH ROW EXECUTE FUNCTION closed()});
+sql('CREATE FOREIGN TABLE closing (id int, result bigint) SERVER far');
+$job = square('closing', 'insert', 99);
+ok(job_becomes($node, $job, q{last_error->>'code' = '55P03'}), 'the other server raises a lock timeout for one row: the job waits');
+sql("UPDATE modal_batch.job SET tries = 8 WHERE id = $job");
+job_ends($node, $job, 'completed', '... not for ever');
+is(job($node, $job, q{succeeded, failed, last_error->>'message'}), '99|1|closed', '... and all others are written');
+
 my ($code, $out, $err) = $node->psql('postgres', q{SELECT modal_spawn_map('local:builtin/square', 'SELECT 1 AS id, 1',
 	key => '{id}', into_table => 'read_only')});
 like($err, qr/"read_only" does not take INSERT/, 'a foreign table that takes none is refused');

@@ -280,6 +280,19 @@ ends($bad, 'completed', '... to the same end');
 is(scalar(my @again = $local->inputs_put), 2, '... once');
 is(row($bad, 'inputs, failed'), '900|900', '... and are counted once');
 
+# rows of a part of an input that the table refuses, before others that it takes
+sql('CREATE TABLE but_one (id int PRIMARY KEY CONSTRAINT c CHECK (id <> 7), result int)');
+my $parts = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g AS id, 3 FROM generate_series(1, 20000) g',
+	key => '{id}', into_table => 'but_one', "distinct" => true)});
+ends($parts, 'completed', 'one row of many with equal inputs is refused');
+is(row($parts, q{succeeded, failed, last_error->>'code', last_error->>'message' LIKE '%"c"%'}), '19999|1|23514|t',
+	'... and is the last error');
+# of few inputs one that fails is not the first thousand, however many its rows are
+my $early = spawn($node, q{modal_spawn_map('local:builtin/sleep',
+	$$SELECT g AS id, CASE g % 2 WHEN 0 THEN '"x"' ELSE to_jsonb(2.0) END FROM generate_series(1, 5000) g$$, key => '{id}', "distinct" => true)});
+ends($early, 'completed', 'of two inputs the first fails');
+is(row($early, 'succeeded, failed'), '2500|2500', '... and that is all');
+
 # --- how many inputs ------------------------------------------------------------------------
 
 sql(q{CREATE ROLE bob LOGIN; GRANT USAGE ON FOREIGN SERVER local TO bob; GRANT ALL ON SCHEMA public TO bob;

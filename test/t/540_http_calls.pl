@@ -162,6 +162,46 @@ is(sql("SELECT count(*) FROM notes WHERE answer = to_jsonb(body)"), '50', 'what 
 ok( $node->poll_query_until('postgres', q{SELECT bool_and(state IN ('completed', 'cancelled'))
 	FROM modal_batch.jobs}), 'all jobs end');
 
+# Results that cannot be written yet are not asked for again.
+sql('CREATE TABLE kept (id int PRIMARY KEY, result jsonb); INSERT INTO kept SELECT generate_series(1, 50)');
+my $kept = q{modal_spawn_map('plain:echo', 'SELECT g AS id, g AS n FROM generate_series(1, 50) g', key => '{id}',
+	into_table => 'kept', mode => 'update'};
+my $holder = $node->background_psql('postgres');
+$peer->forget;
+$holder->query_safe('BEGIN; SELECT FROM kept WHERE id = 7 FOR UPDATE');
+$job = spawn($node, "$kept)");
+ok(job_becomes($node, $job, q{retry_at IS NOT NULL AND waiting_for = 'lock'}), 'a row is locked: the job waits, and says so');
+wait_until('some tries', sub { sql("SELECT tries FROM modal_batch.job WHERE id = $job") > 1 });
+$holder->query_safe('COMMIT');
+job_ends($node, $job, 'completed', '... and goes on');
+is(sql('SELECT count(*) FROM kept WHERE (result->>\'n\')::int = id'), '50', '... with all results');
+is(scalar(my @once = $peer->requests), 50, '... each of which was asked for once');
+
+sql('CREATE TABLE held ()');
+$holder->query_safe('BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE');
+$job = spawn($node, "$kept, on_complete => 'SELECT FROM held')");
+ok(job_becomes($node, $job, q{waiting_for = 'lock'}), 'on_complete meets a lock');
+sql('ALTER TABLE kept RENAME TO kept_on; ALTER TABLE kept_on ALTER result TYPE json');
+wait_until('some tries', sub { sql("SELECT tries FROM modal_batch.job WHERE id = $job") > 1 });
+$holder->query_safe('COMMIT');
+job_ends($node, $job, 'completed', '... and its table gets another name and type');
+is(sql('SELECT count(*) FROM kept_on WHERE (result->>\'n\')::int = id'), '50', '... which has all results');
+is(scalar(@once = $peer->requests), 50, '... each of which was asked for once');
+
+$holder->query_safe('BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE');
+$kept =~ s{'kept'}{'kept_on'};
+for my $end ([ 'cancel', 'cancelled', '' ], [ 'pause', 'paused', '' ], [ '', 'failed', ", deadline => '3 s'" ])
+{
+	my ($do, $state, $more) = @$end;
+	$job = spawn($node, "$kept, on_complete => 'SELECT FROM held'$more)");
+	job_becomes($node, $job, q{waiting_for = 'lock'});
+	sql("SELECT modal_$do($job)") if $do ne '';
+	ok(job_becomes($node, $job, "state = '$state'"), "results in hand do not keep a job from being $state");
+}
+$holder->query_safe('COMMIT');
+sql("SELECT modal_cancel(job) FROM modal_batch.jobs WHERE state = 'paused'");
+$holder->quit;
+
 # Statistics count each row once.
 is(sql("SELECT inputs FROM modal_batch.stat_functions WHERE function = 'wide:sleep-200/echo'"), '400',
 	'inputs are counted');
