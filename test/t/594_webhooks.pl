@@ -125,6 +125,20 @@ for my $status (401, 403, 404, 405, 301)
 		"$status: failures of theirs");
 }
 
+# What has been taken is taken, whatever else is said.
+sql("ALTER SERVER hooks OPTIONS (ADD max_reply_bytes '1024')");
+for my $said ('status-202', 'status-205', 'status-207', 'status-299', 'long', 'cut')
+{
+	my $table = $said =~ s/-//r;
+	sql("CREATE TABLE $table (id int); CREATE TRIGGER tell AFTER INSERT ON $table
+		FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:$said');
+		INSERT INTO $table VALUES (1)");
+	is(scalar(messages()), 1, "$said: sent once");
+	is(sql('SELECT state, succeeded, failed FROM modal_batch.jobs ORDER BY job DESC LIMIT 1'), 'completed|1|0',
+		"$said: taken");
+}
+sql('ALTER SERVER hooks OPTIONS (DROP max_reply_bytes)');
+
 # Rotation: two secrets, two signatures, of which the peer knows both.
 sql("ALTER USER MAPPING FOR CURRENT_USER SERVER hooks OPTIONS (SET webhook_secret '$secret{new}', ADD webhook_secret_old '$secret{old}')");
 sql('INSERT INTO shop.orders (id) VALUES (5)');
