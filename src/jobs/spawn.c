@@ -19,6 +19,7 @@
 #include "functions/query_rows.h"
 #include "jobs/distinct.h"
 #include "jobs/limits.h"
+#include "jobs/nearest_name.h"
 #include "jobs/owner.h"
 #include "jobs/sink_target.h"
 #include "jobs/spawn.h"
@@ -162,9 +163,7 @@ is_check(const SpawnMap *map, Form_pg_attribute column)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped &&
-			(att->attgenerated == '\0' ||
-			 att->attgenerated == ATTRIBUTE_GENERATED_STORED) &&
+		if (!att->attisdropped && !is_virtual_column(att) &&
 			strcmp(NameStr(att->attname), NameStr(column->attname)) == 0)
 			return att->atttypid == column->atttypid &&
 				i + 1 != map->target->result && i + 1 != map->target->error;
