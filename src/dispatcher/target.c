@@ -11,6 +11,7 @@
 #include "dispatcher/target.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -124,12 +125,15 @@ target_option_int(const Target *target, const char *name, long dflt)
 {
 	const char *value = target_option(target, name);
 	char *end;
-	long n;
+	double n;
 
 	if (value == NULL)
 		return dflt;
-	n = strtol(value, &end, 10);
-	return end != value && *end == '\0' ? n : dflt;
+	/* As the session: the validator once took a point and an exponent. */
+	n = strtod(value, &end);
+	return end != value && *end == '\0' && n >= INT_MIN && n <= INT_MAX
+		? (long) n
+		: dflt;
 }
 
 double

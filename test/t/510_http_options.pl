@@ -137,6 +137,14 @@ $peer->server($node, 'three', "max_concurrency '3'");
 is(sql("SELECT count(*) FROM modal_map('three:throttle-3/echo',
 	'SELECT g FROM generate_series(1, 100) g')"), '100', 'max_concurrency');
 is(scalar($peer->requests), 100, 'never more at once than that');
+error_like("ALTER SERVER three OPTIONS (SET max_concurrency '$_')", qr/HV024: .*whole number from 1 to 10000, in digits/s,
+	"max_concurrency '$_'") for '0.3e1', '3.0', '3.';
+error_like("ALTER SERVER three OPTIONS (ADD max_failures '1e9')", qr/HV024: .*from 0 to 1000000000, in digits/s, 'max_failures');
+# It holds also where the validator has once taken such a value.
+sql(q{UPDATE pg_foreign_server SET srvoptions = array_replace(srvoptions, 'max_concurrency=3', 'max_concurrency=0.3e1') WHERE srvname = 'three'});
+is(sql("SELECT count(*) FROM modal_map('three:throttle-3/echo',
+	'SELECT g FROM generate_series(1, 100) g')"), '100', 'max_concurrency, written otherwise');
+is(scalar($peer->requests), 100, 'nor more than that');
 
 # Requests per second.
 $peer->server($node, 'paced', "requests_per_second '20'");
