@@ -113,6 +113,15 @@ error_like('SELECT modal_remote(' . with('rest:rest/echo', $text) . ', 1, 2)',
 request_is('SELECT modal_remote(' . with('rest:rest/echo', $text) . q{, NULL::text)},
 	'POST /rest/echo text/plain; charset=utf-8 ', 'NULL is an empty body');
 
+# A format in a reference: nothing holds that the server says of requests.
+$peer->server($node, 'own', q{args 'array', content_type 'application/vnd.x+json', parameters '{"model": "m"}', method 'PUT'});
+request_is('SELECT modal_map(' . with('own:rest/x', $_) . q{, 'SELECT 1 AS a')}, 'POST /rest/x application/json {"a":1}', $_)
+  for '{"format": "json"}', '{"format": "lambda"}';
+request_is('SELECT modal_map(' . with('own:rest/x', '{"result": "$.body"}') . q{, 'SELECT 1 AS a')},
+	'PUT /rest/x application/vnd.x+json [1]', 'without one, all of it');
+error_like('SELECT modal_remote(' . with('embed:v1/chat/completions', '{"format": "openai-chat"}') . q{, 'hi'::text)},
+	qr/you must provide a model parameter/, 'the model of another format is not asked');
+
 # --- tokens ----------------------------------------------------------------------------
 
 # 20 characters are 5 tokens: no more than 3 rows at once.
