@@ -70,7 +70,8 @@ test_urls(void)
 		"https://a,file:///etc/passwd", "https://host#part",
 		"https://host/path#part", "https://host:0", "https://host:65536",
 		"https://host:99999999999999999999", "https://host:+80",
-		"https://host:8o", "https://[::1", "https://[]", "https://[::1]x",
+		"https://host:8o", "https://%31%36%39.254.169.254", "https://ho%73t:1",
+		"https://[::1", "https://[]", "https://[::1]x",
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
