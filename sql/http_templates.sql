@@ -31,6 +31,7 @@ CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, format 'snowfla
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '"$1"', method 'GET');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '"$1"', content_type 'text/plain');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (request '"$1"');
+CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, format 'webhook', gzip 'on');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, format 'openai');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, reslt '$.data');
 
@@ -52,6 +53,10 @@ SELECT modal_with_options('s:v1', '{"timeout": "soon"}');
 SELECT modal_with_options('s:v1', '{"timeout": null}');
 SELECT modal_remote('s:v1#{"method": "GET", "request": ["$1"]}', 1);
 SELECT modal_remote('s:v1#{"result": "$.a"}', 1);
+SELECT modal_remote('s:v1#{"format": "webhook", "gzip": true}', 1);
+ALTER SERVER s OPTIONS (ADD gzip 'yes');
+SELECT modal_remote('s:v1#{"format": "webhook"}', 1);
+ALTER SERVER s OPTIONS (DROP gzip);
 SELECT modal_remote('s:v1#fragment', 1);
 CREATE FUNCTION broken(int) RETURNS int LANGUAGE modal AS 's:v1#{"result"';
 CREATE FUNCTION broken(int) RETURNS int LANGUAGE modal AS 's:v1#{"reslt": "$.a"}';

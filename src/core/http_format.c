@@ -259,13 +259,17 @@ failure_text(Slice message, Buf *scratch, bool *failed)
 
 /*
  * {"replies" or "results": […], "errors": […]}; Redshift adds success and
- * error_msg.  Members may come in any order, so errors wait for the values.
+ * error_msg.  Members may come in any order, so errors wait for the values; and
+ * who reports failure may have any list, or null: all members are in the replies
+ * of many languages.
  */
 static const char *
 read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
 				  HttpRow *out, Buf *scratch, bool *failed)
 {
 	Slice key, value, errors = {NULL, 0}, message = {NULL, 0};
+	Slice records = {NULL, 0};
+	const char *bad_list = NULL;
 	int64_t count = rows;
 	bool seen = false;
 	bool success = true;
@@ -275,15 +279,15 @@ read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
 	{
 		if (json_key_is(key, member))
 		{
-			const char *error;
+			JsonCursor list = *c;
 
 			if (seen)
 				return "the reply has its list of results twice";
 			seen = true;
-			error = read_values(c, rows, out);
-			if (error != NULL)
-				return error;
-			continue;
+			bad_list = read_values(c, rows, out);
+			if (bad_list == NULL)
+				continue;
+			*c = list;
 		}
 		if (!json_value(c, &value))
 			break;
@@ -291,18 +295,23 @@ read_reply_object(JsonCursor *c, const char *member, uint32_t rows,
 			errors = value;
 		else if (json_key_is(key, "success"))
 			success = value.p[0] != 'f';
-		else if (json_key_is(key, "num_records") && !json_integer(value, &count))
-			return "num_records of the reply is not an integer";
-		else if (json_key_is(key, "errorMessage") ||
-				 json_key_is(key, "error_msg"))
+		else if (json_key_is(key, "num_records"))
+			records = value;
+		else if ((json_key_is(key, "errorMessage") ||
+				  json_key_is(key, "error_msg")) && value.p[0] != 'n')
 			message = value;
 	}
 	if (c->error != NULL)
 		return c->error;
-	if (!success || (!seen && message.p != NULL))
+	if (!success || (!seen && message.p != NULL) ||
+		(bad_list != NULL && message.n > strlen("\"\"")))
 		return failure_text(message, scratch, failed);
 	if (!seen)
 		return "the reply has no list of results";
+	if (bad_list != NULL)
+		return bad_list;
+	if (records.p != NULL && !json_integer(records, &count))
+		return "num_records of the reply is not an integer";
 	if (count != rows)
 		return "num_records of the reply is not the number of rows";
 	return errors.p != NULL ? read_row_errors(c, errors, rows, out) : NULL;

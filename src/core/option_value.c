@@ -8,7 +8,6 @@
 #include "core/option_value.h"
 #include "core/url.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -54,11 +53,10 @@ option_number(const char *value, bool whole, double min, double max)
 	char *end;
 
 	/* strtod would take spaces, hexadecimal numbers and infinity as well. */
-	if (strspn(value, DIGITS "+-.eE") != strlen(value))
+	if (strspn(value, whole ? DIGITS "+-" : DIGITS "+-.eE") != strlen(value))
 		return false;
 	number = strtod(value, &end);
-	return end != value && *end == '\0' && number >= min && number <= max &&
-		(!whole || number == floor(number));
+	return end != value && *end == '\0' && number >= min && number <= max;
 }
 
 bool

@@ -18,7 +18,7 @@
 extern const char *option_text_error(const char *value);
 /* Letters, digits and "-": it becomes part of what is signed. */
 extern const char *option_word_error(const char *value);
-/* A decimal number, without units or spaces around it. */
+/* A decimal number, without units or spaces around it; whole: digits and a sign. */
 extern bool option_number(const char *value, bool whole, double min,
 						  double max);
 /* One of choices, which are separated by "|". */

@@ -21,6 +21,7 @@
 #define MIN_BASE64 7	 /* characters of one within base64 */
 #define MIN_TOKEN 8		 /* bytes after "ak-" */
 #define MIN_WEB_TOKEN 20 /* bytes after "eyJ" */
+#define MAX_HTML_CHAR 9  /* bytes before the ";" of one */
 #define HIDDEN "***"
 
 /* What is certain of a secret that begins at some byte of a base64 text. */
@@ -111,13 +112,57 @@ hex_at(const Scan *s, size_t i, int n)
 }
 
 /*
- * The character at i, as a URL, JSON or Python's repr may have written it, and
- * the length of that.
+ * What HTML has instead of a character at i, from its "&" to its ";": the length
+ * of that, or 0.
+ */
+static size_t
+html_char(const Scan *s, size_t i, int *c)
+{
+	static const struct
+	{
+		const char *text;
+		char c;
+	} names[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'},
+				 {"&quot;", '"'}, {"&apos;", '\''}};
+	size_t at = i + 2;
+	int base = 10;
+	int value = 0;
+
+	for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+		if (literal_at(s, i, names[k].text))
+		{
+			*c = names[k].c;
+			return strlen(names[k].text);
+		}
+	if (!literal_at(s, i, "&#"))
+		return 0;
+	if (literal_at(s, i, "&#x"))
+	{
+		base = 16;
+		at++;
+	}
+	for (; at < s->n && at - i < MAX_HTML_CHAR && s->p[at] != ';'; at++)
+	{
+		const char *digits = "0123456789abcdef";
+		const char *digit = memchr(digits, s->p[at] | 0x20, (size_t) base);
+
+		if (digit == NULL)
+			return 0;
+		value = base * value + (int) (digit - digits);
+	}
+	*c = value;
+	return at < s->n && s->p[at] == ';' ? at + 1 - i : 0;
+}
+
+/*
+ * The character at i, as a URL, HTML, JSON or Python's repr may have written it,
+ * and the length of that.
  */
 static size_t
 written_char(const Scan *s, size_t i, int *c)
 {
 	char next = i + 1 < s->n ? s->p[i + 1] : '\0';
+	size_t n;
 
 	if (s->p[i] == '%' && (*c = hex_at(s, i + 1, 2)) >= 0)
 		return 3;
@@ -130,6 +175,8 @@ written_char(const Scan *s, size_t i, int *c)
 		*c = (unsigned char) next;
 		return 2;
 	}
+	if (s->p[i] == '&' && (n = html_char(s, i, c)) > 0)
+		return n;
 	*c = (unsigned char) s->p[i];
 	return 1;
 }
@@ -370,7 +417,7 @@ prepare(Scan *s)
 		if (n < MIN_SECRET)
 			continue;
 		s->begins[(unsigned char) s->secrets[k][0]] = true;
-		s->begins['%'] = s->begins['\\'] = true;
+		s->begins['%'] = s->begins['\\'] = s->begins['&'] = true;
 		add_base64_forms(s, s->secrets[k], n);
 	}
 	if (s->begins['+'])

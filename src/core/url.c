@@ -12,8 +12,12 @@
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-/* RFC 3986: what a name or an IPv4 address is made of, and an IPv6 address */
-#define HOST_NAME DIGITS LETTERS "-._~%"
+/*
+ * What names and IPv4 addresses are made of, and IPv6 addresses, which may have a
+ * zone.  RFC 3986 has names with %XX, too: who decodes them asks for another name
+ * than the one that was looked at.
+ */
+#define HOST_NAME DIGITS LETTERS "-._~"
 #define HOST_ADDRESS DIGITS LETTERS "-._~%:"
 #define MAX_PORT 65535
 
@@ -77,8 +81,10 @@ parse_authority(Url *url)
 	}
 	else
 		host = span(text, n, HOST_NAME);
-	if (host == 0 || (host < n && text[host] != ':'))
+	if (n == 0 || text[0] == ':')
 		return "A URL has a host, and no user name or password.";
+	if (host == 0 || (host < n && text[host] != ':'))
+		return "A host is a name or an address, without escapes.";
 	url->host = text;
 	url->host_len = host;
 	return host < n ? parse_port(text + host + 1, n - host - 1, url) : NULL;

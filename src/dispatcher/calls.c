@@ -40,6 +40,7 @@
 #define MAX_PENDING_BYTES ((size_t) 2 * 1024 * 1024 * 1024)
 #define MAX_MESSAGE 8192		/* bytes of an error message or detail */
 #define MAX_TRACEBACK (1024 * 1024)
+#define MAX_TYPE 256 /* of an error */
 #define MAX_POOLED_INPUTS 8192
 #define PART_LIMIT (FRAME_MAX_PAYLOAD + FRAME_MAX)
 
@@ -728,16 +729,20 @@ call_output_from(DispatchCall *call, const FrameOutput *out, Buf *owner)
 	else
 	{
 		FrameOutput clean = *out;
+		Buf type;
 		Buf message;
 		Buf traceback;
 
 		call->failed++;
+		clean_text(call, &type, out->type.p, out->type.n, MAX_TYPE);
 		clean_text(call, &message, out->message.p, out->message.n, MAX_MESSAGE);
 		clean_text(call, &traceback, out->traceback.p, out->traceback.n,
 				   MAX_TRACEBACK);
+		clean.type = (Slice){(char *) type.data, type.len};
 		clean.message = (Slice){(char *) message.data, message.len};
 		clean.traceback = (Slice){(char *) traceback.data, traceback.len};
 		add_output(oc, &clean, NULL);
+		buf_free(&type);
 		buf_free(&message);
 		buf_free(&traceback);
 	}

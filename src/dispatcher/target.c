@@ -10,10 +10,13 @@
  */
 #include "dispatcher/target.h"
 
+#include <ctype.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "core/base64.h"
 #include "core/map.h"
 
 #define TARGET_UNUSED_S 600.0 /* kept that long for the next call */
@@ -122,12 +125,15 @@ target_option_int(const Target *target, const char *name, long dflt)
 {
 	const char *value = target_option(target, name);
 	char *end;
-	long n;
+	double n;
 
 	if (value == NULL)
 		return dflt;
-	n = strtol(value, &end, 10);
-	return end != value && *end == '\0' ? n : dflt;
+	/* As the session: the validator once took a point and an exponent. */
+	n = strtod(value, &end);
+	return end != value && *end == '\0' && n >= INT_MIN && n <= INT_MAX
+		? (long) n
+		: dflt;
 }
 
 double
@@ -151,6 +157,66 @@ target_option_seconds(const Target *target, const char *name, double dflt)
 	return dflt;
 }
 
+/* What follows the name in "name:password"; false when memory is short. */
+static bool
+keep_password(char **password, Buf *pair)
+{
+	const char *colon = strchr(buf_cstr(pair), ':');
+
+	if (colon != NULL)
+		*password = strdup(colon + 1);
+	return !pair->failed && (colon == NULL || *password != NULL);
+}
+
+static void
+put_percent_decoded(Buf *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		char digits[3] = "";
+		char *end = digits;
+		long code = 0;
+
+		if (*text == '%' && text[1] != '\0')
+		{
+			memcpy(digits, text + 1, 2);
+			code = strtol(digits, &end, 16);
+		}
+		if (isxdigit((unsigned char) digits[0]) && end == digits + 2)
+			text += 2;
+		else
+			code = *text;
+		buf_put_u8(out, (uint8_t) code);
+	}
+}
+
+/*
+ * Options may have them in another form than that in which a service, or a proxy,
+ * knows them, and may show them.
+ */
+static bool
+find_passwords(Target *target)
+{
+	const char *basic = target_option(target, "basic_credentials");
+	const char *proxy = target_option(target, "proxy_credentials");
+	Buf pair;
+	bool good = true;
+
+	buf_init(&pair, 0, NULL);
+	if (basic != NULL && base64_decode(&pair, basic, strlen(basic)))
+		good = keep_password(&target->passwords[0], &pair);
+	buf_reset(&pair);
+	if (good && proxy != NULL)
+	{
+		put_percent_decoded(&pair, proxy);
+		good = keep_password(&target->passwords[1], &pair);
+	}
+	if (pair.data != NULL)
+		explicit_bzero(pair.data, pair.cap);
+	buf_free(&pair);
+	return good;
+}
+
 int
 target_secrets(const Target *target, const char **secrets, int max)
 {
@@ -162,6 +228,11 @@ target_secrets(const Target *target, const char **secrets, int max)
 
 		if (value != NULL && n < max)
 			secrets[n++] = value;
+	}
+	for (int i = 0; i < TARGET_PASSWORDS; i++)
+	{
+		if (target->passwords[i] != NULL && n < max)
+			secrets[n++] = target->passwords[i];
 	}
 	for (int i = 0; i < TARGET_FETCHED_SECRETS; i++)
 	{
@@ -264,6 +335,12 @@ target_free(Target *target)
 		explicit_bzero(target->options, target->options_len * 2);
 		free(target->options);
 	}
+	for (int i = 0; i < TARGET_PASSWORDS; i++)
+		if (target->passwords[i] != NULL)
+		{
+			explicit_bzero(target->passwords[i], strlen(target->passwords[i]));
+			free(target->passwords[i]);
+		}
 	free(target->values);
 	free(target->url);
 	free(target);
@@ -305,7 +382,7 @@ target_create(Slice options, const char **error)
 		goto failed;
 	target->origin = target_create_origin(target, target->url, false);
 	*error = "out of memory";
-	if (target->origin == NULL || !target->protocol->target_init(target, error))
+	if (target->origin == NULL || !find_passwords(target) || !target->protocol->target_init(target, error))
 		goto failed;
 	return target;
 

@@ -28,6 +28,7 @@
 #include "net/timer.h"
 
 #define TARGET_FETCHED_SECRETS 3
+#define TARGET_PASSWORDS 2
 
 struct Target
 {
@@ -44,6 +45,7 @@ struct Target
 	struct TargetOption *values; /* parsed from options */
 	int nvalues;
 	char *url;			 /* the first of option url */
+	char *passwords[TARGET_PASSWORDS]; /* of "user:password"; NULL: none */
 	/* Secrets that the driver has got meanwhile, its own; NULL: none. */
 	const char *fetched_secrets[TARGET_FETCHED_SECRETS];
 };

@@ -325,6 +325,10 @@ http_options_check(List *own)
 	if (option_value(options, "ordered_by") != NULL &&
 		(format == NULL || strcmp(format, "webhook") != 0))
 		refuse_together("ordered_by", "format", format != NULL ? format : "json");
+	/* a receiver that inflates a message would check another signature */
+	if (format != NULL && strcmp(format, "webhook") == 0 &&
+		option_bool(options, "gzip", false))
+		refuse_together("gzip", "format", format);
 	for (int i = 0; !templated && i < (int) lengthof(template_options); i++)
 		if (option_value(options, template_options[i]) != NULL)
 			refuse_together(template_options[i], "format", format);
@@ -418,7 +422,9 @@ without_what_is_replaced(List *options, Jsonb *given)
 										   "row_error", "request",
 										   "result", "result_type",
 										   "error", "error_header",
-										   "usage", "ordered_by"};
+										   "usage", "ordered_by",
+										   "args", "content_type",
+										   "parameters", "method"};
 	const int beside_result = 3;
 	JsonbValue v;
 	int n = 0;

@@ -320,7 +320,7 @@ check_value(const OptionDef *def, const char *value)
 			break;
 		case OPTION_INTEGER:
 			if (!option_number(value, true, def->min, def->max))
-				error = psprintf("The value must be a whole number from %g to %g.",
+				error = psprintf("The value must be a whole number from %.0f to %.0f, in digits.",
 								 def->min, def->max);
 			break;
 		case OPTION_SECONDS:

@@ -653,7 +653,9 @@ on_done(void *arg, Response *response)
 	}
 	if (renew(batch, response))
 		return;
-	failure = judge_response(http->format, response);
+	failure = judge_response(http->format,
+							 owner->call->open.input_format == PAYLOAD_REQUEST,
+							 response);
 	report(batch, &failure, response->finished_at);
 	http_request_over(batch);
 	owner->call->bytes_out += response->bytes_sent;

@@ -127,7 +127,7 @@ on_done(void *arg, Response *response)
 	call_touch(call);
 	if (renew(bc, response))
 		return;
-	failure = judge_response(bc->http->format, response);
+	failure = judge_response(bc->http->format, false, response);
 	if (failure.verdict == VERDICT_GOOD)
 	{
 		retry_progress(&bc->retry);

@@ -4,9 +4,9 @@
  *	  Signatures and tokens; see credentials.h.
  *
  * A failure to get a token is passed on to whoever waits.  A refusal is final,
- * until somebody asks again; other trouble is tried again after a pause, and a
- * token that is there goes on being used meanwhile, past its end too: the
- * service decides.
+ * until somebody asks again, unless the token at hand is good for a while; other
+ * trouble is tried again after a pause, and a token that is there goes on being
+ * used meanwhile, past its end too, until the service refuses it.
  *
  *-------------------------------------------------------------------------
  */
@@ -380,8 +380,10 @@ static void
 fetch_failed(Credentials *c, const Failure *failure, Buf *message)
 {
 	double now = monotonic_seconds();
+	bool needed = c->token == NULL || now >= c->expires;
 
-	if (failure->verdict != VERDICT_RETRY)
+	/* One that was asked for ahead of time may come later, whatever the reason. */
+	if (failure->verdict != VERDICT_RETRY && needed)
 		drop_token(c);
 	else
 	{
@@ -429,7 +431,7 @@ on_fetched(void *arg, Response *response)
 	else
 	{
 		failure = response->error != TRANSPORT_OK
-			? judge_response(BODY_JSON, response)
+			? judge_response(BODY_JSON, false, response)
 			: judge_refusal(response->status);
 		describe(c, response, &message);
 		if (credentials_need_clock(c) &&
@@ -604,9 +606,8 @@ credentials_refused(Credentials *c, uint32_t serial)
 		return true;
 	if (monotonic_seconds() - c->fetched_at < REFUSED_AGE)
 		return false;
-	/* It is over, though it does not know. */
-	c->expires = 0;
-	c->not_before = 0;
+	/* The service has decided: nobody uses it again, whatever the endpoint does. */
+	drop_token(c);
 	return true;
 }
 

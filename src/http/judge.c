@@ -78,7 +78,7 @@ judge_status(HttpBodyFormat format, int status)
 			return (Failure){.verdict = format == BODY_SNOWFLAKE ? VERDICT_POLL
 																 : VERDICT_GOOD};
 		case 204:
-			if (format == BODY_JSON || format == BODY_WEBHOOK)
+			if (format == BODY_JSON)
 				return (Failure){.verdict = VERDICT_GOOD};
 			break;
 		case 401:
@@ -122,24 +122,35 @@ judge_status(HttpBodyFormat format, int status)
 		return (Failure){.verdict = VERDICT_FAIL_CALL,
 						 .sqlstate = MODAL_SQLSTATE_CONNECTION,
 						 .hint = "Redirects are not followed: give the server the URL that answers."};
+	/* What is not known is as 500 (RFC 9110, 15); no time mends these two. */
+	if (status >= 500 && status < 600 && status != 501 && status != 505)
+		return judge_status(format, 500);
 	return (Failure){.verdict = VERDICT_BAD_ROWS,
 					 .sqlstate = MODAL_SQLSTATE_REMOTE,
 					 .executed = true};
 }
 
 Failure
-judge_response(HttpBodyFormat format, const Response *response)
+judge_response(HttpBodyFormat format, bool own_request,
+			   const Response *response)
 {
-	Failure failure = response->error != TRANSPORT_OK
-		? judge_transport(response->error)
-		: judge_status(format, response->status);
+	Failure failure;
+
+	/* A message that was taken: what is said to it, and how, does not count. */
+	if (format == BODY_WEBHOOK && response->status / 100 == 2)
+		return (Failure){.verdict = VERDICT_GOOD};
+	if (response->error != TRANSPORT_OK)
+		return judge_transport(response->error);
+	failure = judge_status(format, response->status);
 
 	/*
 	 * What a receiver says of a message, it says of that one: others may be
-	 * for other paths of its, or come when it is there again.
+	 * for other paths of its, or come when it is there again.  So it is with a
+	 * row that says itself what is asked for, but not with who asks.
 	 */
-	if (format == BODY_WEBHOOK && response->error == TRANSPORT_OK &&
-		failure.verdict == VERDICT_FAIL_CALL)
+	if (failure.verdict == VERDICT_FAIL_CALL &&
+		(format == BODY_WEBHOOK ||
+		 (own_request && response->status != 401 && response->status != 407)))
 		failure.verdict = VERDICT_FAIL_ROWS;
 	return failure;
 }

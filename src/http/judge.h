@@ -37,7 +37,9 @@ typedef struct Failure
 	bool unreachable; /* there was no connection */
 } Failure;
 
-extern Failure judge_response(HttpBodyFormat format, const Response *response);
+/* own_request: path or query are those of a single row. */
+extern Failure judge_response(HttpBodyFormat format, bool own_request,
+							  const Response *response);
 /*
  * For a person: what happened, without secrets, appended to message.  form,
  * which may be NULL, knows where a body has its message; type is the media type

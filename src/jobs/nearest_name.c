@@ -60,3 +60,23 @@ nearest_name_column(Relation rel, const char *name, const char *role)
 				 ? errhint("Perhaps you meant the column \"%s\".", nearest.name)
 				 : 0));
 }
+
+bool
+is_virtual_column(Form_pg_attribute att)
+{
+	return att->attgenerated != '\0' &&
+		att->attgenerated != ATTRIBUTE_GENERATED_STORED;
+}
+
+AttrNumber
+nearest_stored_column(Relation rel, const char *name, const char *role)
+{
+	AttrNumber attno = nearest_name_column(rel, name, role);
+
+	if (is_virtual_column(TupleDescAttr(RelationGetDescr(rel), attno - 1)))
+		ereport(ERROR,
+				(errcode(ERRCODE_GENERATED_ALWAYS),
+				 errmsg("%s \"%s\" of relation \"%s\" is a generated column that is not stored",
+						role, name, RelationGetRelationName(rel))));
+	return attno;
+}

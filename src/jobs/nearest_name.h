@@ -29,5 +29,10 @@ extern void nearest_name_consider(NearestName *nearest, const char *name);
  */
 extern AttrNumber nearest_name_column(Relation rel, const char *name,
 									  const char *role);
+/* The same of a column that triggers see; error 428C9 when it is not stored. */
+extern AttrNumber nearest_stored_column(Relation rel, const char *name,
+										const char *role);
+/* Has it a value only where a query reads it?  (PostgreSQL 18) */
+extern bool is_virtual_column(Form_pg_attribute att);
 
 #endif /* MODAL_JOBS_NEAREST_NAME_H */

@@ -410,8 +410,7 @@ note_generated(Relation rel, SinkTarget *target)
 		if (att->attgenerated != '\0' ||
 			att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
 			target->not_written = bms_add_member(target->not_written, i + 1);
-		if (att->attgenerated != '\0' &&
-			att->attgenerated != ATTRIBUTE_GENERATED_STORED)
+		if (is_virtual_column(att))
 			target->not_stored = bms_add_member(target->not_stored, i + 1);
 	}
 }

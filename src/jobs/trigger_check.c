@@ -106,15 +106,7 @@ check_written(Relation rel, const char *name, const char *role, List *read)
 void
 trigger_check_argument(Relation rel, const char *name)
 {
-	AttrNumber attno = nearest_name_column(rel, name, "argument column");
-	char generated =
-		TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated;
-
-	if (generated != '\0' && generated != ATTRIBUTE_GENERATED_STORED)
-		ereport(ERROR,
-				(errcode(ERRCODE_GENERATED_ALWAYS),
-				 errmsg("argument column \"%s\" of relation \"%s\" is a generated column that is not stored",
-						name, RelationGetRelationName(rel))));
+	(void) nearest_stored_column(rel, name, "argument column");
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "jobs/nearest_name.h"
 #include "jobs/sink_target.h"
 #include "jobs/webhook.h"
@@ -49,6 +50,7 @@ typedef struct MessageWriter
 	TupleDesc desc; /* of the table, when this was made; NULL: to be made */
 	InputEncoder *enc;
 	char *table, *schema;
+	int32 stored; /* a record type without virtual columns; -1: there are none */
 } MessageWriter;
 
 /* Of the present transaction; NULL: none yet. */
@@ -125,6 +127,26 @@ message_desc(Oid rowtype)
 	return desc;
 }
 
+/* Virtual columns have no value in a trigger: rows are told without them. */
+static int32
+type_of_stored(Relation rel)
+{
+	TupleDesc desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	bool all = true;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (is_virtual_column(TupleDescAttr(RelationGetDescr(rel), i)))
+		{
+			TupleDescAttr(desc, i)->attisdropped = true;
+			all = false;
+		}
+	if (all)
+		return -1;
+	desc->tdtypeid = RECORDOID;
+	desc->tdtypmod = -1;
+	return BlessTupleDesc(desc)->tdtypmod;
+}
+
 static void
 fill_writer(MessageWriter *writer, MemoryContext cxt, Relation rel)
 {
@@ -138,7 +160,8 @@ fill_writer(MessageWriter *writer, MemoryContext cxt, Relation rel)
 									   &columns);
 	writer->table = pstrdup(RelationGetRelationName(rel));
 	writer->schema = get_namespace_name(RelationGetNamespace(rel));
-	writer->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	writer->stored = type_of_stored(rel);
+	writer->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 }
 
 /* The table may have been altered since; what was kept stays until the end. */
@@ -156,7 +179,9 @@ get_writer(MemoryContext cxt, Relation rel)
 		writer->desc = NULL;
 	if (writer->desc != NULL &&
 		equalTupleDescs(writer->desc, RelationGetDescr(rel)) &&
-		strcmp(writer->table, RelationGetRelationName(rel)) == 0)
+		strcmp(writer->table, RelationGetRelationName(rel)) == 0 &&
+		strcmp(writer->schema,
+			   get_namespace_name(RelationGetNamespace(rel))) == 0)
 		return writer;
 	writer->desc = NULL;
 	old = MemoryContextSwitchTo(cxt);
@@ -173,7 +198,7 @@ get_writer(MemoryContext cxt, Relation rel)
 AttrNumber
 webhook_order_column(Relation rel, const char *ordered_by)
 {
-	return nearest_name_column(rel, ordered_by, "ordering column");
+	return nearest_stored_column(rel, ordered_by, "ordering column");
 }
 
 /* Equal values have the same, where their type has a hash function. */
@@ -259,6 +284,19 @@ encode_in_order(const TriggerData *td, const char *ordered_by,
 	return stripes;
 }
 
+static Datum
+row_of(const MessageWriter *writer, TupleTableSlot *slot)
+{
+	Datum row = ExecFetchSlotHeapTupleDatum(slot);
+
+	if (writer->stored >= 0)
+	{
+		HeapTupleHeaderSetTypeId(DatumGetHeapTupleHeader(row), RECORDOID);
+		HeapTupleHeaderSetTypMod(DatumGetHeapTupleHeader(row), writer->stored);
+	}
+	return row;
+}
+
 uint64
 webhook_encode(const TriggerData *td, const char *ordered_by,
 			   MemoryContext cxt, Buf *inputs)
@@ -282,9 +320,9 @@ webhook_encode(const TriggerData *td, const char *ordered_by,
 	isnull[MESSAGE_RECORD] = new == NULL;
 	isnull[MESSAGE_OLD_RECORD] = old == NULL;
 	if (new != NULL)
-		values[MESSAGE_RECORD] = ExecFetchSlotHeapTupleDatum(new);
+		values[MESSAGE_RECORD] = row_of(writer, new);
 	if (old != NULL)
-		values[MESSAGE_OLD_RECORD] = ExecFetchSlotHeapTupleDatum(old);
+		values[MESSAGE_OLD_RECORD] = row_of(writer, old);
 	values[MESSAGE_TIMESTAMP] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	if (ordered_by != NULL)

@@ -14,6 +14,7 @@
 #include "net/internal.h"
 
 #include <netinet/in.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 
@@ -46,6 +47,21 @@ origin_may_connect(const Origin *origin, const struct sockaddr *address)
 	return origin->proxy != NULL || may_reach(origin, address);
 }
 
+/* Also with a last dot, which libcurl and proxies may leave out. */
+static bool
+is_address(const char *host, Address *address)
+{
+	char bare[128];
+	size_t n = strlen(host);
+
+	if (n == 0 || n >= sizeof(bare))
+		return false; /* no address is as long as that */
+	memcpy(bare, host, n + 1);
+	if (bare[n - 1] == '.')
+		bare[n - 1] = '\0';
+	return resolve_literal(bare, address);
+}
+
 bool
 origin_may_ask_proxy(const Origin *origin)
 {
@@ -53,7 +69,7 @@ origin_may_ask_proxy(const Origin *origin)
 
 	if (origin->proxy == NULL)
 		return true;
-	if (resolve_literal(origin->host, &literal))
+	if (is_address(origin->host, &literal))
 		return may_reach(origin, &literal.any);
 	/* what is resolved here is looked at then; libcurl knows this name itself */
 	return (origin->resolves_host && strcasecmp(origin->host, "localhost") != 0) ||

@@ -17,6 +17,7 @@ of peer.py.  What a path answers, and the description that it was written from:
                         AWS, Lambda API reference "Invoke"
     bad/NAME            answers that are wrong in one way; see BAD
     rest/…              what was asked for: method, path, type, body
+    rest/status-N/…     the same with status N
 
 Texts stand for themselves: an embedding of "abc" is [3, 97, 99] (its length,
 the first and the last character); "13" is refused.
@@ -263,7 +264,8 @@ class Peer(BaseHTTPRequestHandler):
             return self.reply(200, bytes(range(256)), "application/octet-stream")
         if "/echo" in self.path:
             return self.reply(200, body, kind or "text/plain")
-        return self.reply(200, json.dumps({
+        status = self.path.split("/status-")[1:]
+        return self.reply(int(status[0][:3]) if status else 200, json.dumps({
             "method": self.command, "path": self.path, "type": kind,
             "body": body.decode("utf-8", "replace")}).encode())
 

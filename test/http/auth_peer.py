@@ -10,6 +10,7 @@ path of a request says what happens, step by step:
       life-N        what it gives out is good for N seconds (default 3600)
       opaque        without saying for how long
       fail-N-STATUS the first N requests for this path get that status
+      from-A-B-STATUS  requests A to B for this path get that status
       sleep-N       N milliseconds before the answer
       refuse        400 invalid_client, with what it was sent in its text
       none, html, other   200 without a token, without JSON, of another type
@@ -25,6 +26,7 @@ path of a request says what happens, step by step:
       first-N-STATUS  the first N requests with the same id get that status
       refuse        400
       status-N      N
+      long, cut     200 with 5000 bytes, and with less than was announced
       gone          410 for a record whose note is "gone"
       sleep-N       N milliseconds before the answer
 
@@ -206,6 +208,8 @@ class Peer(BaseHTTPRequestHandler):
                 del reply["expires_in"]
             elif word == "fail" and count <= int(numbers[0]):
                 return self.answer(int(numbers[1]), {"error": "temporarily_unavailable"})
+            elif word == "from" and int(numbers[0]) <= count <= int(numbers[1]):
+                return self.answer(int(numbers[2]), {"error": "temporarily_unavailable"})
             elif word == "sleep":
                 time.sleep(int(numbers[0]) / 1000)
             elif word == "refuse":
@@ -259,6 +263,11 @@ class Peer(BaseHTTPRequestHandler):
                 return self.answer(400, {"error": "not wanted"})
             if word == "status":
                 return self.answer(int(numbers[0]), {"error": "not here"})
+            if word == "long":
+                return self.answer(200, b"x" * 5000)
+            if word == "cut":
+                self.close_connection = True
+                return self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntaken")
             if word == "gone" and (json.loads(body)["record"] or {}).get("note") == "gone":
                 return self.answer(410, {"error": "gone"})
         return self.answer(200, {"good": good})

@@ -13,6 +13,9 @@ which the first that answers is the last:
     results         redshift: the first argument of each row
     headers         the headers of the request, as a JSON object
     tell            400 with the Authorization header in its text
+    tell-page       the same, in HTML, with what Basic credentials stand for, or
+                    those for a proxy
+    tell-code       bigquery: a row error with that header, and much else, as code
     empty           200 without a body; 204 with that status
     status-N        answers with status N
     bad-NAME        400 when a row is 13, else as calls, data or results
@@ -37,7 +40,9 @@ which the first that answers is the last:
 Standard library only.
 """
 
+import base64
 import gzip
+import html
 import json
 import socket
 import socketserver
@@ -307,6 +312,13 @@ class Peer(BaseHTTPRequestHandler):
                 return self.value({k.lower(): v for k, v in self.headers.items()})
             elif word == "tell":
                 text = "I got " + self.headers.get("Authorization", "nothing")
+                if numbers == ["page"]:
+                    basic = self.headers.get("Proxy-Authorization") or text[6:]
+                    pair = base64.b64decode(basic.partition("Basic ")[2]).decode()
+                    return self.answer(400, html.escape("wrong: " + pair).encode())
+                if numbers == ["code"]:
+                    return self.value({"replies": [None], "errors": [
+                        {"code": text + " " + 1000 * "x", "message": "no"}]})
                 return self.answer(400, json.dumps({"error": text}).encode())
             elif word == "empty":
                 return self.answer(200, b"")

@@ -70,6 +70,20 @@ error_like("SELECT modal_remote('telltale:tell')", qr/status 400: .*Bearer/, 'an
 my ($status, $out, $err) = modal_psql($node, "SELECT modal_remote('telltale:tell')");
 unlike($err, qr/tok-s3cret/, 'has no secret, though the service gave it back');
 
+$peer->server($node, 'telltale_rows', "format 'bigquery'");
+sql("CREATE USER MAPPING FOR PUBLIC SERVER telltale_rows OPTIONS (bearer_token 'tok-s3cret')");
+my $told = "FROM modal_map('telltale_rows:tell-code', 'SELECT 1', on_error => 'return')";
+like(sql("SELECT error->>'type' $told"), qr/^I got Bearer \*\*\* x+$/, "nor has a row error's code");
+is(sql("SELECT length(error->>'type') $told"), 256, 'which may not be long');
+for (['basic', "basic_credentials 'bWU6PHMzY3JldCAmIDEwMT4='"], ['proxied', "proxy_credentials 'me:%3Cs3cret%20%26%20101%3E'"])
+{
+	my ($name, $mapping) = @$_;
+	$peer->server($node, "tells_$name", $name eq 'proxied' ? "proxy '${\ $peer->url}'" : ());
+	sql("CREATE USER MAPPING FOR CURRENT_USER SERVER tells_$name OPTIONS ($mapping)");
+	$err = (modal_psql($node, "SELECT modal_remote('tells_$name:tell-page', 1)"))[2];
+	like($err, qr/status 400: wrong: me:\*\*\*\n/, "$name: nor has a page the password");
+}
+
 # Compression, both ways.
 $peer->server($node, 'packed', "gzip 'on', format 'json-lines'");
 $peer->server($node, 'packed_one', "gzip 'on'");
@@ -123,6 +137,14 @@ $peer->server($node, 'three', "max_concurrency '3'");
 is(sql("SELECT count(*) FROM modal_map('three:throttle-3/echo',
 	'SELECT g FROM generate_series(1, 100) g')"), '100', 'max_concurrency');
 is(scalar($peer->requests), 100, 'never more at once than that');
+error_like("ALTER SERVER three OPTIONS (SET max_concurrency '$_')", qr/HV024: .*whole number from 1 to 10000, in digits/s,
+	"max_concurrency '$_'") for '0.3e1', '3.0', '3.';
+error_like("ALTER SERVER three OPTIONS (ADD max_failures '1e9')", qr/HV024: .*from 0 to 1000000000, in digits/s, 'max_failures');
+# It holds also where the validator has once taken such a value.
+sql(q{UPDATE pg_foreign_server SET srvoptions = array_replace(srvoptions, 'max_concurrency=3', 'max_concurrency=0.3e1') WHERE srvname = 'three'});
+is(sql("SELECT count(*) FROM modal_map('three:throttle-3/echo',
+	'SELECT g FROM generate_series(1, 100) g')"), '100', 'max_concurrency, written otherwise');
+is(scalar($peer->requests), 100, 'nor more than that');
 
 # Requests per second.
 $peer->server($node, 'paced', "requests_per_second '20'");

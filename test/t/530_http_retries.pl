@@ -37,7 +37,7 @@ sub keys_of
 }
 
 # What is repeated, under one key.
-for my $failure (408, 425, 429, 500, 502, 503, 504, 'close')
+for my $failure (408, 425, 429, 500, 502, 503, 504, 507, 521, 529, 599, 'close')
 {
 	$peer->forget;
 	is(sql("SELECT modal_remote('one:first-2-$failure/echo', 1)"), '{"arg1": 1}',
@@ -49,7 +49,7 @@ is(sql("SELECT modal_remote('brief:first-1-hang/echo', 1)"), '{"arg1": 1}', 'so 
 $peer->forget;
 
 # What is not.
-for my $status (400, 404, 413, 418, 501)
+for my $status (400, 404, 413, 418, 501, 505)
 {
 	error_like("SELECT modal_remote('one:status-$status', 1)", qr/status $status: because/,
 		"$status is final");

@@ -98,6 +98,7 @@ sql_fails($node, "SELECT modal_remote('$_:echo', 1)", $refused, "but $_") for qw
 # Through a proxy, which looks names up: the name counts, or the address in its place.
 server('proxied', "127.0.0.1:$port", ", proxy '${\ $peer->url}'");
 server('proxied_metadata', '169.254.169.254', ", proxy '${\ $peer->url}'");
+server('proxied_dot', '169.254.169.254.', ", proxy '${\ $peer->url}'");
 server('proxied_name', 'metadata.internal', ", proxy '${\ $peer->url}'");
 allow('example.com');
 becomes("SELECT modal_remote('proxied:echo', 1)", $refused, 'an address, through a proxy');
@@ -105,6 +106,9 @@ sql_fails($node, "SELECT modal_remote('proxied_name:echo', 1)", $refused, 'a nam
 allow('');
 becomes("SELECT modal_remote('proxied_name:echo', 1)", qr/\{"arg1": 1\}/, 'a name that is allowed');
 sql_fails($node, "SELECT modal_remote('proxied_metadata:echo', 1)", $refused, 'metadata, through a proxy');
+sql_fails($node, "SELECT modal_remote('proxied_dot:echo', 1)", $refused, 'with a dot at the end');
+sql_fails($node, "CREATE SERVER bad FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', allow_http 'on',
+	url 'http://%31%36%39.254.169.254', proxy '${\ $peer->url}')", qr/HV024: .*without escapes/s, 'a host that would be decoded');
 
 # Who may say so, and what.
 sql('CREATE ROLE plain LOGIN');

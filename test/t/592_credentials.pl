@@ -106,6 +106,21 @@ is(sql("SELECT modal_remote('once:echo', 1)"), '{"arg1": 1}', 'a token that will
 fails("SELECT modal_map('once:once', 'SELECT g FROM generate_series(1, 20) g')", qr/28000: .*status 401/,
 	'a token that is refused though it is new');
 
+# A token that was refused is not sent again while there is no other; one that is good is, whatever
+# becomes of the attempt to have another one in time.
+server('lapse', 'api', "token_url '$token_url/lapse/from-2-3-503'", $oauth);
+server('ahead', 'api', "token_url '$token_url/ahead/life-20/from-2-99-403'", $oauth);
+is(sql("SELECT modal_remote('$_', 1)"), '{"arg1": 1}', "$_: a first token") for 'lapse:once', 'ahead:echo';
+sleep 13;
+$peer->forget;
+is(sql("SELECT modal_remote('lapse:once', 1)"), '{"arg1": 1}', 'a token that is revoked while the endpoint has trouble');
+is(scalar(grep { $_->{path} =~ m{^/api} } $peer->requests), 2, 'and is not sent again');
+for (1 .. 3)
+{
+	is(sql("SELECT modal_remote('ahead:echo', 1), pg_sleep(0.2)"), '{"arg1": 1}|', 'a refresh ahead of time that is refused');
+}
+cmp_ok(scalar(requests_of('token/ahead')), '>=', 1, 'and was asked for');
+
 # Trouble with the endpoint.
 server('later', 'api', "token_url '$token_url/fail-1-503', retry_budget '30'", $oauth);
 is(sql("SELECT modal_remote('later:echo', 1)"), '{"arg1": 1}', 'a token at the second try');

@@ -75,6 +75,24 @@ result_is(q{SELECT string_agg(result->>'path', ' ' ORDER BY ordinal)
 result_is('CREATE FUNCTION fetched(id int, q text) RETURNS text LANGUAGE modal AS $f$rest:rest/{id}#'
 	  . '{"method": "GET", "result": "$.path"}$f$; SELECT fetched(5, $$z$$)', '/rest/5?q=z', 'a typed function');
 
+# What is refused is what a row has asked for.
+for my $options ($get, '{"method": "PUT"}')
+{
+	my $statuses = with('rest:rest/status-{s}', $options);
+	my $rows = 'SELECT unnest(array[200, 301, 403, 404, 405, 410]) AS s';
+	my $seen = '200:- 301:08006 403:28000 404:42883 405:42883 410:42883';
+	result_is("SELECT string_agg((array[200, 301, 403, 404, 405, 410])[ordinal + 1] || ':' || coalesce(error->>'code', '-'), ' '
+		ORDER BY ordinal) FROM modal_map($statuses, '$rows', on_error => 'return')", $seen, "statuses are of their rows: $options");
+	my $job = sql("SELECT modal_spawn_map($statuses, '$rows')");
+	result_is("SELECT modal_wait($job); SELECT succeeded, failed FROM modal_batch.jobs WHERE job = $job",
+		"completed\n1|5", 'in a job, too');
+}
+error_like("SELECT modal_map(" . with('rest:rest/status-{s}', $get) . qq{, 'SELECT $_ AS s', on_error => 'return')},
+	qr/28000: .*status $_/, "$_ is of all rows") for 401, 407;
+error_like('SELECT modal_map(' . with('rest:rest/status-404', '{"method": "POST"}') . q{, 'SELECT 1 AS s', on_error => 'return')},
+	qr/42883: /, 'so is 404 of a path that all have');
+error_like('SELECT modal_remote(' . with('rest:rest/status-{1}', $get) . ', 404)', qr/42883: .*status 404/, 'a single call');
+
 # --- bodies ---------------------------------------------------------------------------
 
 my $text = '{"content_type": "text/plain; charset=utf-8", "result_type": "text"}';
@@ -94,6 +112,15 @@ error_like('SELECT modal_remote(' . with('rest:rest/echo', $text) . ', 1, 2)',
 	qr/22023: a request whose content_type is not JSON has one argument/, 'two texts');
 request_is('SELECT modal_remote(' . with('rest:rest/echo', $text) . q{, NULL::text)},
 	'POST /rest/echo text/plain; charset=utf-8 ', 'NULL is an empty body');
+
+# A format in a reference: nothing holds that the server says of requests.
+$peer->server($node, 'own', q{args 'array', content_type 'application/vnd.x+json', parameters '{"model": "m"}', method 'PUT'});
+request_is('SELECT modal_map(' . with('own:rest/x', $_) . q{, 'SELECT 1 AS a')}, 'POST /rest/x application/json {"a":1}', $_)
+  for '{"format": "json"}', '{"format": "lambda"}';
+request_is('SELECT modal_map(' . with('own:rest/x', '{"result": "$.body"}') . q{, 'SELECT 1 AS a')},
+	'PUT /rest/x application/vnd.x+json [1]', 'without one, all of it');
+error_like('SELECT modal_remote(' . with('embed:v1/chat/completions', '{"format": "openai-chat"}') . q{, 'hi'::text)},
+	qr/you must provide a model parameter/, 'the model of another format is not asked');
 
 # --- tokens ----------------------------------------------------------------------------
 
@@ -126,7 +153,7 @@ sql(q{CREATE TABLE docs (id int PRIMARY KEY, body text, v float4[]);
 	INSERT INTO docs SELECT g, 'ab' || g FROM generate_series(1, 200) g});
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 200 FROM docs WHERE v[1] = length(body) AND array_length(v, 1) = 2}),
 	'a trigger whose reference has options');
-ok($node->poll_query_until('postgres', q{SELECT usage = (SELECT sum(length(body)) FROM docs) FROM modal_batch.jobs}),
+ok($node->poll_query_until('postgres', q{SELECT usage = (SELECT sum(length(body)) FROM docs) FROM modal_batch.jobs ORDER BY job DESC LIMIT 1}),
 	'and what it cost');
 
 result_is('SELECT calls, requests_active FROM modal_batch.stat_dispatcher', '0|0',

@@ -75,6 +75,36 @@ is(join(' ', sort map { "$_->{message}{type}$_->{message}{record}{id}" } @seen),
 my ($altered) = grep { $_->{message}{type} eq 'UPDATE' } @seen;
 is($altered->{message}{record}{more}, 7, 'a column that was added meanwhile');
 
+sql(q{CREATE TABLE moved (id int); CREATE TRIGGER tell AFTER INSERT ON moved FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:orders');
+	BEGIN; INSERT INTO moved VALUES (1); ALTER TABLE moved SET SCHEMA shop; INSERT INTO shop.moved VALUES (2);
+	ALTER SCHEMA shop RENAME TO attic; INSERT INTO attic.moved VALUES (3); ALTER SCHEMA attic RENAME TO shop; COMMIT});
+is(join(' ', sort map { "$_->{message}{record}{id}$_->{message}{schema}" } messages()), '1public 2shop 3attic',
+	'another schema meanwhile');
+
+# What is needed to write messages is kept, also of a table with constraints.
+sql(q{CREATE TABLE strict (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), CHECK (id > 0));
+	CREATE TRIGGER tell AFTER INSERT ON strict FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:orders')});
+my $taken = 'SELECT sum(total_bytes) FROM pg_backend_memory_contexts;';
+my ($less, $more) = split /\n/, sql("BEGIN; INSERT INTO strict VALUES (1); $taken INSERT INTO strict SELECT generate_series(2, 1000); $taken ROLLBACK");
+cmp_ok($more - $less, '<', 3_000_000, 'memory of many messages of a transaction');
+
+# Virtual generated columns have no value in a trigger.
+SKIP:
+{
+	skip 'before PostgreSQL 18, generated columns are stored', 3 if sql('SHOW server_version_num') < 180000;
+	sql(q{CREATE TABLE doubled (id int, twice int GENERATED ALWAYS AS (id * 2), more text);
+		CREATE TRIGGER tell AFTER INSERT OR UPDATE ON doubled FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:orders')});
+	sql(q{INSERT INTO doubled (id, more) VALUES (1, 'x')});
+	my ($doubled) = messages();
+	is_deeply($doubled->{message}{record}, { id => 1, more => 'x' }, 'a virtual generated column is left out');
+	sql(q{UPDATE doubled SET id = 2});
+	($doubled) = messages();
+	is_deeply([ @{ $doubled->{message} }{qw(record old_record)} ], [ { id => 2, more => 'x' }, { id => 1, more => 'x' } ],
+		'of both rows');
+	fails(q{CREATE TRIGGER ordered AFTER INSERT ON doubled FOR EACH ROW EXECUTE FUNCTION
+		modal_trigger('hooks:orders#{"ordered_by": "twice"}')}, qr/428C9: .*"twice" .*is a generated column that is not stored/, 'nor is it an order');
+}
+
 # Partitions, and quoted names.
 sql(q{CREATE TABLE "Ta ble" (id int, x int) PARTITION BY RANGE (id);
 	CREATE TABLE "Pa rt" PARTITION OF "Ta ble" FOR VALUES FROM (0) TO (10);
@@ -124,6 +154,20 @@ for my $status (401, 403, 404, 405, 301)
 	is(sql('SELECT state, succeeded, failed FROM modal_batch.jobs ORDER BY job DESC LIMIT 1'), 'completed|0|2',
 		"$status: failures of theirs");
 }
+
+# What has been taken is taken, whatever else is said.
+sql("ALTER SERVER hooks OPTIONS (ADD max_reply_bytes '1024')");
+for my $said ('status-202', 'status-205', 'status-207', 'status-299', 'long', 'cut')
+{
+	my $table = $said =~ s/-//r;
+	sql("CREATE TABLE $table (id int); CREATE TRIGGER tell AFTER INSERT ON $table
+		FOR EACH ROW EXECUTE FUNCTION modal_trigger('hooks:$said');
+		INSERT INTO $table VALUES (1)");
+	is(scalar(messages()), 1, "$said: sent once");
+	is(sql('SELECT state, succeeded, failed FROM modal_batch.jobs ORDER BY job DESC LIMIT 1'), 'completed|1|0',
+		"$said: taken");
+}
+sql('ALTER SERVER hooks OPTIONS (DROP max_reply_bytes)');
 
 # Rotation: two secrets, two signatures, of which the peer knows both.
 sql("ALTER USER MAPPING FOR CURRENT_USER SERVER hooks OPTIONS (SET webhook_secret '$secret{new}', ADD webhook_secret_old '$secret{old}')");

@@ -179,6 +179,27 @@ test_bad_replies(void)
 	reply_is(BODY_REDSHIFT,
 			 "\"{\\\"success\\\":false,\\\"error_msg\\\":\\\"in text\\\"}\"", 1,
 			 "failed: in text");
+
+	/* who reports failure may have all members */
+	reply_is(BODY_REDSHIFT,
+			 "{\"success\":false,\"num_records\":null,\"results\":null,\"error_msg\":\"no\"}", 2,
+			 "failed: no");
+	reply_is(BODY_REDSHIFT, "{\"success\":false,\"results\":[],\"error_msg\":null}", 2,
+			 "failed: the function reported failure");
+	reply_is(BODY_REDSHIFT, "{\"results\":[1,2,3],\"error_msg\":\"no\",\"success\":false}", 2,
+			 "failed: no");
+	reply_is(BODY_BIGQUERY, "{\"replies\":null,\"errorMessage\":\"no\"}", 2, "failed: no");
+	reply_is(BODY_BIGQUERY, "{\"errorMessage\":\"no\",\"replies\":[1]}", 2, "failed: no");
+	reply_is(BODY_BIGQUERY, "{\"replies\":[1,2],\"errorMessage\":\"\"}", 2, "1 2");
+	reply_is(BODY_BIGQUERY, "{\"replies\":[1],\"errorMessage\":\"\"}", 2,
+			 "bad: the reply has fewer results than the request has rows");
+	reply_is(BODY_BIGQUERY, "{\"replies\":[1],\"errorMessage\":null}", 2,
+			 "bad: the reply has fewer results than the request has rows");
+	reply_is(BODY_BIGQUERY, "{\"errorMessage\":null}", 2,
+			 "bad: the reply has no list of results");
+	reply_is(BODY_BIGQUERY, "{\"replies\":[1,}", 2, "bad: a value is expected");
+	reply_is(BODY_REDSHIFT, "{\"results\":[1],\"num_records\":null}", 1,
+			 "bad: num_records of the reply is not an integer");
 }
 
 int

@@ -23,6 +23,10 @@ test_numbers(void)
 	ok(option_number("1e1", false, 1, 10), "an exponent");
 	ok(option_number("-0.5", false, -1, 1), "a sign");
 	ok(!option_number("2.5", true, 1, 10), "a fraction, not whole");
+	ok(!option_number("10.0", true, 1, 10), "a point");
+	ok(!option_number("1e1", true, 1, 10), "an exponent where a whole number is wanted");
+	ok(option_number("+7", true, 1, 10) && option_number("-1", true, -1, 10), "a sign of a whole one");
+	ok(!option_number("5-", true, 1, 10), "a sign behind");
 	ok(!option_number("11", true, 1, 10), "too large");
 	ok(!option_number("0", true, 1, 10), "too small");
 	ok(!option_number("", true, 0, 10), "nothing");
@@ -66,7 +70,8 @@ test_urls(void)
 		"https://a,file:///etc/passwd", "https://host#part",
 		"https://host/path#part", "https://host:0", "https://host:65536",
 		"https://host:99999999999999999999", "https://host:+80",
-		"https://host:8o", "https://[::1", "https://[]", "https://[::1]x",
+		"https://host:8o", "https://%31%36%39.254.169.254", "https://ho%73t:1",
+		"https://[::1", "https://[]", "https://[::1]x",
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

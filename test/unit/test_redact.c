@@ -6,7 +6,7 @@
 #include "core/redact.h"
 
 static const char *const secrets[] = {
-	"hunter2!", "abc", NULL, "overlap-one", "one-two-three", "",
+	"hunter2!", "abc", NULL, "overlap-one", "one-two-three", "", "<&>\"'",
 };
 
 static void
@@ -16,7 +16,7 @@ check(const char *text, const char *want)
 
 	buf_init(&out, 0, NULL);
 	buf_put_cstr(&out, "<");
-	redact(&out, text, strlen(text), secrets, 6, 1000);
+	redact(&out, text, strlen(text), secrets, 7, 1000);
 	buf_put_cstr(&out, ">");
 	buf_consume(&out, 1);
 	out.len--;
@@ -48,6 +48,11 @@ test_written_otherwise(void)
 	check("hunter2%2g %", "hunter2%2g %");
 	check("hunter2\\u002", "hunter2\\u002");
 	check("hunter2\\", "hunter2\\");
+	check("<p>hunter2&#33; &#104;unter2&#x21; hunter2&#000033;</p>", "<p>*** *** ***</p>");
+	check("hunter2&#34; hunter2&#33 hunter2&#3g; hunter2&#x;", "hunter2&#34; hunter2&#33 hunter2&#3g; hunter2&#x;");
+	check("hunter2&#99999999999999999999; hunter2&#", "hunter2&#99999999999999999999; hunter2&#");
+	check("a &amp; b&lt;c&gt; &quot;quoted&#39;", "a &amp; b&lt;c&gt; &quot;quoted&#39;");
+	check("x&lt;&amp;&gt;&quot;&apos;x &lt;&#38;>&quot;' <&>\"'", "x***x *** ***");
 	/* alone, and after one and two bytes */
 	check("got aHVudGVyMiE= twice", "got *** twice");
 	check("OmhdW50", "OmhdW50");
@@ -107,7 +112,7 @@ test_cut(void)
 	for (size_t max = 0; max <= full + 1; max++)
 	{
 		buf_reset(&out);
-		redact(&out, text, strlen(text), secrets, 6, max);
+		redact(&out, text, strlen(text), secrets, 7, max);
 		bad += out.len > max || strstr(buf_cstr(&out), "hun") != NULL ||
 			strncmp(buf_cstr(&out), "\u00e4\u00f6\u00fc *** \u20ac", out.len) != 0 ||
 			(out.len + 2 < max && out.len < full);
@@ -118,7 +123,7 @@ test_cut(void)
 	buf_free(&out);
 
 	buf_init(&out, 0, NULL);
-	redact(&out, "a\0hunter2!", 10, secrets, 6, 100);
+	redact(&out, "a\0hunter2!", 10, secrets, 7, 100);
 	is_bytes(out.data, out.len, "a\0***", 5, "zero bytes are bytes");
 	buf_free(&out);
 }
@@ -143,7 +148,7 @@ test_hostile(void)
 		for (size_t i = 0; i < size; i++)
 			text[i] = pieces[k][i % n];
 		buf_reset(&out);
-		redact(&out, text, size, secrets, 6, SIZE_MAX);
+		redact(&out, text, size, secrets, 7, SIZE_MAX);
 	}
 	ok(clock() - start < 20 * CLOCKS_PER_SEC, "time grows with the length only");
 	buf_free(&out);
