@@ -252,6 +252,11 @@ subtest 'function calls' => sub {
 			FROM modal_function_call_results('$squares')", '200|2646700|t', 'all results');
 	result_is("SELECT string_agg(ordinal || '=' || result, ' ') FROM modal_function_call_results('$squares', 48, 50)",
 		'48=2304 49=2401 50=2500', 'some of them');
+	$local->set_faults("FunctionGetOutputs unasked\n");
+	result_is("SELECT count(*), sum(result::int) FROM modal_function_call_results('$squares', 48, 50)", '3|7206',
+		'no others, when the service gives all of them');
+	result_is("SELECT count(*), sum(result::int) FROM modal_function_call_results('$squares')", '200|2646700', 'and each one once');
+	$local->set_faults('');
 	result_is("SELECT count(*) FROM modal_function_call_results('$squares', wait => false)", '200', 'those that are there');
 	result_is("SELECT count(*) FROM modal_function_call_results('$slow', wait => false)", '0', 'none, if none are');
 	result_is("SELECT ordinal, result, error->>'type' FROM modal_function_call_results('$mixed', on_error => 'return')",
