@@ -54,6 +54,7 @@ ask(ModalCall *mc)
 	pb_put_uint(buf, 10, follow->next);
 	pb_put_uint(buf, 11, follow->asked);
 	grpc_end(buf);
+	mc->poll_began = monotonic_seconds();
 	mc->poll = grpc_start(&spec);
 	if (mc->poll != NULL)
 		return true;
@@ -79,7 +80,7 @@ follow_pump(ModalCall *mc)
 		modal_call_end(mc);
 		return false;
 	}
-	if (mc->started && mc->poll == NULL &&
+	if (mc->started && mc->poll == NULL && mc->poll_pause.heap_index == 0 &&
 		credit_fetch(&mc->call->credit, 1, 0) > 0 &&
 		mc->downloads.count < MAX_DOWNLOADS)
 		return ask(mc);
@@ -160,7 +161,7 @@ on_outputs(void *arg, const GrpcResult *result)
 	}
 	any = has[0];
 	if (!any && (mc->call->open.flags & CALL_AVAILABLE))
-		mc->stop = true;
+		FOLLOW_CALL(mc)->last = FOLLOW_CALL(mc)->next - 1;
 	else if (!any && FOLLOW_CALL(mc)->wait && reply.unfinished == 0)
 	{
 		modal_error(&error, MODAL_SQLSTATE_GONE,
@@ -170,6 +171,8 @@ on_outputs(void *arg, const GrpcResult *result)
 		modal_call_fail(mc, &error);
 		return;
 	}
+	if (!any && FOLLOW_CALL(mc)->wait)
+		modal_poll_pause_if_hasty(mc);
 	FOLLOW_CALL(mc)->wait = !any;
 	(void) follow_pump(mc);
 }

@@ -410,7 +410,6 @@ const ModalKind generator_kind = {
 	.put_done = sync_put_done,
 	.wants_poll = unary_wants_poll,
 	.output = generator_output,
-	.polled = sync_polled,
 	.is_done = generator_is_done,
 	.consumed = generator_consumed,
 	.leave = unary_leave,

@@ -270,12 +270,16 @@ $local->clear_log;
 $node->poll_query_until('postgres', "SELECT state = 'completed' FROM modal_batch.jobs WHERE job = $job")
   or die 'the job does not end';
 cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 25, 'so it is for the results of a job');
-my $slow = $session->outcome(q{SELECT modal_spawn('local:builtin/sleep', 60, 'late'::text)});
-$local->clear_log;
+$job = $session->outcome(q{SELECT modal_spawn('local:builtin/sleep', 60, 'late'::text)});
+$node->poll_query_until('postgres', "SELECT remote_call_id IS NOT NULL FROM modal_batch.jobs WHERE job = $job")
+  or die 'the job does not begin';
+my $slow = $node->safe_psql('postgres', "SELECT 'local:' || remote_call_id FROM modal_batch.jobs WHERE job = $job");
 $session->query(q{SET statement_timeout = '1s'});
-result_is("SELECT modal_function_call_get('$slow')", '57014', 'for one that is waited for by its id');
+$local->clear_log;
+result_is("SELECT modal_function_call_get('$slow')", '57014', 'and for one that is waited for by its id');
 $session->query(q{SET statement_timeout = '60s'});
-cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 11, 'which is asked for now and then');
+cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 30, 'beside its job');
+$session->query("SELECT modal_cancel($job)");
 
 # Nor is one that gives again and again what it has given before.
 $local->set_faults("FunctionGetOutputs unasked\n");
