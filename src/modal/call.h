@@ -143,7 +143,8 @@ struct ModalCall
 	/* output.c */
 	Map downloads;		/* by ordinal */
 	Heap waiting_downloads; /* by ordinal where the reader wants them so */
-	uint32_t active_downloads;
+	Heap active_downloads; /* likewise; what they may take */
+	uint64_t active_bytes;
 	uint64_t last_download; /* number of it */
 	OutputSize blob_size;
 };

@@ -128,7 +128,8 @@ deliver_chunks(GeneratorCall *gen)
 			continue;
 		}
 		gen->blob =
-			blob_download(mc->mt, mc->call, data, on_item_downloaded, gen);
+			blob_download(mc->mt, mc->call, data, NULL, on_item_downloaded,
+						  gen);
 		if (gen->blob == NULL)
 		{
 			modal_call_fail_memory(mc);
