@@ -166,7 +166,10 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 	return 0;
 }
 
-/* The whole answer is there; if the body has not gone yet, it need not go. */
+/*
+ * The whole answer is there.  If the body has not gone yet, it need not go, and
+ * the request ends now: the server may read no more, and may have closed.
+ */
 static int
 on_end(nghttp2_session *session, int32_t stream_id)
 {
@@ -175,9 +178,11 @@ on_end(nghttp2_session *session, int32_t stream_id)
 	if (request == NULL)
 		return 0;
 	request->complete = true;
-	return request->body_sent < request->spec.body_len
-			   ? stream_reset(session, stream_id)
-			   : 0;
+	if (request->body_sent == request->spec.body_len)
+		return 0;
+	(void) nghttp2_session_set_stream_user_data(session, stream_id, NULL);
+	h2_end(request->h2->h2, request, TRANSPORT_OK, "");
+	return stream_reset(session, stream_id);
 }
 
 static int
