@@ -93,6 +93,7 @@ static void
 background_free(Background *bg)
 {
 	list_remove(&bg->node);
+	target_put(bg->mt->target);
 	free(bg);
 }
 
@@ -111,6 +112,8 @@ background_create(ModalTarget *mt)
 	if (bg == NULL)
 		return NULL;
 	bg->mt = mt;
+	/* It is one of its target's calls: what is given up shall go out. */
+	mt->target->calls++;
 	list_append(&mt->background, &bg->node);
 	return bg;
 }
@@ -256,7 +259,8 @@ modal_target_free(Target *target)
 		Background *bg = LIST_OWNER(Background, node, node);
 
 		grpc_cancel(bg->grpc);
-		background_free(bg);
+		list_remove(&bg->node);
+		free(bg);
 	}
 	auth_free(mt->auth);
 	handles_free(mt);
