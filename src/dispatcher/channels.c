@@ -145,13 +145,26 @@ attachment_send_later(Attachment *att, OutFrame *frame)
 	att->out_tail = &frame->next;
 }
 
-void
-attachment_send(Attachment *att, OutFrame *frame)
+static void
+set_urgent(Attachment *att)
 {
 	if (!att->urgent)
 		dlist_push_tail(&urgent, &att->urgent_node);
 	att->urgent = true;
+}
+
+void
+attachment_send(Attachment *att, OutFrame *frame)
+{
+	set_urgent(att);
 	attachment_send_later(att, frame);
+}
+
+void
+attachment_owe_credit(Attachment *att)
+{
+	set_urgent(att);
+	att->owes_credit = true;
 }
 
 /* The next part of a long record; the same one until it is wholly sent. */
@@ -202,12 +215,24 @@ send_frame(Attachment *att, OutFrame *frame)
 
 static void drop_broken(void);
 
+/* The next frame; what is owed has waited until there was none. */
+static OutFrame *
+next_frame(Attachment *att)
+{
+	if (att->out_head == NULL && att->owes_credit)
+	{
+		att->owes_credit = false;
+		calls_pay_credit(att);
+	}
+	return att->out_head;
+}
+
 static void
 attachment_push(Attachment *att)
 {
 	OutFrame *frame;
 
-	while ((frame = att->out_head) != NULL)
+	while ((frame = next_frame(att)) != NULL)
 	{
 		shm_mq_result rc = send_frame(att, frame);
 
