@@ -60,6 +60,13 @@ typedef struct GeneratorCall
 #define GENERATOR_CALL(mc) ((GeneratorCall *) (mc))
 #define CALL_OF(gen) (&(gen)->sync.mc)
 
+/* What it takes, with what there is of it beside its bytes. */
+static size_t
+chunk_size(const Chunk *chunk)
+{
+	return sizeof(*chunk) + chunk->n;
+}
+
 static bool start_stream(GeneratorCall *gen);
 static bool deliver_chunks(GeneratorCall *gen);
 
@@ -71,7 +78,7 @@ pop_chunk(GeneratorCall *gen)
 	gen->head = chunk->next;
 	if (gen->head == NULL)
 		gen->tail = &gen->head;
-	gen->queued_bytes -= chunk->n;
+	gen->queued_bytes -= chunk_size(chunk);
 	free(chunk);
 }
 
@@ -223,7 +230,7 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 		memcpy(chunk->data, data.p, data.n);
 	*gen->tail = chunk;
 	gen->tail = &chunk->next;
-	gen->queued_bytes += chunk->n;
+	gen->queued_bytes += chunk_size(chunk);
 	gen->last_index = index;
 	retry_progress(&gen->retry);
 

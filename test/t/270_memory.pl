@@ -199,6 +199,24 @@ query_takes('a map with inputs of 1 MB',
 	$node->reload;
 }
 
+# So do small items of a generator, whose reader sleeps.
+{
+	my $session = ModalSession->new($node);
+	my $dispatcher = dispatcher_pid($node);
+	my $fetch = sub {
+		my ($n, $seconds) = @_;
+		$session->query(qq{SET modal_batch.window_bytes = '1MB'; BEGIN;
+			DECLARE c CURSOR FOR SELECT modal_remote_gen('local:builtin/count', $n)});
+		is($session->query('FETCH 1 FROM c'), '0', 'the first item of a generator');
+		sleep $seconds;
+		return $session->query('COMMIT');
+	};
+	my ($before) = peaks(sub { $fetch->(100, 0) }, $dispatcher);
+	my ($mb) = peaks(sub { $fetch->(2_000_000, 5) }, $dispatcher);
+	at_most($mb - $before, 8, 'two million items that nobody reads');
+	$session->quit;
+}
+
 # A session that reads nothing is not told of every change.
 {
 	$node->safe_psql('postgres', q{ALTER SYSTEM SET modal_batch.dispatcher_memory = '16MB'});
@@ -214,8 +232,8 @@ query_takes('a map with inputs of 1 MB',
 			PERFORM * FROM modal_map('local:builtin/echo', ARRAY[i]); END LOOP; END\$\$});
 	};
 	my ($before) = peaks(sub { $maps->(10) }, dispatcher_pid($node));
-	my ($mb) = peaks(sub { $maps->(20_000) }, dispatcher_pid($node));
-	at_most($mb - $before, 3, 'beside an idle cursor, 20,000 maps that change its share');
+	my ($mb) = peaks(sub { $maps->(12_000) }, dispatcher_pid($node));
+	at_most($mb - $before, 3, 'beside an idle cursor, 12,000 maps that change its share');
 	$session->quit;
 	$idle->quit;
 	$node->safe_psql('postgres', q{ALTER SYSTEM RESET modal_batch.dispatcher_memory});
