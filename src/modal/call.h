@@ -32,6 +32,7 @@
 /* Of these, about half ask the service for a URL, the others are at the store. */
 #define MAX_UPLOADS 40
 #define MAX_DOWNLOADS 40
+#define MAX_BLOB_ID 1024		/* bytes: it is kept until its turn comes */
 
 /* FunctionCallInvocationType, as far as it is used */
 #define INVOCATION_SYNC_LEGACY 1

@@ -87,6 +87,13 @@ modal_fail(DispatchCall *call, const ModalError *error)
 			  "%s", error->message);
 }
 
+void
+modal_warn(DispatchCall *call, Modal__Client__Warning **warnings, size_t n)
+{
+	for (size_t i = 0; i < n && i < MAX_SERVER_WARNINGS; i++)
+		call_notice(call, NOTICE_WARNING, warnings[i]->message);
+}
+
 /* --- requests in the background ------------------------------------------- */
 
 static void

@@ -253,6 +253,10 @@ for my $rpc (sort keys %empty)
 	  if $rpc eq 'AuthTokenGet';
 }
 
+# A list in a reply is as long as the service makes it, and the reply only so large.
+$local->set_faults("FunctionGet nth=1 repeat=100000\n");
+result_is(q{SELECT modal_remote('builtin/Counter{"name": "long"}.add', 1)}, '54000', 'FunctionGet: a reply of many megabytes');
+
 # A service that never waits is not asked without pause.
 $local->set_faults("FunctionGetOutputs empty\n");
 $local->clear_log;
