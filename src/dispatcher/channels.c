@@ -311,7 +311,10 @@ drop_broken(void)
 		attachment_free(dlist_head_element(Attachment, broken_node, &broken));
 }
 
-/* Set up our side of the queues; false when the process is gone already. */
+/*
+ * Set up our side of the queues; false when the process is gone already.  The
+ * second time, when the first attempt has failed, they may be ours already.
+ */
 static bool
 attach_queues(Attachment *att)
 {
@@ -322,9 +325,12 @@ attach_queues(Attachment *att)
 		return false;
 	in = (shm_mq *) att->memory.base;
 	out = (shm_mq *) (att->memory.base + MODAL_QUEUE_TO_DISPATCHER);
-	shm_mq_set_receiver(in, MyProc);
-	shm_mq_set_sender(out, MyProc);
+	if (shm_mq_get_receiver(in) == NULL)
+		shm_mq_set_receiver(in, MyProc);
 	att->from_session = shm_mq_attach(in, att->memory.segment, NULL);
+	if (shm_mq_get_sender(out) == NULL)
+		shm_mq_set_sender(out, MyProc);
+	DEBUG_POINT("dispatcher-half-attached");
 	att->to_session = shm_mq_attach(out, att->memory.segment, NULL);
 	return true;
 }
@@ -349,6 +355,8 @@ try_attach_queues(Attachment *att)
 		MemoryContextSwitchTo(TopMemoryContext);
 		EmitErrorReport();
 		FlushErrorState();
+		if (att->from_session != NULL)
+			shm_mq_detach(att->from_session);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
