@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INFLATED_PIECE (16 * 1024) /* bytes that count as a frame does */
 #define WINDOW_SIZE (16 * 1024 * 1024) /* bytes that a peer may send ahead */
 /*
  * A request that was not begun goes out again at once; its owner, who waits
@@ -105,13 +106,20 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
 {
 	H2Connection *h2c = arg;
 	Request *request = request_of(session, stream_id);
+	size_t held;
+	bool good;
 
 	(void) flags;
 	if (request == NULL || request->abort != ABORT_NONE)
 		return 0;
 	if (n > 0)
 		h2_progress(h2c);
-	return request_data(request, p, n) ? 0 : stream_reset(session, stream_id);
+	held = request->response.body.len;
+	good = request_data(request, p, n);
+	/* To inflate it is work, however few its bytes are. */
+	if (request->response.body.len - held > n)
+		h2c->frames += (request->response.body.len - held) / INFLATED_PIECE;
+	return good ? 0 : stream_reset(session, stream_id);
 }
 
 void
