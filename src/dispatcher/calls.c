@@ -223,13 +223,6 @@ share_of(const OpenCall *oc)
 	return Min(current_share, oc->pub.credit.budget);
 }
 
-static void
-owe_share(OpenCall *oc)
-{
-	if (share_of(oc) != oc->credit)
-		attachment_owe_credit(oc->att);
-}
-
 void
 calls_pay_credit(Attachment *att)
 {
@@ -261,7 +254,8 @@ update_shares(void)
 		return;
 	current_share = share;
 	dlist_foreach(iter, &sharing_calls)
-		owe_share(dlist_container(OpenCall, sharing, iter.cur));
+		attachment_owe_credit(
+			dlist_container(OpenCall, sharing, iter.cur)->att);
 }
 
 static void
@@ -273,7 +267,7 @@ join_share(OpenCall *oc)
 	dlist_push_tail(&sharing_calls, &oc->sharing);
 	nsharing++;
 	update_shares();
-	owe_share(oc);
+	attachment_owe_credit(oc->att);
 }
 
 static void
