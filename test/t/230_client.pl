@@ -272,6 +272,9 @@ subtest 'function calls' => sub {
 	result_is("SELECT count(DISTINCT input_id), min(call_id) = split_part('$mixed', ':', 2), min(module), min(function),
 			string_agg(status, ',' ORDER BY input_id), count(parent_input_id)
 			FROM modal_function_call_graph('$mixed')", '3|t|builtin|square|success,failure,success|0', 'the call graph');
+	$local->set_faults("FunctionGetCallGraph repeat=100000\n");
+	fails_like("SELECT count(*) FROM modal_function_call_graph('$mixed')", qr/54000: /, 'which is not of any size');
+	$local->set_faults('');
 
 	$node->safe_psql('postgres', "SELECT modal_function_call_cancel('$slow', terminate_containers => true)");
 	is(($local->requests('FunctionCallCancel'))[-1]{terminate}, 1, 'cancelling');
