@@ -384,8 +384,8 @@ modal_guc_init(void)
 	DefineCustomIntVariable(
 		"modal_batch.window_bytes",
 		"Results of one call that may be held in memory before they are read.",
-		"With large results fewer inputs are in flight than modal_batch.max_in_flight.",
-		&modal_window_bytes_kb, 64 * 1024, 64, MAX_KILOBYTES, PGC_USERSET,
+		"With large results fewer inputs are in flight than modal_batch.max_in_flight. It is superusers who set this, also by ALTER ROLE.",
+		&modal_window_bytes_kb, 64 * 1024, 64, MAX_KILOBYTES, PGC_SUSET,
 		GUC_UNIT_KB, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("modal_batch");

@@ -169,10 +169,17 @@ void
 poll_start(Poll *poll, Call *call, float timeout)
 {
 	Waiter *waiter = &poll->base.waiter;
+	const Fault *fault = &poll->base.rpc->fault;
 
 	waiter->call = call;
+	if (fault->unasked)
+	{
+		poll->by_index = false;
+		poll->max_values = 0;
+		waiter->cursor = 0;
+	}
 	waiter->patient = call->map && poll->max_values == 0 && !poll->by_index;
 	if (!poll->by_index)
 		call_forget_outputs(call, waiter->cursor);
-	rpc_wait(&poll->base, poll_seconds(timeout));
+	rpc_wait(&poll->base, fault->hasty ? 0 : poll_seconds(timeout));
 }

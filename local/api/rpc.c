@@ -145,6 +145,23 @@ set_error(Rpc *rpc, GrpcStatus status, const char *message)
 	rpc->message = message;
 }
 
+/* The message again and again is one message, with lists as much longer. */
+static void
+repeat_reply(Rpc *rpc)
+{
+	Buf *reply = &rpc->reply;
+	size_t len = reply->len - GRPC_PREFIX_SIZE;
+	Buf once;
+
+	buf_init(&once, 0, NULL);
+	buf_put(&once, reply->data + GRPC_PREFIX_SIZE, len);
+	buf_reset(reply);
+	grpc_put_prefix(reply, (uint32_t) (len * rpc->fault.repeat));
+	for (uint32_t i = 0; i < rpc->fault.repeat; i++)
+		buf_put(reply, once.data, len);
+	buf_free(&once);
+}
+
 /* Do what the fault asks instead of a proper reply; false: reply properly. */
 static bool
 misbehave(Rpc *rpc)
@@ -214,6 +231,8 @@ deliver(void *arg)
 		buf_reset(&rpc->reply);
 		grpc_put_prefix(&rpc->reply, 0);
 	}
+	if (rpc->fault.repeat > 0 && rpc->status == GRPC_OK)
+		repeat_reply(rpc);
 	if (rpc->fault.truncate && rpc->reply.len > GRPC_PREFIX_SIZE)
 		rpc->reply.len -= (rpc->reply.len - GRPC_PREFIX_SIZE + 1) / 2;
 	if (rpc->fault.no_trailers)

@@ -150,6 +150,8 @@ parse_rpc_action(Fault *fault, const char *word, const char *value)
 		return parse_status(value, &fault->status);
 	if (strcmp(word, "retry_after") == 0)
 		return parse_number(value, 3600, &fault->retry_after);
+	if (strcmp(word, "repeat") == 0)
+		return parse_uint(value, &fault->repeat);
 	if (strcmp(word, "http") == 0)
 	{
 		if (!parse_number(value, 599, &number) || number < 100)
@@ -173,6 +175,10 @@ parse_rpc_action(Fault *fault, const char *word, const char *value)
 		return fault->truncate = true;
 	if (strcmp(word, "empty") == 0)
 		return fault->empty = true;
+	if (strcmp(word, "hasty") == 0)
+		return fault->hasty = true;
+	if (strcmp(word, "unasked") == 0)
+		return fault->unasked = true;
 	return false;
 }
 

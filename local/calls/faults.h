@@ -31,6 +31,9 @@ typedef struct Fault
 	bool no_trailers;
 	bool truncate; /* the message, in its middle */
 	bool empty;	   /* a message without any field */
+	uint32_t repeat; /* the message so often: its lists are as much longer */
+	bool hasty;	   /* a poll that does not wait */
+	bool unasked;  /* outputs beyond those that were asked for */
 } Fault;
 
 /* What happens to one input (at its execution) or to its output. */

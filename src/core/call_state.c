@@ -98,7 +98,7 @@ call_state_add(CallState *cs, int64_t idx, void *payload)
 		item = calloc(1, sizeof(*item));
 		if (item == NULL)
 			return NULL;
-		buf_init(&item->token, 0, NULL);
+		buf_init(&item->token, CALL_MAX_TOKEN, NULL);
 	}
 	item->idx = idx;
 	item->state = ITEM_SENDING;

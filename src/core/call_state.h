@@ -24,6 +24,8 @@
 #include "core/heap.h"
 #include "core/map.h"
 
+#define CALL_MAX_TOKEN (64 * 1024) /* bytes: it is kept while its item is */
+
 typedef enum ItemState
 {
 	ITEM_FREE,
@@ -86,7 +88,7 @@ extern void call_state_free(CallState *cs);
 extern CallItem *call_state_add(CallState *cs, int64_t idx, void *payload);
 extern CallItem *call_state_find(const CallState *cs, int64_t idx);
 extern void call_state_remove(CallState *cs, CallItem *item);
-/* The service holds the item, under this token; false: no memory. */
+/* The service holds the item, under this token; false: no memory for it. */
 extern bool call_state_sent(CallState *cs, CallItem *item, const void *token,
 							size_t n, double now);
 extern OutputVerdict call_state_output(CallState *cs, CallItem *item,

@@ -89,6 +89,7 @@ frame_put_open(Buf *buf, uint32_t call, const CallOpen *open)
 	PUT(buf, open->flags);
 	PUT(buf, open->window);
 	PUT(buf, open->output_budget);
+	PUT(buf, open->max_output);
 	PUT(buf, open->deadline_ms);
 	PUT(buf, open->first_ordinal);
 	PUT(buf, open->last_ordinal);
@@ -380,8 +381,9 @@ frame_get_open(FrameReader *r, CallOpen *open)
 	return is_type(r, FRAME_OPEN) && GET(r, open->kind) && GET(r, open->op) &&
 		GET(r, open->input_format) && GET(r, open->flags) &&
 		GET(r, open->window) && GET(r, open->output_budget) &&
-		GET(r, open->deadline_ms) && GET(r, open->first_ordinal) &&
-		GET(r, open->last_ordinal) && GET(r, open->total_inputs) &&
+		GET(r, open->max_output) && GET(r, open->deadline_ms) &&
+		GET(r, open->first_ordinal) && GET(r, open->last_ordinal) &&
+		GET(r, open->total_inputs) &&
 		GET(r, open->idempotency) && get_slice(r, &open->endpoint) &&
 		get_slice(r, &open->reference) && get_slice(r, &open->label) &&
 		get_slice(r, &open->remote_call_id) && get_slice(r, &open->request) &&

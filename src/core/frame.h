@@ -128,6 +128,7 @@ typedef struct CallOpen
 	uint32_t flags;
 	uint32_t window;		 /* most inputs in flight; 0: DEFAULT_WINDOW */
 	uint64_t output_budget;	 /* bytes; 0: the dispatcher's default */
+	uint64_t max_output;	 /* bytes; larger ones are not fetched; 0: any */
 	uint32_t deadline_ms;	 /* for the whole call; 0: none */
 	int64_t first_ordinal;	 /* FOLLOW, SPAWN_MAP */
 	int64_t last_ordinal;	 /* FOLLOW; -1: to the end */

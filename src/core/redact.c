@@ -441,7 +441,8 @@ redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 		put_within(out, HIDDEN, strlen(HIDDEN), &max);
 		copied = i = n;
 	}
-	while (i < n && max > 0)
+	/* What is not hidden yet may be all that fits. */
+	while (i < n && max > 0 && i - copied <= max)
 	{
 		size_t end = secret_end(&s, i);
 

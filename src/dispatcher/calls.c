@@ -215,21 +215,32 @@ begin_frame(OpenCall *oc, OutFrame **frame)
 /*
  * Maps share the memory for inputs evenly, and their callers send no more than
  * that.  A share is a power of two, so that they need not be told whenever some
- * map begins or ends.
+ * map begins or ends; and a caller who takes nothing is not told again and
+ * again: what holds is sent when all before it has gone.
  */
-static void
-tell_share(OpenCall *oc)
+static uint64
+share_of(const OpenCall *oc)
 {
-	uint64 credit = Min(current_share, oc->pub.credit.budget);
+	return Min(current_share, oc->pub.credit.budget);
+}
+
+void
+calls_pay_credit(Attachment *att)
+{
+	OpenCall *oc;
+	MapVisit visit = {0};
 	OutFrame *frame;
 	Buf *buf;
 
-	if (credit == oc->credit)
-		return;
-	oc->credit = credit;
-	buf = begin_frame(oc, &frame);
-	frame_put_credit(buf, oc->number, credit);
-	attachment_send(oc->att, frame);
+	while ((oc = map_next(&att->calls, &visit)) != NULL)
+	{
+		if (oc->credit == 0 || share_of(oc) == oc->credit)
+			continue;
+		oc->credit = share_of(oc);
+		buf = begin_frame(oc, &frame);
+		frame_put_credit(buf, oc->number, oc->credit);
+		attachment_send(att, frame);
+	}
 }
 
 static void
@@ -244,7 +255,8 @@ update_shares(void)
 		return;
 	current_share = share;
 	dlist_foreach(iter, &sharing_calls)
-		tell_share(dlist_container(OpenCall, sharing, iter.cur));
+		attachment_owe_credit(
+			dlist_container(OpenCall, sharing, iter.cur)->att);
 }
 
 static void
@@ -256,7 +268,7 @@ join_share(OpenCall *oc)
 	dlist_push_tail(&sharing_calls, &oc->sharing);
 	nsharing++;
 	update_shares();
-	tell_share(oc);
+	attachment_owe_credit(oc->att);
 }
 
 static void

@@ -35,6 +35,7 @@ typedef struct Attachment
 	dlist_node urgent_node; /* urgent: there is something to be sent now */
 	dlist_node broken_node; /* broken: to be dropped in this turn */
 	bool is_ready, urgent, broken;
+	bool owes_credit;	   /* its calls are to be told their shares */
 	ChannelMemory memory;
 	shm_mq_handle *from_session, *to_session;
 	OutFrame *out_head, **out_tail; /* waiting to be sent */
@@ -53,6 +54,12 @@ extern void attachment_send(Attachment *att, OutFrame *frame);
 /* The same, with the next frame that is sent: the peer need not wake up. */
 extern void attachment_send_later(Attachment *att, OutFrame *frame);
 
+/*
+ * Shares of its calls have changed: calls_pay_credit() is asked for them once
+ * nothing waits to be sent.
+ */
+extern void attachment_owe_credit(Attachment *att);
+
 /* Its peer could not be told what has become of something: it is let go. */
 extern void attachment_break(Attachment *att);
 
@@ -62,6 +69,8 @@ extern void calls_init(int dispatcher);
 extern bool calls_handle_frame(Attachment *att, FrameReader *reader,
 							   const void *frame, Size len);
 extern void calls_cancel_all(Attachment *att);
+/* Tell the attachment's calls what they may send now, with at most a frame each. */
+extern void calls_pay_credit(Attachment *att);
 /* Queue what calls have collected for their readers. */
 extern void calls_flush(void);
 extern void calls_publish(DispatcherShared *shared);

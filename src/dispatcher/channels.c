@@ -145,13 +145,26 @@ attachment_send_later(Attachment *att, OutFrame *frame)
 	att->out_tail = &frame->next;
 }
 
-void
-attachment_send(Attachment *att, OutFrame *frame)
+static void
+set_urgent(Attachment *att)
 {
 	if (!att->urgent)
 		dlist_push_tail(&urgent, &att->urgent_node);
 	att->urgent = true;
+}
+
+void
+attachment_send(Attachment *att, OutFrame *frame)
+{
+	set_urgent(att);
 	attachment_send_later(att, frame);
+}
+
+void
+attachment_owe_credit(Attachment *att)
+{
+	set_urgent(att);
+	att->owes_credit = true;
 }
 
 /* The next part of a long record; the same one until it is wholly sent. */
@@ -202,12 +215,24 @@ send_frame(Attachment *att, OutFrame *frame)
 
 static void drop_broken(void);
 
+/* The next frame; what is owed has waited until there was none. */
+static OutFrame *
+next_frame(Attachment *att)
+{
+	if (att->out_head == NULL && att->owes_credit)
+	{
+		att->owes_credit = false;
+		calls_pay_credit(att);
+	}
+	return att->out_head;
+}
+
 static void
 attachment_push(Attachment *att)
 {
 	OutFrame *frame;
 
-	while ((frame = att->out_head) != NULL)
+	while ((frame = next_frame(att)) != NULL)
 	{
 		shm_mq_result rc = send_frame(att, frame);
 
@@ -286,7 +311,10 @@ drop_broken(void)
 		attachment_free(dlist_head_element(Attachment, broken_node, &broken));
 }
 
-/* Set up our side of the queues; false when the process is gone already. */
+/*
+ * Set up our side of the queues; false when the process is gone already.  The
+ * second time, when the first attempt has failed, they may be ours already.
+ */
 static bool
 attach_queues(Attachment *att)
 {
@@ -297,9 +325,12 @@ attach_queues(Attachment *att)
 		return false;
 	in = (shm_mq *) att->memory.base;
 	out = (shm_mq *) (att->memory.base + MODAL_QUEUE_TO_DISPATCHER);
-	shm_mq_set_receiver(in, MyProc);
-	shm_mq_set_sender(out, MyProc);
+	if (shm_mq_get_receiver(in) == NULL)
+		shm_mq_set_receiver(in, MyProc);
 	att->from_session = shm_mq_attach(in, att->memory.segment, NULL);
+	if (shm_mq_get_sender(out) == NULL)
+		shm_mq_set_sender(out, MyProc);
+	DEBUG_POINT("dispatcher-half-attached");
 	att->to_session = shm_mq_attach(out, att->memory.segment, NULL);
 	return true;
 }
@@ -324,6 +355,8 @@ try_attach_queues(Attachment *att)
 		MemoryContextSwitchTo(TopMemoryContext);
 		EmitErrorReport();
 		FlushErrorState();
+		if (att->from_session != NULL)
+			shm_mq_detach(att->from_session);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

@@ -453,7 +453,13 @@ target_put(Target *target)
 	else
 		(void) timer_set(&target->expiry, now + TARGET_UNUSED_S);
 	if (unused_targets.count > MAX_UNUSED_TARGETS)
-		expire_now(HEAP_OWNER(Target, unused, heap_first(&unused_targets)));
+	{
+		Target *oldest = HEAP_OWNER(Target, unused, heap_first(&unused_targets));
+
+		/* The next one to go is another one. */
+		heap_remove(&unused_targets, &oldest->unused);
+		expire_now(oldest);
+	}
 }
 
 bool

@@ -38,7 +38,7 @@ struct Target
 	const struct Protocol *protocol;
 	const CallDriver *driver;
 	void *state;		 /* the driver's per-target state */
-	uint32_t calls;		 /* open ones */
+	uint32_t calls;		 /* open ones, and requests that outlive theirs */
 	HeapNode unused;	 /* among those that no call uses */
 	Timer expiry;		 /* set while unused */
 	bool outdated;		 /* user mappings have changed meanwhile */

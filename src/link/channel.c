@@ -277,11 +277,13 @@ lose_channel(Channel *ch)
 }
 
 /*
- * An offer that nobody takes: because the dispatcher could not (it frees the
- * slot), or because none is running.
+ * Has the offer been taken?  It is the slot that says so: queues that have a
+ * dispatcher's process may still be ones that it could not attach wholly.
+ * False: it will not be, because the dispatcher could not (it frees the slot),
+ * or because none is running.
  */
 static bool
-offer_failed(Channel *ch)
+look_at_offer(Channel *ch)
 {
 	ChannelSlot *slot = modal_slot(ch->dispatcher, MyProcSlot);
 	TimestampTz now = GetCurrentTimestamp();
@@ -292,13 +294,14 @@ offer_failed(Channel *ch)
 	running = modal_shared->dispatchers[ch->dispatcher].pid != 0;
 	refused = slot->generation != ch->slot_generation ||
 		slot->state == SLOT_FREE;
+	ch->attached = !refused && slot->state == SLOT_ATTACHED;
 	LWLockRelease(modal_shared->lock);
 
 	if (running)
 		ch->last_dispatcher = now;
-	return refused ||
-		TimestampDifferenceExceeds(ch->last_dispatcher, now,
-								   MAX_WITHOUT_DISPATCHER_MS);
+	return !refused &&
+		!TimestampDifferenceExceeds(ch->last_dispatcher, now,
+									MAX_WITHOUT_DISPATCHER_MS);
 }
 
 bool
@@ -466,9 +469,8 @@ static bool
 poll_channel(Channel *ch)
 {
 	bool progress = false;
+	bool stands = ch->attached || look_at_offer(ch);
 
-	if (!ch->attached)
-		ch->attached = shm_mq_get_sender(shm_mq_get_queue(ch->in)) != NULL;
 	push_frames(ch);
 	while (!ch->broken)
 	{
@@ -482,7 +484,7 @@ poll_channel(Channel *ch)
 		if (rc == SHM_MQ_DETACHED || !dispatch_frame(ch, data, len))
 			ch->broken = true;
 	}
-	if (ch->broken || (!ch->attached && offer_failed(ch)))
+	if (ch->broken || !stands)
 	{
 		lose_channel(ch);
 		progress = true;

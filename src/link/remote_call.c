@@ -346,6 +346,7 @@ fill_open(CallOpen *open, const RemoteCall *call, const Endpoint *endpoint,
 		(spec->available ? CALL_AVAILABLE : 0);
 	open->window = call->window;
 	open->output_budget = call->window_bytes;
+	open->max_output = (uint64) modal_max_payload_kb * 1024;
 	open->deadline_ms = spec->deadline_ms;
 	open->first_ordinal = spec->first_ordinal;
 	open->last_ordinal = spec->last_ordinal;

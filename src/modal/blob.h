@@ -17,8 +17,14 @@ typedef struct BlobDownload BlobDownload;
 /* blob_id NULL: see error. */
 typedef void (*BlobUploaded)(void *arg, const char *blob_id,
 							 const ModalError *error);
-/* data NULL: see error; else it may be taken over. */
+/*
+ * data NULL: see error; else it may be taken over.  Both NULL: may_hold did not
+ * let it come.
+ */
 typedef void (*BlobDownloaded)(void *arg, Buf *data, const ModalError *error);
+
+/* As RequestSpec's. */
+typedef bool (*BlobMayHold)(void *arg, uint64_t bytes);
 
 /* The bytes must stay until the end.  NULL: no memory, on_done is not called. */
 extern BlobUpload *blob_upload(ModalTarget *mt, DispatchCall *call,
@@ -26,8 +32,8 @@ extern BlobUpload *blob_upload(ModalTarget *mt, DispatchCall *call,
 							   void *arg);
 extern void blob_upload_cancel(BlobUpload *upload);
 extern BlobDownload *blob_download(ModalTarget *mt, DispatchCall *call,
-								   Slice blob_id, BlobDownloaded on_done,
-								   void *arg);
+								   Slice blob_id, BlobMayHold may_hold,
+								   BlobDownloaded on_done, void *arg);
 extern void blob_download_cancel(BlobDownload *download);
 
 /* --- for both --------------------------------------------------------------- */

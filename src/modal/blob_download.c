@@ -50,6 +50,7 @@ struct BlobDownload
 {
 	ModalTarget *mt;
 	DispatchCall *call;
+	BlobMayHold may_hold;	/* NULL: whatever comes may */
 	BlobDownloaded on_done;
 	void *arg;
 	GrpcCall *get;
@@ -104,6 +105,11 @@ on_downloaded(void *arg, Response *response)
 		on_done(owner, &response->body, NULL);
 		return;
 	}
+	if (response->error == TRANSPORT_ABORTED)
+	{
+		download_failed(download, NULL);
+		return;
+	}
 	if (response->error != TRANSPORT_TOO_LARGE &&
 		blob_try_again(&download->retry, &download_policy, &download->again,
 				  response->status))
@@ -115,14 +121,31 @@ on_downloaded(void *arg, Response *response)
 		modal_error(&error, MODAL_SQLSTATE_CONNECTION, NULL,
 					"could not download a result: the object store answered with HTTP status %d",
 					response->status);
+	else if (response->error == TRANSPORT_TOO_LARGE)
+		modal_error(&error, MODAL_SQLSTATE_TOO_LARGE, NULL,
+					"result of a remote function is larger than modal_batch.max_payload");
 	else
-		modal_error(&error,
-					response->error == TRANSPORT_TOO_LARGE
-						? MODAL_SQLSTATE_TOO_LARGE
-						: MODAL_SQLSTATE_CONNECTION,
-					NULL, "could not download a result: %s", response->message);
+		modal_error(&error, MODAL_SQLSTATE_CONNECTION, NULL,
+					"could not download a result: %s", response->message);
 	error.retryable = response->error != TRANSPORT_TOO_LARGE;
 	download_failed(download, &error);
+}
+
+/* What is larger, the session would refuse. */
+static size_t
+max_body(const DispatchCall *call)
+{
+	uint64_t max = call->open.max_output;
+
+	return max > 0 && max < FRAME_MAX_PAYLOAD ? max : FRAME_MAX_PAYLOAD;
+}
+
+static bool
+may_hold(void *arg, uint64_t bytes)
+{
+	const BlobDownload *download = arg;
+
+	return download->may_hold(download->arg, bytes);
 }
 
 static void
@@ -135,8 +158,9 @@ send_download(void *arg)
 	spec.origin = download->mt->target->origin;
 	spec.method = "GET";
 	spec.path = download->url;
-	spec.max_body = FRAME_MAX_PAYLOAD;
+	spec.max_body = max_body(download->call);
 	spec.stall_timeout_s = download->mt->control->response_timeout;
+	spec.may_hold = download->may_hold != NULL ? may_hold : NULL;
 	spec.on_done = on_downloaded;
 	spec.arg = download;
 	download->request = request_start(&spec);
@@ -178,7 +202,7 @@ on_blob_url(void *arg, const GrpcResult *result)
 
 BlobDownload *
 blob_download(ModalTarget *mt, DispatchCall *call, Slice blob_id,
-			  BlobDownloaded on_done, void *arg)
+			  BlobMayHold may_hold, BlobDownloaded on_done, void *arg)
 {
 	BlobDownload *download = calloc(1, sizeof(*download));
 	Modal__Client__BlobGetRequest request =
@@ -194,6 +218,7 @@ blob_download(ModalTarget *mt, DispatchCall *call, Slice blob_id,
 	}
 	download->mt = mt;
 	download->call = call;
+	download->may_hold = may_hold;
 	download->on_done = on_done;
 	download->arg = arg;
 	timer_init(&download->again, send_download, download);

@@ -32,6 +32,7 @@
 /* Of these, about half ask the service for a URL, the others are at the store. */
 #define MAX_UPLOADS 40
 #define MAX_DOWNLOADS 40
+#define MAX_BLOB_ID 1024		/* bytes: it is kept until its turn comes */
 
 /* FunctionCallInvocationType, as far as it is used */
 #define INVOCATION_SYNC_LEGACY 1
@@ -94,7 +95,7 @@ typedef struct ModalKind
 	bool (*put_done)(PutRequest *put, const GrpcResult *result);
 	bool (*wants_poll)(ModalCall *mc, PollWish *wish);
 	bool (*output)(ModalCall *mc, const WireOutput *output, double now);
-	/* A poll brought n outputs; so many are unfinished, or -1. */
+	/* A reply had n outputs; so many are unfinished, or -1. */
 	bool (*polled)(ModalCall *mc, uint32_t n, int64_t unfinished);
 	/* Is nothing of its own left to be done? */
 	bool (*is_done)(const ModalCall *mc);
@@ -136,13 +137,15 @@ struct ModalCall
 	GrpcCall *poll;
 	Buf cursor;			/* last_entry_id */
 	double poll_began;
+	bool poll_brought;	/* something new, so far */
 	Timer poll_pause;	/* before the next one */
 	OutputSize inline_size; /* of results within replies */
 
 	/* output.c */
 	Map downloads;		/* by ordinal */
 	Heap waiting_downloads; /* by ordinal where the reader wants them so */
-	uint32_t active_downloads;
+	Heap active_downloads; /* likewise; what they may take */
+	uint64_t active_bytes;
 	uint64_t last_download; /* number of it */
 	OutputSize blob_size;
 };
@@ -208,7 +211,7 @@ extern void modal_poll_init(ModalCall *mc);
 extern void modal_poll_free(ModalCall *mc);
 /* Ask for outputs unless that is under way already, or not wanted. */
 extern bool modal_call_ensure_poll(ModalCall *mc);
-/* A service that does not wait must not make us busy. */
+/* After a poll that brought nothing: who does not wait must not make us busy. */
 extern void modal_poll_pause_if_hasty(ModalCall *mc);
 
 /* --- sync.c -------------------------------------------------------- */
@@ -231,7 +234,6 @@ typedef struct SyncResult
  */
 extern bool sync_settle(ModalCall *mc, int64_t idx, const WireOutput *output,
 						double now, SyncResult *result);
-extern bool sync_polled(ModalCall *mc, uint32_t n, int64_t unfinished);
 extern void sync_apply_policy(ModalCall *mc, const WireStarted *started);
 extern bool sync_is_done(const ModalCall *mc);
 /* Of unary calls. */

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "core/pb.h"
 #include "core/url.h"
 #include "modal/logs.h"
 #include "modal/modal.h"
@@ -21,6 +22,8 @@
 /* Where Modal shows any object by its id. */
 #define DASHBOARD_URL "https://modal.com/id/"
 #define CONSOLE_URL "http://%.*s/console/call/%s" /* modal-local has no https there */
+
+#define MAX_GRAPH 200000 /* inputs and calls of a call graph */
 
 typedef struct json_object Json;
 
@@ -114,17 +117,25 @@ add_bool(Json *to, const char *name, bool value)
 }
 
 static void
-send(Control *control, const char *method, const ProtobufCMessage *message,
-	 void (*on_done)(void *, const GrpcResult *))
+send_for(Control *control, const char *method, const ProtobufCMessage *message,
+		 size_t max_reply, void (*on_done)(void *, const GrpcResult *))
 {
 	GrpcSpec spec = grpc_spec(control->mt->control, method, control->call,
 							  on_done, control);
 
+	spec.max_reply = max_reply;
 	grpc_pack(&spec.request, message);
 	control->sent_at = monotonic_seconds();
 	control->grpc = grpc_start(&spec);
 	if (control->grpc == NULL)
 		control_fail_memory(control);
+}
+
+static void
+send(Control *control, const char *method, const ProtobufCMessage *message,
+	 void (*on_done)(void *, const GrpcResult *))
+{
+	send_for(control, method, message, GRPC_MAX_ANSWER, on_done);
 }
 
 /* The reply, or NULL: then the call has failed. */
@@ -202,9 +213,8 @@ on_pong(void *arg, const GrpcResult *result)
 	{
 		if (reply->warning[0] != '\0')
 			call_notice(control->call, NOTICE_WARNING, reply->warning);
-		for (size_t i = 0; i < reply->n_server_warnings; i++)
-			call_notice(control->call, NOTICE_WARNING,
-						reply->server_warnings[i]->message);
+		modal_warn(control->call, reply->server_warnings,
+				   reply->n_server_warnings);
 		modal__client__client_hello_response__free_unpacked(reply, NULL);
 	}
 	answer(control);
@@ -405,20 +415,6 @@ on_call_info(void *arg, const GrpcResult *result)
 
 /* --- what was printed ----------------------------------------------------- */
 
-static void
-on_logs(void *arg, const GrpcResult *result)
-{
-	Control *control = arg;
-	Modal__Client__AppFetchLogsResponse *reply = take_reply(
-		control, result, &modal__client__app_fetch_logs_response__descriptor);
-
-	if (reply == NULL)
-		return;
-	json_object_object_add(control->answer, "lines", logs_to_json(reply));
-	modal__client__app_fetch_logs_response__free_unpacked(reply, NULL);
-	answer(control);
-}
-
 /* A number of the request; 0: it is not there. */
 static int64_t
 request_int(const Control *control, const char *name)
@@ -428,6 +424,22 @@ request_int(const Control *control, const char *name)
 	return json_object_object_get_ex(control->request, name, &value)
 		? json_object_get_int64(value)
 		: 0;
+}
+
+static void
+on_logs(void *arg, const GrpcResult *result)
+{
+	Control *control = arg;
+	Modal__Client__AppFetchLogsResponse *reply = take_reply(
+		control, result, &modal__client__app_fetch_logs_response__descriptor);
+
+	if (reply == NULL)
+		return;
+	json_object_object_add(
+		control->answer, "lines",
+		logs_to_json(reply, (size_t) request_int(control, "limit")));
+	modal__client__app_fetch_logs_response__free_unpacked(reply, NULL);
+	answer(control);
 }
 
 static void
@@ -458,7 +470,7 @@ fetch_logs(Control *control, const Modal__Client__FunctionCallHandleMetadata *of
 		request.app_id = of->app_id;
 	if (json_object_object_get_ex(control->request, "search", &search))
 		request.search_text = (char *) json_object_get_string(search);
-	send(control, "AppFetchLogs", &request.base, on_logs);
+	send_for(control, "AppFetchLogs", &request.base, GRPC_MAX_LISTING, on_logs);
 }
 
 /* --- what is known of a call ---------------------------------------------- */
@@ -546,16 +558,42 @@ status_name(size_t status)
 													 : "unknown";
 }
 
+/* Has the reply more than that?  Even empty ones take memory when it is read. */
+static bool
+is_graph_too_large(const GrpcResult *result)
+{
+	PbReader r;
+	PbField f;
+	uint32_t n = 0;
+
+	pb_reader_init(&r, result->data, result->len);
+	while (pb_next(&r, &f))
+		n++;
+	return n > MAX_GRAPH;
+}
+
 static void
 on_call_graph(void *arg, const GrpcResult *result)
 {
 	Control *control = arg;
-	Modal__Client__FunctionGetCallGraphResponse *reply = take_reply(
-		control, result,
-		&modal__client__function_get_call_graph_response__descriptor);
+	Modal__Client__FunctionGetCallGraphResponse *reply;
 	Json *inputs;
 	Json *calls;
 
+	if (result->status == GRPC_OK && is_graph_too_large(result))
+	{
+		ModalError error;
+
+		control->grpc = NULL;
+		modal_error(&error, MODAL_SQLSTATE_TOO_LARGE, NULL,
+					"the call graph of remote call \"%s\" has more than %d inputs and calls",
+					control->call_id, MAX_GRAPH);
+		control_fail(control, &error);
+		return;
+	}
+	reply = take_reply(
+		control, result,
+		&modal__client__function_get_call_graph_response__descriptor);
 	if (reply == NULL)
 		return;
 	inputs = json_object_new_array();
@@ -634,7 +672,8 @@ ask_about_call(Control *control)
 			break;
 		case CONTROL_CALL_GRAPH:
 			graph.function_call_id = control->call_id;
-			send(control, "FunctionGetCallGraph", &graph.base, on_call_graph);
+			send_for(control, "FunctionGetCallGraph", &graph.base,
+					 GRPC_MAX_LISTING, on_call_graph);
 			break;
 		default:
 			cancel.function_call_id = control->call_id;

@@ -18,12 +18,13 @@
 #include "core/pb.h"
 #include "proto/modal.pb-c.h"
 
-#define RANGE 49
+#define RANGE 49				/* most outputs to ask for at a time */
 
 typedef struct FollowCall
 {
 	ModalCall mc;
 	int64_t next;	/* ordinal of the output that comes next */
+	int64_t asked;	/* for those up to this one */
 	int64_t last;
 	bool wait;		/* for that one: it is not there yet */
 } FollowCall;
@@ -41,18 +42,19 @@ ask(ModalCall *mc)
 	Buf *buf = &spec.request;
 	/* Wait for one, or look at many. */
 	double timeout = grpc_long_poll(&spec, follow->wait ? LONG_POLL_S : 0);
-	int64_t last = follow->wait ? follow->next : follow->next + RANGE - 1;
 
-	if (last > follow->last)
-		last = follow->last;
+	follow->asked = follow->wait ? follow->next : follow->next + RANGE - 1;
+	if (follow->asked > follow->last)
+		follow->asked = follow->last;
 	pb_put_bytes(buf, 1, mc->call_id.data, mc->call_id.len);
 	pb_put_float(buf, 3, timeout);
 	pb_put_string(buf, 6, "0-0");
 	pb_put_uint(buf, 7, 0);
 	pb_put_double(buf, 8, unix_seconds());
 	pb_put_uint(buf, 10, follow->next);
-	pb_put_uint(buf, 11, last);
+	pb_put_uint(buf, 11, follow->asked);
 	grpc_end(buf);
+	mc->poll_began = monotonic_seconds();
 	mc->poll = grpc_start(&spec);
 	if (mc->poll != NULL)
 		return true;
@@ -78,35 +80,54 @@ follow_pump(ModalCall *mc)
 		modal_call_end(mc);
 		return false;
 	}
-	if (mc->started && mc->poll == NULL &&
+	if (mc->started && mc->poll == NULL && mc->poll_pause.heap_index == 0 &&
 		credit_fetch(&mc->call->credit, 1, 0) > 0 &&
 		mc->downloads.count < MAX_DOWNLOADS)
 		return ask(mc);
 	return true;
 }
 
-/* Deliver the output of the next index, if the reply has it. */
+/*
+ * The outputs of a reply that were asked for, from the next one on: has[i] says
+ * whether there is one.  Whatever else the service gives is nobody's business.
+ * False: the reply cannot be read.
+ */
 static bool
-take_next(ModalCall *mc, const WireOutputs *reply, bool *found)
+find_asked(const FollowCall *follow, WireOutputs *reply,
+		   WireOutput found[RANGE], bool has[RANGE])
 {
-	FollowCall *follow = FOLLOW_CALL(mc);
-	WireOutputs outputs = *reply;
 	WireOutput output;
 	bool bad;
 
-	*found = false;
-	while (wire_next_output(&outputs, &output, &bad))
+	memset(has, 0, RANGE * sizeof(*has));
+	while (wire_next_output(reply, &output, &bad))
 	{
-		if (output.idx != follow->next)
+		int64_t i = output.idx - follow->next;
+
+		if (i < 0 || output.idx > follow->asked || has[i])
 			continue;
-		*found = true;
-		if (!modal_deliver(mc, output.idx, output.retry_count + 1, &output))
+		has[i] = true;
+		found[i] = output;
+	}
+	return !bad;
+}
+
+/* Deliver what is there without a gap; false: no memory. */
+static bool
+deliver_asked(ModalCall *mc, const WireOutput found[RANGE],
+			  const bool has[RANGE])
+{
+	FollowCall *follow = FOLLOW_CALL(mc);
+
+	for (int i = 0; i < RANGE && has[i] && !mc->stop; i++)
+	{
+		if (!modal_deliver(mc, follow->next, found[i].retry_count + 1,
+						   &found[i]))
 			return false;
-		if (output.status != RESULT_SUCCESS &&
+		if (found[i].status != RESULT_SUCCESS &&
 			!(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
 			mc->stop = true;
 		follow->next++;
-		return true;
 	}
 	return true;
 }
@@ -117,8 +138,9 @@ on_outputs(void *arg, const GrpcResult *result)
 	ModalCall *mc = arg;
 	WireOutputs reply;
 	ModalError error;
-	bool found = true;
-	bool any = false;
+	WireOutput found[RANGE];
+	bool has[RANGE];
+	bool any;
 
 	mc->poll = NULL;
 	if (result->status != GRPC_OK)
@@ -126,24 +148,20 @@ on_outputs(void *arg, const GrpcResult *result)
 		modal_call_fail_grpc(mc, result, "waiting for outputs");
 		return;
 	}
-	if (!wire_read_get_outputs(result, &reply))
+	if (!wire_read_get_outputs(result, &reply) ||
+		!find_asked(FOLLOW_CALL(mc), &reply, found, has))
 	{
-		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
-					"the reply of the service to FunctionGetOutputs cannot be read");
-		modal_call_fail(mc, &error);
+		modal_call_fail_reply(mc, "FunctionGetOutputs");
 		return;
 	}
-	while (found && !mc->stop)
+	if (!deliver_asked(mc, found, has))
 	{
-		if (!take_next(mc, &reply, &found))
-		{
-			modal_call_fail_memory(mc);
-			return;
-		}
-		any |= found;
+		modal_call_fail_memory(mc);
+		return;
 	}
+	any = has[0];
 	if (!any && (mc->call->open.flags & CALL_AVAILABLE))
-		mc->stop = true;
+		FOLLOW_CALL(mc)->last = FOLLOW_CALL(mc)->next - 1;
 	else if (!any && FOLLOW_CALL(mc)->wait && reply.unfinished == 0)
 	{
 		modal_error(&error, MODAL_SQLSTATE_GONE,
@@ -153,6 +171,8 @@ on_outputs(void *arg, const GrpcResult *result)
 		modal_call_fail(mc, &error);
 		return;
 	}
+	if (!any && FOLLOW_CALL(mc)->wait)
+		modal_poll_pause_if_hasty(mc);
 	FOLLOW_CALL(mc)->wait = !any;
 	(void) follow_pump(mc);
 }

@@ -60,6 +60,13 @@ typedef struct GeneratorCall
 #define GENERATOR_CALL(mc) ((GeneratorCall *) (mc))
 #define CALL_OF(gen) (&(gen)->sync.mc)
 
+/* What it takes, with what there is of it beside its bytes. */
+static size_t
+chunk_size(const Chunk *chunk)
+{
+	return sizeof(*chunk) + chunk->n;
+}
+
 static bool start_stream(GeneratorCall *gen);
 static bool deliver_chunks(GeneratorCall *gen);
 
@@ -71,7 +78,7 @@ pop_chunk(GeneratorCall *gen)
 	gen->head = chunk->next;
 	if (gen->head == NULL)
 		gen->tail = &gen->head;
-	gen->queued_bytes -= chunk->n;
+	gen->queued_bytes -= chunk_size(chunk);
 	free(chunk);
 }
 
@@ -128,7 +135,8 @@ deliver_chunks(GeneratorCall *gen)
 			continue;
 		}
 		gen->blob =
-			blob_download(mc->mt, mc->call, data, on_item_downloaded, gen);
+			blob_download(mc->mt, mc->call, data, NULL, on_item_downloaded,
+						  gen);
 		if (gen->blob == NULL)
 		{
 			modal_call_fail_memory(mc);
@@ -222,7 +230,7 @@ on_chunk(void *arg, const uint8_t *p, size_t n)
 		memcpy(chunk->data, data.p, data.n);
 	*gen->tail = chunk;
 	gen->tail = &chunk->next;
-	gen->queued_bytes += chunk->n;
+	gen->queued_bytes += chunk_size(chunk);
 	gen->last_index = index;
 	retry_progress(&gen->retry);
 
@@ -410,7 +418,6 @@ const ModalKind generator_kind = {
 	.put_done = sync_put_done,
 	.wants_poll = unary_wants_poll,
 	.output = generator_output,
-	.polled = sync_polled,
 	.is_done = generator_is_done,
 	.consumed = generator_consumed,
 	.leave = unary_leave,

@@ -111,6 +111,7 @@ grpc_spec(GrpcService *service, const char *method, DispatchCall *call,
 	spec.arg = arg;
 	spec.max_retries = GRPC_DEFAULT_RETRIES;
 	spec.max_delay = GRPC_DEFAULT_MAX_DELAY;
+	spec.max_reply = GRPC_MAX_ANSWER;
 	grpc_begin(&spec.request);
 	return spec;
 }
@@ -123,6 +124,7 @@ grpc_long_poll(GrpcSpec *spec, double seconds)
 	if (seconds > most)
 		seconds = most;
 	spec->long_poll = true;
+	spec->max_reply = GRPC_MAX_MESSAGE;
 	spec->attempt_timeout =
 		seconds + (most < LONG_POLL_GRACE_S ? most : LONG_POLL_GRACE_S);
 	return seconds;
@@ -643,7 +645,7 @@ send_request(GrpcCall *call)
 	request.headers = h.lines;
 	request.body = spec->request.data;
 	request.body_len = spec->request.len;
-	request.max_body = GRPC_PREFIX_SIZE + GRPC_MAX_MESSAGE;
+	request.max_body = GRPC_PREFIX_SIZE + spec->max_reply;
 	request.timeout_s = timeout;
 	/* A stream is silent while its generator works. */
 	if (timeout <= 0 && spec->on_message == NULL)

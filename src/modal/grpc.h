@@ -23,6 +23,9 @@
 #define GRPC_RETRY_FOREVER RETRY_OFTEN
 #define GRPC_DEFAULT_RETRIES 3
 #define GRPC_DEFAULT_MAX_DELAY 1.0
+/* Bytes of a reply, which take many times as much memory while it is read. */
+#define GRPC_MAX_ANSWER (4 * 1024 * 1024)
+#define GRPC_MAX_LISTING (16 * 1024 * 1024) /* what was printed, call graphs */
 
 typedef struct AuthCache AuthCache;
 
@@ -70,6 +73,7 @@ typedef struct GrpcSpec
 	double total_timeout;
 	uint32_t max_retries;	/* or GRPC_RETRY_FOREVER */
 	double max_delay;
+	size_t max_reply;		/* bytes: GRPC_MAX_ANSWER, polls GRPC_MAX_MESSAGE */
 	bool long_poll;			/* see grpc_long_poll */
 	bool retry_exhausted;	/* RESOURCE_EXHAUSTED is a deferral */
 	bool auth;				/* the token is needed whatever always_auth says */

@@ -12,8 +12,11 @@
 
 #include "proto/modal.pb-c.h"
 
-/* [[microseconds of Unix time, id of the input, stream, text], ...] */
+/*
+ * [[microseconds of Unix time, id of the input, stream, text], ...]: the last
+ * lines, at most limit of them.
+ */
 extern struct json_object *
-logs_to_json(const Modal__Client__AppFetchLogsResponse *reply);
+logs_to_json(const Modal__Client__AppFetchLogsResponse *reply, size_t limit);
 
 #endif /* MODAL_MODAL_LOGS_H */

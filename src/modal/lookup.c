@@ -637,9 +637,8 @@ on_function(void *arg, const GrpcResult *result)
 		lookup_finish(lookup, NULL, &error);
 		return;
 	}
-	for (size_t i = 0; i < lookup->found->n_server_warnings; i++)
-		call_notice(lookup->call, NOTICE_WARNING,
-					lookup->found->server_warnings[i]->message);
+	modal_warn(lookup->call, lookup->found->server_warnings,
+			   lookup->found->n_server_warnings);
 
 	md = lookup->found->handle_metadata;
 	info = md->class_parameter_info;

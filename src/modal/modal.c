@@ -87,12 +87,20 @@ modal_fail(DispatchCall *call, const ModalError *error)
 			  "%s", error->message);
 }
 
+void
+modal_warn(DispatchCall *call, Modal__Client__Warning **warnings, size_t n)
+{
+	for (size_t i = 0; i < n && i < MAX_SERVER_WARNINGS; i++)
+		call_notice(call, NOTICE_WARNING, warnings[i]->message);
+}
+
 /* --- requests in the background ------------------------------------------- */
 
 static void
 background_free(Background *bg)
 {
 	list_remove(&bg->node);
+	target_put(bg->mt->target);
 	free(bg);
 }
 
@@ -111,6 +119,8 @@ background_create(ModalTarget *mt)
 	if (bg == NULL)
 		return NULL;
 	bg->mt = mt;
+	/* It is one of its target's calls: what is given up shall go out. */
+	mt->target->calls++;
 	list_append(&mt->background, &bg->node);
 	return bg;
 }
@@ -256,7 +266,8 @@ modal_target_free(Target *target)
 		Background *bg = LIST_OWNER(Background, node, node);
 
 		grpc_cancel(bg->grpc);
-		background_free(bg);
+		list_remove(&bg->node);
+		free(bg);
 	}
 	auth_free(mt->auth);
 	handles_free(mt);

@@ -29,6 +29,7 @@
 #include "errors.h"
 #include "modal/auth.h"
 #include "modal/grpc.h"
+#include "proto/modal.pb-c.h"
 
 /* enum values of modal.proto that are used by hand-written messages */
 #define DATA_FORMAT_PICKLE 1
@@ -93,8 +94,13 @@ extern void modal_error_memory(ModalError *error);
 /* "app/function" in app, environment: for messages and details. */
 extern void modal_fail(DispatchCall *call, const ModalError *error);
 
+/* Of a reply's warnings, so many are passed on: no session keeps more. */
+#define MAX_SERVER_WARNINGS 16
+
 /* --- modal.c ------------------------------------------------------------- */
 
+extern void modal_warn(DispatchCall *call, Modal__Client__Warning **warnings,
+					   size_t n);
 /* A request whose outcome nobody waits for.  spec->on_done and arg unused. */
 extern void modal_background(ModalTarget *mt, GrpcSpec *spec);
 extern void modal_cancel_remote(ModalTarget *mt, const char *call_id,

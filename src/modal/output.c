@@ -22,9 +22,10 @@
 
 typedef struct Download
 {
-	HeapNode turn;		/* ModalCall.waiting_downloads, until it begins */
+	HeapNode turn;		/* ModalCall.waiting_downloads, or active_downloads */
 	ModalCall *mc;
 	BlobDownload *blob; /* NULL: waits for its turn */
+	uint64_t bytes;		/* that it may have, as far as is known */
 	char *blob_id;
 	int64_t ordinal;
 	uint32_t attempts;
@@ -168,11 +169,24 @@ deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 }
 
 static void
+leave_active(Download *download)
+{
+	ModalCall *mc = download->mc;
+
+	heap_remove(&mc->active_downloads, &download->turn);
+	mc->active_bytes -= download->bytes;
+	download->blob = NULL;
+}
+
+static void
 download_free(Download *download)
 {
 	ModalCall *mc = download->mc;
 
-	heap_remove(&mc->waiting_downloads, &download->turn);
+	if (download->blob != NULL)
+		leave_active(download);
+	else
+		heap_remove(&mc->waiting_downloads, &download->turn);
 	free(download->blob_id);
 	free(download);
 }
@@ -185,6 +199,37 @@ modal_is_download(const ModalCall *mc, int64_t ordinal)
 	return map_get(&mc->downloads, ordinal) != NULL;
 }
 
+/* Do those that are under way, and what the reader has, leave nothing? */
+static bool
+is_budget_used(const ModalCall *mc, uint64_t active_bytes)
+{
+	const Credit *credit = &mc->call->credit;
+
+	return credit->held + active_bytes >= credit->budget;
+}
+
+/*
+ * May the blob be so large?  It begins when there is room for what is expected.
+ * If it is more and the others leave nothing of the budget, it waits for its
+ * turn again; the first one never does, so that there is always one that comes.
+ */
+static bool
+may_hold(void *arg, uint64_t bytes)
+{
+	Download *download = arg;
+	ModalCall *mc = download->mc;
+
+	if (bytes <= download->bytes)
+		return true;
+	output_size_note(&mc->blob_size, bytes, 1);
+	if (heap_first(&mc->active_downloads) != &download->turn &&
+		is_budget_used(mc, mc->active_bytes - download->bytes))
+		return false;
+	mc->active_bytes += bytes - download->bytes;
+	download->bytes = bytes;
+	return true;
+}
+
 bool
 modal_downloads_start(ModalCall *mc)
 {
@@ -193,22 +238,26 @@ modal_downloads_start(ModalCall *mc)
 	uint32_t limit = mc->blob_size.weight > 0 ? MAX_DOWNLOADS : FIRST_DOWNLOADS;
 	HeapNode *first;
 
-	while (mc->active_downloads < limit &&
+	while (mc->active_downloads.count < limit &&
 		   (first = heap_first(&mc->waiting_downloads)) != NULL)
 	{
 		Download *next = HEAP_OWNER(Download, turn, first);
 
-		if (credit_fetch(credit, each, mc->active_downloads) == 0 &&
+		if ((credit_fetch(credit, each, mc->active_downloads.count) == 0 ||
+			 is_budget_used(mc, mc->active_bytes)) &&
 			credit_awaited(credit) != next->ordinal)
 			break;
-		next->blob = blob_download(mc->mt, mc->call,
-								   (Slice){next->blob_id, strlen(next->blob_id)},
-								   on_downloaded, next);
-		if (next->blob == NULL)
+		if (!heap_reserve(&mc->active_downloads, MAX_DOWNLOADS) ||
+			(next->blob = blob_download(
+				 mc->mt, mc->call,
+				 (Slice){next->blob_id, strlen(next->blob_id)}, may_hold,
+				 on_downloaded, next)) == NULL)
 			/* tried again when another one is through */
-			return mc->active_downloads > 0;
+			return mc->active_downloads.count > 0;
 		heap_remove(&mc->waiting_downloads, first);
-		mc->active_downloads++;
+		(void) heap_put(&mc->active_downloads, first, first->key);
+		next->bytes = each;
+		mc->active_bytes += each;
 	}
 	return true;
 }
@@ -219,7 +268,16 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 	Download *download = arg;
 	ModalCall *mc = download->mc;
 
-	mc->active_downloads--;
+	leave_active(download);
+	if (data == NULL && error == NULL)
+	{
+		if (heap_put(&mc->waiting_downloads, &download->turn,
+					 download->turn.key))
+			modal_call_pump(mc);
+		else
+			modal_call_fail_memory(mc);
+		return;
+	}
 	if (data != NULL)
 	{
 		output_size_note(&mc->blob_size, data->len, 1);
@@ -241,8 +299,10 @@ on_downloaded(void *arg, Buf *data, const ModalError *error)
 	}
 	map_remove(&mc->downloads, download->ordinal);
 	download_free(download);
-	(void) modal_downloads_start(mc);
-	modal_call_pump(mc);
+	if (modal_downloads_start(mc))
+		modal_call_pump(mc);
+	else
+		modal_call_fail_memory(mc);
 }
 
 bool
@@ -286,6 +346,7 @@ modal_downloads_init(ModalCall *mc)
 {
 	map_init(&mc->downloads, NULL);
 	heap_init(&mc->waiting_downloads);
+	heap_init(&mc->active_downloads);
 }
 
 void
@@ -302,4 +363,5 @@ modal_downloads_free(ModalCall *mc)
 	}
 	map_free(&mc->downloads);
 	heap_free(&mc->waiting_downloads);
+	heap_free(&mc->active_downloads);
 }

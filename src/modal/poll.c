@@ -9,7 +9,7 @@
 
 #include "modal/call.h"
 
-#define HASTY_POLL_S 0.1		/* ends so soon, with nothing: no long poll */
+#define HASTY_POLL_S 0.1		/* ends so soon, with nothing new: no long poll */
 #define REPLY_SHARE 4			/* of the reader's budget, in one reply */
 
 /*
@@ -59,7 +59,8 @@ take_outputs(ModalCall *mc, WireOutputs *outputs)
 		modal_call_fail_reply(mc, "FunctionGetOutputs");
 		return false;
 	}
-	return mc->kind->polled(mc, n, outputs->unfinished);
+	return mc->kind->polled == NULL ||
+		mc->kind->polled(mc, n, outputs->unfinished);
 }
 
 static void
@@ -84,8 +85,11 @@ on_poll(void *arg, const GrpcResult *result)
 		buf_reset(&mc->cursor);
 		buf_put(&mc->cursor, outputs.cursor.p, outputs.cursor.n);
 	}
+	mc->poll_brought = false;
 	if (!take_outputs(mc, &outputs))
 		return;
+	if (!mc->poll_brought)
+		modal_poll_pause_if_hasty(mc);
 	if (mc->stop)
 		modal_call_end(mc);
 	else

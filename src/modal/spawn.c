@@ -420,6 +420,7 @@ is_wanted(SpawnCall *spawn, int64_t idx)
 		return false;
 	spawn->seen[idx / 8] |= bit;
 	spawn->nseen++;
+	spawn->mc.poll_brought = true;
 	if (call->sent > 0 && idx >= spawn->first_sent)
 		spawn->nanswered++;
 	spawn->empty_at_end = 0;

@@ -273,7 +273,10 @@ sync_settle(ModalCall *mc, int64_t idx, const WireOutput *output, double now,
 	result->attempts = item->retry_count + 1;
 	verdict = call_state_output(items, item, output->retry_count,
 								output->status, now);
-	if (verdict == OUTPUT_DROP || verdict == OUTPUT_RETRY)
+	if (verdict == OUTPUT_DROP)
+		return false;
+	mc->poll_brought = true;
+	if (verdict == OUTPUT_RETRY)
 		return false;
 	result->failed = verdict == OUTPUT_FAILURE;
 	call_state_remove(items, item);
@@ -296,15 +299,6 @@ sync_output(ModalCall *mc, const WireOutput *output, double now)
 	}
 	if (result.failed && !(mc->call->open.flags & CALL_RETURN_EXCEPTIONS))
 		mc->stop = true;
-	return true;
-}
-
-bool
-sync_polled(ModalCall *mc, uint32_t n, int64_t unfinished)
-{
-	(void) unfinished;
-	if (n == 0)
-		modal_poll_pause_if_hasty(mc);
 	return true;
 }
 
@@ -436,7 +430,6 @@ const ModalKind remote_kind = {
 	.put_done = sync_put_done,
 	.wants_poll = unary_wants_poll,
 	.output = sync_output,
-	.polled = sync_polled,
 	.is_done = sync_is_done,
 	.leave = unary_leave,
 };

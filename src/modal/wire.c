@@ -485,6 +485,7 @@ wire_ack(ModalCall *mc)
 	GrpcSpec spec =
 		grpc_spec(mc->mt->control, "FunctionGetOutputs", NULL, NULL, NULL);
 
+	spec.max_reply = GRPC_MAX_MESSAGE;
 	put_get_outputs(mc, &spec.request, 0, (Slice){"0-0", 3}, true);
 	grpc_end(&spec.request);
 	return spec;
@@ -634,7 +635,7 @@ read_result(const PbField *field, WireOutput *output)
 				break;
 		}
 	}
-	return !r.bad;
+	return !r.bad && output->blob_id.n <= MAX_BLOB_ID;
 }
 
 /* FunctionGetOutputsItem */

@@ -138,6 +138,7 @@ static bool
 is_usable(const H2Connection *h2c)
 {
 	return h2c->settled && !h2c->failed &&
+		   h2c->connection->state == CONNECTION_OPEN &&
 		   nghttp2_session_check_request_allowed(h2c->session);
 }
 
@@ -401,7 +402,10 @@ write_out(H2Connection *h2c, size_t *written)
 
 		if (n < 0)
 		{
-			connection_lost(h2c);
+			/* There may be an answer, or a reason, to be read yet. */
+			receive(h2c);
+			if (!h2c->failed)
+				connection_lost(h2c);
 			return false;
 		}
 		if (n == 0)
@@ -572,13 +576,19 @@ open_connection(H2 *h2, double timeout_s)
 	return true;
 }
 
+/*
+ * Those that take no more requests, and end with their last stream, are no
+ * part of the limit, but no more than as many.
+ */
 static bool
-may_open(const H2 *h2, bool any_usable)
+may_open(const H2 *h2, bool any_usable, int nliving)
 {
 	int most = h2->origin->config.max_connections;
 
-	return (!any_usable || h2->pause.heap_index == 0) &&
-		   h2->nconnections < (most > 0 ? most : MAX_CONNECTIONS);
+	if (most == 0)
+		most = MAX_CONNECTIONS;
+	return (!any_usable || h2->pause.heap_index == 0) && nliving < most &&
+		   h2->nconnections < 2 * most;
 }
 
 /*
@@ -592,6 +602,7 @@ find_connection(H2 *h2, const Request *request)
 	H2Connection *doubted = NULL;
 	bool one_may_come = false;
 	bool any_usable = false;
+	int nliving = 0;
 
 	for
 		LIST_EACH(node, &h2->connections)
@@ -601,6 +612,7 @@ find_connection(H2 *h2, const Request *request)
 			bool room = usable && has_room(h2c);
 
 			one_may_come |= !h2c->settled && !h2c->failed;
+			nliving += usable || (!h2c->settled && !h2c->failed);
 			if (h2c->doubted)
 			{
 				if (room && !is_blocked(h2c))
@@ -614,7 +626,7 @@ find_connection(H2 *h2, const Request *request)
 		}
 	if (one_may_come)
 		return NULL;
-	if (!may_open(h2, any_usable))
+	if (!may_open(h2, any_usable, nliving))
 		return doubted;
 	if (!open_connection(h2, timeout > 0 ? timeout : DEFAULT_CONNECT_TIMEOUT_S))
 		fail_waiting(h2, TRANSPORT_MEMORY, "out of memory");

@@ -30,7 +30,7 @@ struct H2Connection
 	bool failed;    /* to be closed, its requests have ended */
 	Buf out;        /* not written yet */
 	ReadBudget budget;
-	uint64_t frames;      /* that have come */
+	uint64_t frames;      /* that have come, or what is as much work */
 	uint64_t idle_frames; /* of them, those that brought nothing forward */
 	uint64_t idle_bytes;  /* the same; some frames are seen by nghttp2 alone */
 	double counted_since; /* idle_frames */

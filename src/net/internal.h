@@ -161,6 +161,7 @@ struct Request
 	/* What has moved. */
 	size_t header_bytes, body_sent, body_received;
 	uint64_t length;	/* as the head says; NO_LENGTH: not yet */
+	uint64_t held;		/* bytes of the body that may_hold was asked for */
 	bool first_byte;
 	struct Gunzip *gunzip; /* when the body is compressed */
 	Timer timeout;

@@ -58,7 +58,7 @@ typedef enum TransportError
 	TRANSPORT_REFUSED,	  /* the server said that it has not begun with it */
 	TRANSPORT_TIMEOUT,
 	TRANSPORT_TOO_LARGE,  /* body or headers over a limit, or decompressed */
-	TRANSPORT_ABORTED,	  /* by on_body */
+	TRANSPORT_ABORTED,	  /* by on_body or may_hold */
 	TRANSPORT_PROTOCOL,	  /* what came is not HTTP */
 	TRANSPORT_MEMORY,
 	TRANSPORT_NO_DESCRIPTOR, /* the process has too many connections already */
@@ -100,13 +100,16 @@ typedef struct RequestSpec
 	/*
 	 * on_header: each header and trailer, name in lower case (may be NULL).
 	 * on_body: pieces as they arrive instead of collecting; false aborts.
-	 * Both run inside a library: no new requests, no cancels, no throwing.
+	 * may_hold: may the answer take so many bytes?  It is asked before they
+	 * come, as far as the server says how many they are; false aborts.
+	 * All run inside a library: no new requests, no cancels, no throwing.
 	 * on_done: exactly once, unless cancelled; the Response is valid during
 	 * the call; the Request is gone after it.
 	 */
 	void (*on_header) (void *arg, const char *name, size_t name_len,
 					   const char *value, size_t value_len);
 	bool (*on_body) (void *arg, const void *p, size_t n);
+	bool (*may_hold) (void *arg, uint64_t bytes);
 	void (*on_done) (void *arg, Response *response);
 	void *arg;
 } RequestSpec;

@@ -106,6 +106,7 @@ void
 request_forget_answer(Request *request)
 {
 	request->first_byte = false;
+	request->held = 0;
 	request->response.status = 0;
 	buf_reset(&request->response.body);
 	gunzip_free(request->gunzip);
@@ -203,6 +204,20 @@ request_header(Request *request, const char *name, size_t name_len,
 	return true;
 }
 
+/* May the body grow to so many bytes?  Its owner is asked for more than that. */
+static bool
+may_hold(Request *request, size_t size)
+{
+	const RequestSpec *spec = &request->spec;
+
+	if (spec->may_hold == NULL || size <= request->held)
+		return true;
+	request->held = request->length != NO_LENGTH && request->length > size
+		? request->length
+		: size > request->held * 2 ? size : request->held * 2;
+	return spec->may_hold(spec->arg, request->held);
+}
+
 static bool
 take_body(void *arg, const void *p, size_t n)
 {
@@ -216,6 +231,8 @@ take_body(void *arg, const void *p, size_t n)
 	}
 	else if (n > request->spec.max_body - response->body.len)
 		request->abort = ABORT_BODY_TOO_LARGE;
+	else if (!may_hold(request, response->body.len + n))
+		request->abort = ABORT_BY_OWNER;
 	else
 	{
 		buf_put(&response->body, p, n);
@@ -465,6 +482,7 @@ clear(Request *request)
 	request->abort = ABORT_NONE;
 	request_reset(request);
 	request->first_byte = false;
+	request->held = 0;
 	request->moved = 0;
 	request->refusals = request->vain_refusals = 0;
 }

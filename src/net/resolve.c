@@ -10,9 +10,10 @@
  * tell the loop through an eventfd.  They have all signals blocked, know
  * nothing of PostgreSQL, and end when there is nothing to ask.
  *
- * A name whose last look-up took long may have no more than half of the
- * threads beside others like it, so that one dead name server does not keep
- * all names from being known.  Nobody is waited for longer than he waits: who
+ * Names whose last look-up took long may have no more than half of the
+ * threads, and with those that have never been asked for three quarters, so
+ * that dead name servers keep no name from being known that has been found
+ * before.  Nobody is waited for longer than he waits: who
  * gives up takes his place back, and a name that nobody waits for any more is
  * not asked for.
  *
@@ -36,6 +37,7 @@
 
 #define MAX_THREADS 16
 #define MAX_SLOW_THREADS (MAX_THREADS / 2)
+#define MAX_UNSURE_THREADS (MAX_THREADS * 3 / 4) /* of slow and new names */
 #define SLOW_S 1.0    /* a look-up that took longer */
 #define MAX_KEPT 1024 /* names that nobody waits for */
 #define BUCKETS 1024
@@ -51,6 +53,7 @@ typedef struct Lookup
 	bool queued;   /* the same; nobody asks yet */
 	Name *name;    /* for the main thread */
 	bool slow;
+	bool unsure; /* slow, or asked for the first time */
 	char host[MAX_NAME + 1];
 	int error; /* of getaddrinfo */
 	Addresses addresses;
@@ -81,7 +84,7 @@ static LoopMember member; /* of the eventfd */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static List queue;
 static List done;
-static int nthreads, nslow;
+static int nthreads, nslow, nunsure;
 static int done_fd = -1;
 
 /* --- addresses ------------------------------------------------------------ */
@@ -203,11 +206,13 @@ next_lookup(void)
 		{
 			Lookup *lookup = LIST_OWNER(Lookup, node, node);
 
-			if (lookup->slow && nslow >= MAX_SLOW_THREADS)
+			if ((lookup->slow && nslow >= MAX_SLOW_THREADS) ||
+				(lookup->unsure && nunsure >= MAX_UNSURE_THREADS))
 				continue;
 			list_remove(node);
 			lookup->queued = false;
 			nslow += lookup->slow;
+			nunsure += lookup->unsure;
 			return lookup;
 		}
 	return NULL;
@@ -236,6 +241,7 @@ thread_main(void *arg)
 		look_up(lookup);
 		pthread_mutex_lock(&mutex);
 		nslow -= lookup->slow;
+		nunsure -= lookup->unsure;
 		list_append(&done, &lookup->node);
 		/* Cannot fail but by a counter that is full, which will do. */
 		while (write(done_fd, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -440,6 +446,7 @@ start_lookup(Name *name)
 	memcpy(lookup->host, name->host, sizeof(lookup->host));
 	lookup->name = name;
 	lookup->slow = name->slow;
+	lookup->unsure = name->slow || !name->known;
 	lookup->queued = true;
 	pthread_mutex_lock(&mutex);
 	list_append(&queue, &lookup->node);

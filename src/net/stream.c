@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INFLATED_PIECE (16 * 1024) /* bytes that count as a frame does */
 #define WINDOW_SIZE (16 * 1024 * 1024) /* bytes that a peer may send ahead */
 /*
  * A request that was not begun goes out again at once; its owner, who waits
@@ -105,13 +106,20 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
 {
 	H2Connection *h2c = arg;
 	Request *request = request_of(session, stream_id);
+	size_t held;
+	bool good;
 
 	(void) flags;
 	if (request == NULL || request->abort != ABORT_NONE)
 		return 0;
 	if (n > 0)
 		h2_progress(h2c);
-	return request_data(request, p, n) ? 0 : stream_reset(session, stream_id);
+	held = request->response.body.len;
+	good = request_data(request, p, n);
+	/* To inflate it is work, however few its bytes are. */
+	if (request->response.body.len - held > n)
+		h2c->frames += (request->response.body.len - held) / INFLATED_PIECE;
+	return good ? 0 : stream_reset(session, stream_id);
 }
 
 void
@@ -166,7 +174,10 @@ on_stream_close(nghttp2_session *session, int32_t stream_id,
 	return 0;
 }
 
-/* The whole answer is there; if the body has not gone yet, it need not go. */
+/*
+ * The whole answer is there.  If the body has not gone yet, it need not go, and
+ * the request ends now: the server may read no more, and may have closed.
+ */
 static int
 on_end(nghttp2_session *session, int32_t stream_id)
 {
@@ -175,9 +186,11 @@ on_end(nghttp2_session *session, int32_t stream_id)
 	if (request == NULL)
 		return 0;
 	request->complete = true;
-	return request->body_sent < request->spec.body_len
-			   ? stream_reset(session, stream_id)
-			   : 0;
+	if (request->body_sent == request->spec.body_len)
+		return 0;
+	(void) nghttp2_session_set_stream_user_data(session, stream_id, NULL);
+	h2_end(request->h2->h2, request, TRANSPORT_OK, "");
+	return stream_reset(session, stream_id);
 }
 
 static int

@@ -24,6 +24,9 @@ what is done:
     half        half an answer, then the connection is closed
     early       answered before the body has come, the rest is not wanted
     over        answered before the body has come, and no word about the rest
+    bye         answered before the body has come, and nothing is said or read
+                any more
+    leave       GOAWAY after this stream, which is answered 3 s later
     part        an answer that is cut short as if nothing had happened
     fault       a frame that HTTP/2 does not allow
     deaf        nothing more is read from this connection
@@ -173,6 +176,11 @@ class Connection(socketserver.BaseRequestHandler):
             elif headers[":path"].endswith("/over"):
                 self.answer(event.stream_id, b'"over"')
                 del self.streams[event.stream_id]
+            elif headers[":path"].endswith("/bye"):
+                self.answer(event.stream_id, b'"bye"')
+                self.close()
+                self.request.shutdown(socket.SHUT_WR)
+                time.sleep(1)
             elif headers[":path"].endswith("/early"):
                 self.answer(event.stream_id, b'"early"')
                 self.flush()
@@ -237,6 +245,12 @@ class Connection(socketserver.BaseRequestHandler):
         elif step == "last":
             self.answer(stream, b'"last"')
             self.h2.close_connection(last_stream_id=stream)
+            self.close()
+        elif step == "leave":
+            self.flush()
+            self.request.sendall(frame(7, 0, stream.to_bytes(4, "big") + b"\0\0\0\0"))
+            time.sleep(3)
+            self.answer(stream, b'"left"')
             self.close()
         elif step == "reset":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)

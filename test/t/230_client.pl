@@ -252,8 +252,18 @@ subtest 'function calls' => sub {
 			FROM modal_function_call_results('$squares')", '200|2646700|t', 'all results');
 	result_is("SELECT string_agg(ordinal || '=' || result, ' ') FROM modal_function_call_results('$squares', 48, 50)",
 		'48=2304 49=2401 50=2500', 'some of them');
+	$local->set_faults("FunctionGetOutputs unasked\n");
+	result_is("SELECT count(*), sum(result::int) FROM modal_function_call_results('$squares', 48, 50)", '3|7205',
+		'no others, when the service gives all of them');
+	result_is("SELECT count(*), sum(result::int) FROM modal_function_call_results('$squares')", '200|2646700', 'and each one once');
+	$local->set_faults('');
 	result_is("SELECT count(*) FROM modal_function_call_results('$squares', wait => false)", '200', 'those that are there');
 	result_is("SELECT count(*) FROM modal_function_call_results('$slow', wait => false)", '0', 'none, if none are');
+	my $part = $id->($node->safe_psql('postgres', q{SELECT modal_spawn_map('local:builtin/sleep',
+		$$SELECT CASE g WHEN 4 THEN 60 ELSE 0 END::float8, repeat('x', 3000000) FROM generate_series(0, 4) g$$)}));
+	ok($node->poll_query_until('postgres', "SELECT pending = 1 FROM modal_function_call('$part')"), 'of large ones');
+	result_is("SELECT count(*), min(length(result::text)) FROM modal_function_call_results('$part', wait => false)", '4|3000002',
+		'those that are there, with their blobs');
 	result_is("SELECT ordinal, result, error->>'type' FROM modal_function_call_results('$mixed', on_error => 'return')",
 		"0|9|\n1||TypeError\n2|9|", 'failures as rows');
 	fails_like("SELECT modal_function_call_results('$mixed')", qr/38000: TypeError/, 'or as errors');
@@ -262,6 +272,9 @@ subtest 'function calls' => sub {
 	result_is("SELECT count(DISTINCT input_id), min(call_id) = split_part('$mixed', ':', 2), min(module), min(function),
 			string_agg(status, ',' ORDER BY input_id), count(parent_input_id)
 			FROM modal_function_call_graph('$mixed')", '3|t|builtin|square|success,failure,success|0', 'the call graph');
+	$local->set_faults("FunctionGetCallGraph repeat=100000\n");
+	fails_like("SELECT count(*) FROM modal_function_call_graph('$mixed')", qr/54000: /, 'which is not of any size');
+	$local->set_faults('');
 
 	$node->safe_psql('postgres', "SELECT modal_function_call_cancel('$slow', terminate_containers => true)");
 	is(($local->requests('FunctionCallCancel'))[-1]{terminate}, 1, 'cancelling');

@@ -63,6 +63,9 @@ subtest 'lines of a job' => sub {
 	result_is("SELECT array_agg(line ORDER BY at) = (SELECT (array_agg(line ORDER BY n))[5:6]
 			FROM (SELECT line, row_number() OVER () AS n FROM modal_logs($job)) s) FROM modal_logs($job, max_lines => 2)",
 		't', 'the newest');
+	$local->set_faults("AppFetchLogs repeat=50\n");
+	result_is("SELECT count(*) FROM modal_logs($job, max_lines => 7)", '7', 'no more than were asked for');
+	$local->set_faults('');
 	result_is("SELECT count(*) FROM modal_logs($job, until => now() - interval '1 h')", '0', 'none in another hour');
 	result_is("SELECT count(*) FROM modal_logs($job, since => '-infinity', until => 'infinity')", '6', 'at any time');
 	result_is("SELECT modal_dashboard_url($job) = dashboard_url, dashboard_url = 'http://localhost:' || $local->{port} || '/console/call/' || call_id

@@ -9,6 +9,7 @@ no warnings 'portable'; # addresses have 64 bits
 
 use HttpPeer;
 use ModalLocal;
+use ModalSession;
 use ModalTest;
 use OsFaults;
 use PostgreSQL::Test::Utils;
@@ -67,6 +68,21 @@ SKIP:
 		select undef, undef, undef, 0.05;
 	}
 	is($left, 0, 'and forgets it when the mapping goes');
+}
+
+# --- what is cancelled when a mapping has changed -------------------------------
+
+{
+	my $session = ModalSession->new($node);
+	my $pid = $session->query('SELECT pg_backend_pid()');
+	$session->begin(q{SELECT pg_temp.outcome('SELECT count(*) FROM modal_map(''local:builtin/sleep'', ''SELECT 60::float8'')')});
+	$node->poll_query_until('postgres', 'SELECT sum(sent) = 1 FROM modal_batch.activity') or die 'nothing is sent';
+	$node->safe_psql('postgres', q{CREATE USER MAPPING FOR CURRENT_USER SERVER shop OPTIONS (bearer_token 'x')});
+	$local->clear_log;
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+	is($session->query('SELECT 1'), "57014\n1", 'a call whose target nobody else uses is cancelled');
+	is($local->wait_for_requests('FunctionCallCancel', 1), 1, 'remotely, too');
+	$session->quit;
 }
 
 # --- tokens --------------------------------------------------------------------

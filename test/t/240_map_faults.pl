@@ -253,6 +253,10 @@ for my $rpc (sort keys %empty)
 	  if $rpc eq 'AuthTokenGet';
 }
 
+# A list in a reply is as long as the service makes it, and the reply only so large.
+$local->set_faults("FunctionGet nth=1 repeat=100000\n");
+result_is(q{SELECT modal_remote('builtin/Counter{"name": "long"}.add', 1)}, '54000', 'FunctionGet: a reply of many megabytes');
+
 # A service that never waits is not asked without pause.
 $local->set_faults("FunctionGetOutputs empty\n");
 $local->clear_log;
@@ -260,6 +264,33 @@ $session->query(q{SET statement_timeout = '1s'});
 result_is(q{SELECT modal_remote('builtin/square', 3)}, '57014', 'a service that only says that there is nothing');
 $session->query(q{SET statement_timeout = '60s'});
 cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 11, 'is asked now and then');
+
+# So it is for results that others wait for: those of a job, and by id.
+$local->set_faults("FunctionGetOutputs hasty\n");
+my $job = $session->outcome(q{SELECT modal_spawn_map('builtin/sleep', 'SELECT 1.5::float8, g FROM generate_series(1, 2) g')});
+$node->poll_query_until('postgres', "SELECT remote_call_id IS NOT NULL FROM modal_batch.jobs WHERE job = $job")
+  or die 'the job does not begin';
+$local->clear_log;
+$node->poll_query_until('postgres', "SELECT state = 'completed' FROM modal_batch.jobs WHERE job = $job")
+  or die 'the job does not end';
+cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 25, 'so it is for the results of a job');
+$job = $session->outcome(q{SELECT modal_spawn('local:builtin/sleep', 60, 'late'::text)});
+$node->poll_query_until('postgres', "SELECT remote_call_id IS NOT NULL FROM modal_batch.jobs WHERE job = $job")
+  or die 'the job does not begin';
+my $slow = $node->safe_psql('postgres', "SELECT 'local:' || remote_call_id FROM modal_batch.jobs WHERE job = $job");
+$session->query(q{SET statement_timeout = '1s'});
+$local->clear_log;
+result_is("SELECT modal_function_call_get('$slow')", '57014', 'and for one that is waited for by its id');
+$session->query(q{SET statement_timeout = '60s'});
+cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 30, 'beside its job');
+$session->query("SELECT modal_cancel($job)");
+
+# Nor is one that gives again and again what it has given before.
+$local->set_faults("FunctionGetOutputs unasked\n");
+$local->clear_log;
+result_is(q{SELECT count(*) FROM modal_map('builtin/sleep', 'SELECT (g % 2)::float8, g FROM generate_series(1, 10) g')}, '10',
+	'a service that repeats all results');
+cmp_ok(scalar $local->requests('FunctionGetOutputs'), '<=', 20, 'is not asked without pause either');
 
 # --- the end -----------------------------------------------------------------
 

@@ -120,6 +120,20 @@ query_takes('a map with results of 10 MB', map_query(20, $blob, ''),
 query_takes('a typed function with results of 10 MB',
 	"SELECT sum(length(large($blob))) FROM item WHERE id <= 20",
 	20 * $blob, 70, 60);
+# Forty may be under way when results are small, as these were so far.
+{
+	my $job = spawn($node, q{modal_spawn_map('local:builtin/large',
+		'SELECT CASE WHEN id <= 4 THEN 3000000 ELSE 30000000 END AS n FROM item WHERE id <= 14 ORDER BY id')});
+	job_ends($node, $job, 'completed', 'results of 30 MB after those of 3 MB');
+	my $call = $node->safe_psql('postgres', "SELECT remote_call_id FROM modal_batch.jobs WHERE job = $job");
+	query_takes('all of them at once',
+		"SELECT sum(length(result::text)) FROM modal_function_call_results('local:$call')",
+		4 * text_length(3_000_000) + 10 * text_length(30_000_000), 400, 200, window_bytes => '64MB');
+}
+query_takes('a result that is larger than the session takes',
+	"SET modal_batch.max_payload = '1MB';
+	SELECT error->>'code' FROM modal_map('local:builtin/large', ARRAY[100000000], on_error => 'return')",
+	'54000', 8, 20);
 # The first eight requests are under way before it is known what comes of them.
 query_takes('an HTTP function with results of 5 MB',
 	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:raw-large',
@@ -181,6 +195,47 @@ query_takes('a map with inputs of 1 MB',
 	is(join(' ', map { ${ $_->[1] } =~ s/\n//r . ${ $_->[2] } } @maps),
 		'200 200 200 200 200 200', 'six maps with inputs of 1 MB');
 	at_most($mb, 100, 'together, in the dispatcher');
+	$node->safe_psql('postgres', q{ALTER SYSTEM RESET modal_batch.dispatcher_memory});
+	$node->reload;
+}
+
+# So do small items of a generator, whose reader sleeps.
+{
+	my $session = ModalSession->new($node);
+	my $dispatcher = dispatcher_pid($node);
+	my $fetch = sub {
+		my ($n, $seconds) = @_;
+		$session->query(qq{SET modal_batch.window_bytes = '1MB'; BEGIN;
+			DECLARE c CURSOR FOR SELECT modal_remote_gen('local:builtin/count', $n)});
+		is($session->query('FETCH 1 FROM c'), '0', 'the first item of a generator');
+		sleep $seconds;
+		return $session->query('COMMIT');
+	};
+	my ($before) = peaks(sub { $fetch->(100, 0) }, $dispatcher);
+	my ($mb) = peaks(sub { $fetch->(2_000_000, 5) }, $dispatcher);
+	at_most($mb - $before, 8, 'two million items that nobody reads');
+	$session->quit;
+}
+
+# A session that reads nothing is not told of every change.
+{
+	$node->safe_psql('postgres', q{ALTER SYSTEM SET modal_batch.dispatcher_memory = '16MB'});
+	$node->reload;
+	my $idle = ModalSession->new($node);
+	$idle->query(q{BEGIN; DECLARE c CURSOR FOR SELECT result FROM modal_map('local:builtin/sleep',
+		'SELECT CASE g WHEN 1 THEN 0 ELSE 600 END::float8, g FROM generate_series(1, 3) g')});
+	is($idle->query('FETCH 1 FROM c'), '1', 'an idle cursor');
+	my $session = ModalSession->new($node);
+	my $maps = sub {
+		my ($n) = @_;
+		$session->query(qq{DO \$\$BEGIN FOR i IN 1 .. $n LOOP
+			PERFORM * FROM modal_map('local:builtin/echo', ARRAY[i]); END LOOP; END\$\$});
+	};
+	my ($before) = peaks(sub { $maps->(10) }, dispatcher_pid($node));
+	my ($mb) = peaks(sub { $maps->(12_000) }, dispatcher_pid($node));
+	at_most($mb - $before, 3, 'beside an idle cursor, 12,000 maps that change its share');
+	$session->quit;
+	$idle->quit;
 	$node->safe_psql('postgres', q{ALTER SYSTEM RESET modal_batch.dispatcher_memory});
 	$node->reload;
 }

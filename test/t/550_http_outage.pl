@@ -128,6 +128,18 @@ $asking[$_]->begin(qq{SELECT pg_temp.outcome('SELECT modal_remote(''lost@{[ $_ +
 $name_server->('next', 'b.well.test', 3);
 is($session->outcome(q{SELECT modal_remote('next:echo', 1)}), '[1]', '... at once, beside those that were slow before');
 is(join(' ', map { $_->query('') } @asking[ 0 .. 9 ]), join(' ', ('08001') x 10), '... which are told in time again');
+# A name that has been found is found again, however many new ones there are.
+sql(qq{CREATE SERVER closed FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http',
+	url 'http://b.well.test:1', allow_http 'on', retry_budget '0')});
+is($session->outcome(q{SELECT modal_remote('closed:x', 1)}), '08001', 'an address that is distrusted');
+$name_server->("new$_", "new$_.hangs.test", 1) for 1 .. 20;
+sql(q{ALTER SERVER next OPTIONS (SET connect_timeout '20')}); # another connection
+$session->query(q{SET statement_timeout = '3s'});
+$asking[ $_ - 1 ]->begin(qq{SELECT pg_temp.outcome('SELECT modal_remote(''new$_:echo'', 1)')}) for 1 .. 20;
+select undef, undef, undef, 0.5;
+is($session->outcome(q{SELECT modal_remote('next:echo', 1)}), '[1]', 'a name that is known, beside many new ones');
+$session->query('RESET statement_timeout');
+is(join(' ', map { $_->query('') } @asking), join(' ', ('08001') x 20), '... which nobody tells');
 my $pid = dispatcher_pid($node);
 ok($node->poll_query_until('postgres', 'SELECT true') && (() = glob "/proc/$pid/task/*") <= 17,
 	'and there are not many threads');

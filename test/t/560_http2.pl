@@ -87,8 +87,22 @@ is(sql("SELECT modal_remote('peer:early', $long)"), '"early"',
 	'an answer before the body has gone');
 is(sql("SELECT modal_remote('peer:over', $long)"), '"over"',
 	'an answer before the body has gone, and nobody says that it need not go');
+is(sql("SELECT modal_remote('peer:bye', $long)"), '"bye"',
+	'an answer before the body has gone, and the end of the connection');
 is(sql("SELECT modal_remote('peer:drain', 1), modal_remote('peer:echo', 2)"), '[1]|[2]',
 	'GOAWAY while a request waits for a stream');
+
+# A connection that ends with its last stream takes no place of others.
+$peer->server($node, 'narrowest', "$options, max_connections '1'");
+my $leaving = ModalSession->new($node);
+$leaving->begin(q{SELECT modal_remote('narrowest:leave', 1)});
+$node->poll_query_until('postgres', q{SELECT sum(sent) = 1 FROM modal_batch.activity WHERE function LIKE 'narrowest:%'})
+  or die 'the request is not sent';
+sleep 1; # and GOAWAY comes
+is(sql("SET statement_timeout = '2s'; SELECT modal_remote('narrowest:echo', 2)"), '[2]',
+	'GOAWAY from the only connection that there may be, while it is in use');
+is($leaving->query('SELECT 1'), qq{"left"\n1}, 'where what is under way goes on');
+$leaving->quit;
 
 # --- what it may break -------------------------------------------------------
 

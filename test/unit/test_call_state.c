@@ -44,6 +44,7 @@ test_plain(void)
 	CallState cs;
 	CallItem *item;
 	MapVisit visit = {0};
+	static const char long_token[CALL_MAX_TOKEN + 1];
 
 	init(&cs);
 	item = call_state_add(&cs, 7, &cs);
@@ -54,6 +55,9 @@ test_plain(void)
 	   "waits when the service has it");
 	ok(call_state_output(&cs, item, 0, RESULT_SUCCESS, 0) == OUTPUT_SUCCESS,
 	   "succeeds");
+	ok(call_state_sent(&cs, item, long_token, CALL_MAX_TOKEN, 0) &&
+		   !call_state_sent(&cs, item, long_token, CALL_MAX_TOKEN + 1, 0),
+	   "its token is not of any length");
 	call_state_remove(&cs, item);
 	ok(call_state_count(&cs) == 0 && call_state_find(&cs, 7) == NULL &&
 		   call_state_next(&cs, &visit) == NULL,

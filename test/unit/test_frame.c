@@ -22,6 +22,7 @@ an_open(void)
 		.flags = CALL_RETURN_EXCEPTIONS | CALL_ORDERED,
 		.window = 1000,
 		.output_budget = (uint64_t) 1 << 40,
+		.max_output = 1000 * 1024 * 1024,
 		.deadline_ms = 30000,
 		.first_ordinal = 7,
 		.last_ordinal = -1,
@@ -43,7 +44,7 @@ same_open(const CallOpen *a, const CallOpen *b)
 	return a->kind == b->kind && a->op == b->op &&
 		a->input_format == b->input_format && a->flags == b->flags &&
 		a->window == b->window && a->output_budget == b->output_budget &&
-		a->deadline_ms == b->deadline_ms &&
+		a->max_output == b->max_output && a->deadline_ms == b->deadline_ms &&
 		a->first_ordinal == b->first_ordinal &&
 		a->last_ordinal == b->last_ordinal &&
 		a->total_inputs == b->total_inputs &&
