@@ -40,8 +40,7 @@ struct ValueEncoder
 	FloatCast cast;			/* KIND_VECTOR: to real[] */
 	/* KIND_ROW: the last row type seen, and encoders of its columns */
 	MemoryContext row_cxt;
-	Oid row_type;
-	int32 row_typmod;
+	uint64 row_identifier; /* the type cache's: another type, or it was altered */
 	TupleDesc row_desc;
 	ValueEncoder **columns;
 };
@@ -489,17 +488,20 @@ write_vector(ValueEncoder *enc, Writer *w, Datum value)
 	pfree(floats);
 }
 
-/* Rows of an anonymous record type may differ from one value to the next. */
+/*
+ * Rows of an anonymous record type may differ from one value to the next, and
+ * those of a named one while a call site lives: ALTER TABLE, ALTER TYPE.
+ */
 static void
 learn_row_type(ValueEncoder *enc, HeapTupleHeader row)
 {
 	Oid type = HeapTupleHeaderGetTypeId(row);
 	int32 typmod = HeapTupleHeaderGetTypMod(row);
+	uint64 identifier = assign_record_type_identifier(type, typmod);
 	TupleDesc desc;
 	MemoryContext old;
 
-	if (enc->row_desc != NULL && enc->row_type == type &&
-		enc->row_typmod == typmod)
+	if (enc->row_desc != NULL && enc->row_identifier == identifier)
 		return;
 	enc->row_desc = NULL;
 	if (enc->row_cxt == NULL)
@@ -517,8 +519,7 @@ learn_row_type(ValueEncoder *enc, HeapTupleHeader row)
 									 TupleDescAttr(desc, i)->atttypid);
 	MemoryContextSwitchTo(old);
 	ReleaseTupleDesc(desc);
-	enc->row_type = type;
-	enc->row_typmod = typmod;
+	enc->row_identifier = identifier;
 }
 
 static void
