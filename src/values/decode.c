@@ -427,7 +427,7 @@ decode_value(ResultDecoder *dec, CborReader *r, CborToken *tok, bool *isnull)
 static void
 json_as_cbor(Buf *buf, const char *p, Size n)
 {
-	Writer w = {.buf = buf};
+	Writer w = {.buf = buf, .decoded = true};
 	bool digits = n > 0 && n <= 18;
 
 	for (Size i = 0; digits && i < n; i++)

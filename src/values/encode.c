@@ -270,21 +270,48 @@ write_uuid(Writer *w, pg_uuid_t *uuid)
 
 /* --- jsonb ---------------------------------------------------------------------------- */
 
-/* Significant digits that a double keeps. */
-#define DOUBLE_EXACT_DIGITS 15
+/* Characters of a number, in which a double keeps all digits, */
+#define DOUBLE_EXACT_CHARS 15
+/* and in which it may: not many more than the smallest double's. */
+#define DOUBLE_MAX_CHARS 350
+
+/* Is the fraction the shortest decimal that reads back as some double? */
+static bool
+is_a_double(const char *text, Numeric number)
+{
+	double v = strtod(text, NULL);
+
+	return isfinite(v) &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, numeric_from_double(v),
+										 NumericGetDatum(number)));
+}
+
+/* Would the double's own text be the same? */
+static bool
+is_text_of_double(const char *text, Size n)
+{
+	return n <= DOUBLE_EXACT_CHARS && text[n - 1] != '0' &&
+		strncmp(text + (text[0] == '-'), "0.0000", 6) != 0;
+}
 
 /*
  * A number in JSON is what a JSON reader would make of it: a fraction is a
- * double, unless it has more digits than that keeps.
+ * double, unless it has more digits than that keeps.  Exactly, it is one only
+ * if it is short, as in all the fingerprints that are stored.
  */
 static void
 write_json_number(Writer *w, Numeric number)
 {
 	char *text = DatumGetCString(
 		DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	Size n = strlen(text);
+	bool is_double = false;
 
-	if (!w->json && strchr(text, '.') != NULL &&
-		strlen(text) <= DOUBLE_EXACT_DIGITS)
+	if (!w->json && strchr(text, '.') != NULL)
+		is_double = w->decoded ? is_text_of_double(text, n)
+			: n <= DOUBLE_EXACT_CHARS ? true
+			: !w->exact && n <= DOUBLE_MAX_CHARS && is_a_double(text, number);
+	if (is_double)
 		cbor_put_double(w->buf, strtod(text, NULL));
 	else
 		write_numeric_text(w, text);
