@@ -440,13 +440,27 @@ apply_call_send(ApplyCall *call, ExprContext *econtext)
 }
 
 void
+apply_call_flush(ApplyCall *call)
+{
+	if (call->remote != NULL)
+		remote_call_flush(call->remote);
+	call->unsent = 0;
+}
+
+void
 apply_call_push(ApplyCall *call)
 {
-	if (call->remote == NULL ||
-		call->unsent < Max(1, apply_call_window(call) / PUSH_FRACTION))
-		return;
-	remote_call_flush(call->remote);
-	call->unsent = 0;
+	if (call->unsent >= Max(1, apply_call_window(call) / PUSH_FRACTION))
+		apply_call_flush(call);
+}
+
+bool
+apply_call_is_ready(ApplyCall *call, const Answer *answer)
+{
+	if (answer == NULL || call->remote == NULL)
+		return true;
+	return (answer != &own_answer && answer->arrived) ||
+		   remote_call_is_ready(call->remote);
 }
 
 /* Wait for the output of the oldest input not answered yet. */

@@ -249,6 +249,27 @@ like($err, qr/38000: TypeError/, 'an argument of a wrong type');
 	$session->quit;
 }
 
+# --- a child that is slow --------------------------------------------------------
+
+# Seconds from the start of the query to its first row and to its last one.
+sub first_and_last
+{
+	my ($call, $pause, $rows) = @_;
+	return split /\|/, $node->safe_psql('postgres', qq{
+		SELECT min(t), max(t) FROM
+			(SELECT extract(epoch FROM clock_timestamp() - statement_timestamp()) AS t FROM
+				(SELECT $call AS r FROM (SELECT g FROM generate_series(1, $rows) g
+					WHERE pg_sleep($pause)::text = '' OFFSET 0) child OFFSET 0) calls WHERE r > 0 OFFSET 0) times});
+}
+
+{
+	my ($first, $last) = first_and_last('echo(g)', 0.4, 6);
+	cmp_ok($first, '<', 1.6, 'a row is not held back by the rows after it');
+	cmp_ok($last, '<', 4, 'nor by the calls');
+	($first, $last) = first_and_last('slow(0.5, g)', 0.01, 60);
+	cmp_ok($last, '<', 6, 'the rows after it are read while it is under way');
+}
+
 # --- what a prepared plan holds ------------------------------------------------
 
 $node->safe_psql('postgres', q{
