@@ -115,6 +115,17 @@ is(scalar($local->requests('FunctionPutInputs')), 0,
 # the end of a call before may still be on its way
 is(scalar($local->requests('FunctionMap')), 0, 'EXPLAIN sends nothing');
 
+# The planner asks for the value of what is stable: PostgreSQL's way, and documented.
+for ([ 'id = stable_echo(5)', 1 ], [ 'id = (SELECT stable_echo(5))', 0 ], [ 'id = echo(5)', 0 ])
+{
+	($inputs) = inputs_of("EXPLAIN SELECT * FROM item WHERE $_->[0]");
+	is($inputs, $_->[1], "EXPLAIN of $_->[0]: inputs");
+}
+($inputs) = inputs_of('EXPLAIN SELECT * FROM item LIMIT stable_echo(1)');
+is($inputs, 1, 'EXPLAIN of LIMIT: inputs');
+($inputs) = inputs_of('EXPLAIN SELECT * FROM item LIMIT (SELECT stable_echo(1))');
+is($inputs, 0, 'EXPLAIN of LIMIT of a query: inputs');
+
 {
 	my $plan = analyzed('SELECT sum(stable_echo(k)) FROM item');
 	my ($call) = @{ $plan->{'Remote Calls'} };
