@@ -132,5 +132,35 @@ is(explained('SELECT explained_for_owner()', extra_params => [ '-U', 'mallory' ]
 is(explained(q{EXPLAIN SELECT * FROM modal_map('other_api:score?code=canary', 'SELECT 1')}),
 	'Function: other_api:score', 'nor one of a map');
 
+# What would be set for everybody is not: ALTER SYSTEM only looks at it, until a reload.
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET modal_batch.server');
+my $alter = q{ALTER SYSTEM SET modal_batch.server = 'never'; SELECT count(*) FROM pg_file_settings;
+	ALTER SYSTEM RESET modal_batch.server};
+my $mallory = q{SET ROLE mallory; SET modal_batch.server = 'other_api'};
+is(explained("RESET modal_batch.server; $alter; $mallory; SELECT explained_for_owner()"), 'Function: modal:score',
+	'ALTER SYSTEM in the session');
+is(explained("$mallory; RESET ROLE; $alter; SET ROLE mallory; SELECT explained_for_owner()"), 'Function: modal:score',
+	'and in one that has set the server itself');
+
+# A reload counts, also where the session's own setting covers what it brings.
+my $covered = ModalSession->new($node);
+$covered->query($mallory);
+for my $server ('api', 'modal')
+{
+	my $told;
+
+	$node->safe_psql('postgres', $server eq 'modal' ? 'ALTER SYSTEM RESET modal_batch.server'
+		: "ALTER SYSTEM SET modal_batch.server = '$server'");
+	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	for (1 .. 500)
+	{
+		($told) = $covered->query('SELECT explained_for_owner()') =~ /Function: (\S+)/;
+		last if $told eq "$server:score";
+		select(undef, undef, undef, 0.02);
+	}
+	is($told, "$server:score", "a reload: $server");
+}
+$covered->quit;
+
 $node->stop;
 done_testing();
