@@ -84,6 +84,8 @@ SELECT ordinal, input, result, error - 'message' AS error, error->>'message' AS 
 FROM modal_map('local:builtin/raw', $$SELECT v, k FROM (VALUES (1, '\x01'::bytea), (2, '\x6100'), (3, '\xff'), (4, '\xa18001'), (5, '\x02')) AS v(k, v)$$,
 	key => '{k}', on_error => 'return');
 SELECT ordinal, result, error->>'code' AS code FROM modal_map('local:builtin/raw', ARRAY['\x6100'::bytea, '\x01'], on_error => 'return');
+SELECT ordinal, result, error->>'code' AS code, error->>'message' AS message FROM modal_map('local:builtin/raw',
+	$$VALUES (decode('9a01000001' || repeat('f5', 16777217), 'hex')), (decode('ba00800001' || repeat('60f5', 8388609), 'hex')), ('\x01')$$, on_error => 'return');
 SELECT * FROM modal_map('local:builtin/raw', ARRAY['\x01'::bytea, '\x6100']);
 SELECT modal_for_each('local:builtin/raw', $$SELECT '\x6100'::bytea$$);
 -- a column of the key that stands twice is sent, too

@@ -127,6 +127,46 @@ SELECT one_inout(3);
 SELECT one_inout(g) FROM generate_series(1, 2) g;
 RESET ROLE;
 
+-- a row type may change while a call site lives
+CREATE TABLE changing (id int, a text, b text, r jsonb);
+CREATE FUNCTION sent(changing) RETURNS jsonb LANGUAGE modal AS 'local:builtin/echo';
+CREATE FUNCTION send() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.r := sent(NEW); RETURN NEW; END';
+CREATE TRIGGER send BEFORE INSERT ON changing FOR EACH ROW EXECUTE FUNCTION send();
+BEGIN;
+INSERT INTO changing VALUES (1, 'a', 'b');
+ALTER TABLE changing RENAME a TO old;
+ALTER TABLE changing RENAME b TO a;
+ALTER TABLE changing ADD c int DEFAULT 3;
+INSERT INTO changing VALUES (2, 'a', 'b');
+ALTER TABLE changing ALTER old TYPE int USING 7;
+INSERT INTO changing VALUES (3, 5, 'b');
+COMMIT;
+SELECT r FROM changing;
+CREATE TYPE changed AS (a int8, b int8);
+CREATE FUNCTION given(jsonb) RETURNS changed LANGUAGE modal AS 'local:builtin/echo';
+DO $$
+BEGIN
+	FOR i IN 1..2 LOOP
+		RAISE NOTICE '%', given('[21, 5]');
+		IF i = 1 THEN
+			ALTER TYPE changed ALTER ATTRIBUTE a TYPE text;
+		END IF;
+	END LOOP;
+END $$;
+BEGIN;
+DECLARE c CURSOR FOR SELECT given('[21, 5]') FROM generate_series(1, 3);
+FETCH c;
+ALTER TYPE changed ADD ATTRIBUTE c int;
+FETCH c;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT given('[21, 5]') FROM generate_series(1, 3);
+FETCH c;
+ALTER TYPE changed DROP ATTRIBUTE a;
+ALTER TYPE changed ADD ATTRIBUTE a int;
+FETCH c;
+ROLLBACK;
+
 SET client_min_messages = warning;
 RESET search_path;
 DROP SCHEMA typed_call CASCADE;

@@ -57,6 +57,26 @@ SELECT same('SELECT id, r, coalesce(r, 7) FROM item LEFT JOIN LATERAL strict_lis
 SELECT same('SELECT id, r FROM item LEFT JOIN LATERAL (SELECT r, coalesce(r, 7) AS c FROM strict_list(a) r) q ON true WHERE c IS NULL');
 SELECT same('SELECT id, r FROM item LEFT JOIN LATERAL strict_list(a) r ON r > 4');
 SELECT same('SELECT id, r FROM item, numbers(id) r WHERE id < 5');
+-- what is a list, and what is another value or none
+CREATE DOMAIN small AS int CHECK (VALUE < 2);
+CREATE FUNCTION misfits(int[]) RETURNS SETOF small LANGUAGE modal AS 'local:builtin/echo';
+CREATE FUNCTION small_numbers(int) RETURNS SETOF small LANGUAGE modal AS 'local:builtin/count';
+CREATE FUNCTION numerics(numeric) RETURNS SETOF numeric LANGUAGE modal AS 'local:builtin/echo';
+CREATE FUNCTION floats(bytea) RETURNS SETOF float4 LANGUAGE modal AS 'local:builtin/raw';
+CREATE FUNCTION arrays(bytea) RETURNS SETOF float4[] LANGUAGE modal AS 'local:builtin/raw';
+SELECT same('SELECT r FROM (VALUES (1.5)) v(n), numerics(n) r');
+SELECT same('SELECT r FROM (VALUES (''\xd855480000803f000020c0''::bytea)) v(b), floats(b) r');
+SELECT same('SELECT r FROM (VALUES (''\xd8454405000080''::bytea)) v(b), floats(b) r');
+SELECT same('SELECT r FROM (VALUES (''\xd84844807f00ff''::bytea)) v(b), floats(b) r');
+SELECT same('SELECT r FROM (VALUES (''\x82d855480000803f000020c080''::bytea)) v(b), arrays(b) r');
+SELECT same('SELECT r FROM (VALUES (''\xd9d9f7d90102820102''::bytea)) v(b), floats(b) r');
+SELECT same('SELECT r FROM (VALUES (''\xf7''::bytea)) v(b), floats(b) r');
+SELECT r FROM (VALUES ('{1}'::int[]), ('{0,1}'), ('{1,5}')) v(a), misfits(a) r;
+SET modal_batch.enable_pipelining = off;
+SELECT r FROM (VALUES ('{1}'::int[]), ('{0,1}'), ('{1,5}')) v(a), misfits(a) r;
+SELECT small_numbers(3);
+RESET modal_batch.enable_pipelining;
+SELECT r FROM generate_series(1, 3) g, small_numbers(g) r;
 SELECT same('SELECT id, r FROM item LEFT JOIN LATERAL numbers(id - 2) r ON true WHERE id < 6');
 SELECT same('SELECT id, r FROM item, numbers(id) r LIMIT 8');
 SELECT same('SELECT i.id, r, s FROM item i, list(a) r, numbers(r) s WHERE id < 5 AND r IS NOT NULL');

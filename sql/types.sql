@@ -47,6 +47,8 @@ FROM (VALUES
 SELECT modal_remote('local:builtin/echo', ROW(1, 'a', ROW(true)));
 SELECT modal_remote('local:builtin/types', 'unknown', 1, 1.5, now() IS NOT NULL);
 SELECT modal_call('local:builtin/types', '[1, 1.5, "x", null, true, [1], {"k": 1}, 12345678901234567890, 0.12345678901234567890]');
+SELECT modal_call('local:builtin/types', '[0.30000000000000004, -1.2345678901234567, 1.100000000000000, 1e-20, 0.30000000000000005, 12345678901.123456789]');
+SELECT modal_remote('local:builtin/types', to_jsonb(pi()), to_jsonb(1::float8 / 3));
 -- arrays with other lower bounds lose them
 SELECT modal_remote('local:builtin/echo', '[2:3]={7,8}'::int[]);
 

@@ -12,6 +12,7 @@
 #include "core/allowed_hosts.h"
 #include "guc.h"
 #include "link/shmem.h"
+#include "tcop/pquery.h"
 
 char *modal_allowed_hosts = NULL;
 int modal_dispatchers = 1;
@@ -187,45 +188,64 @@ define_renamed(void)
 static Oid server_setter = InvalidOid;
 static char *standing_servers[PGC_S_DATABASE + 1]; /* by source */
 
+typedef struct ServerExtra
+{
+	Oid setter;
+	GucSource source;
+	char value[FLEXIBLE_ARRAY_MEMBER];
+} ServerExtra;
+
+static void
+note_standing_server(const ServerExtra *extra)
+{
+	char *copy = strdup(extra->value);
+
+	if (copy == NULL)
+		return;
+	free(standing_servers[extra->source]);
+	standing_servers[extra->source] = copy;
+	/* the default comes again when the file has it no more */
+	if (extra->source == PGC_S_DEFAULT)
+	{
+		free(standing_servers[PGC_S_FILE]);
+		standing_servers[PGC_S_FILE] = NULL;
+	}
+}
+
+/*
+ * What stands is noted when it is assigned.  It is not where a role's or the
+ * session's value covers it; then it is noted here, but not while a statement
+ * runs: ALTER SYSTEM and pg_file_settings only look whether it would be good.
+ */
 static bool
 check_server(char **value, void **extra, GucSource source)
 {
-	bool stands = source <= PGC_S_DATABASE;
-	char *copy = stands ? strdup(*value) : NULL;
-	Oid *setter;
+	Size n = strlen(*value) + 1;
+	ServerExtra *server = guc_malloc(LOG, offsetof(ServerExtra, value) + n);
 	int context;
 
-	if (stands && copy == NULL)
+	if (server == NULL)
 		return false;
-	setter = guc_malloc(LOG, sizeof(Oid));
-	if (setter == NULL)
-	{
-		free(copy);
-		return false;
-	}
-	*setter = InvalidOid;
-	if (!stands)
-		GetUserIdAndSecContext(setter, &context);
-	else
-	{
-		free(standing_servers[source]);
-		standing_servers[source] = copy;
-		/* the default comes again when the file has it no more */
-		if (source == PGC_S_DEFAULT)
-		{
-			free(standing_servers[PGC_S_FILE]);
-			standing_servers[PGC_S_FILE] = NULL;
-		}
-	}
-	*extra = setter;
+	server->setter = InvalidOid;
+	server->source = source;
+	memcpy(server->value, *value, n);
+	if (source > PGC_S_DATABASE)
+		GetUserIdAndSecContext(&server->setter, &context);
+	else if (OidIsValid(server_setter) && ActivePortal == NULL)
+		note_standing_server(server);
+	*extra = server;
 	return true;
 }
 
 static void
 assign_server(const char *value, void *extra)
 {
+	const ServerExtra *server = extra;
+
 	(void) value;
-	server_setter = *(Oid *) extra;
+	server_setter = server->setter;
+	if (server->source <= PGC_S_DATABASE)
+		note_standing_server(server);
 }
 
 Oid

@@ -5,7 +5,7 @@
  *
  * What pickle_machine.c made of a pickle is written as CBOR if it is plain
  * data, or one of the few classes that CBOR has tags for.  Shared nodes are
- * written as often as they occur, within PICKLE_MAX_CBOR; cycles are refused.
+ * written as often as they occur, within pickle_work; cycles are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +20,8 @@
 #include "core/pickle_machine.h"
 
 #define MAX_SHOWN_NAME 200	 /* bytes of a class's name in an error */
-#define MAX_SHOWN_TEXT 10000 /* bytes of one argument of an exception */
+#define MAX_SHOWN_TEXT 10000 /* bytes of one argument of an exception; what
+							  * comes after so many in all is left out */
 
 /* An open container. */
 typedef struct Level
@@ -34,6 +35,8 @@ typedef struct Emitter
 	Machine *m;
 	Buf *out;
 	size_t start; /* out's length before */
+	uint64_t limit; /* pickle_work */
+	uint64_t work;	/* made so far, besides what is in out */
 	Buf levels;	  /* of Level */
 	const char *error;
 } Emitter;
@@ -43,6 +46,16 @@ fail(Emitter *e, const char *error)
 {
 	e->error = error;
 	return false;
+}
+
+/* Before, or soon after, it is made. */
+static bool
+make_work(Emitter *e, uint64_t work)
+{
+	e->work += work;
+	if (e->out->failed || e->out->len - e->start + e->work > e->limit)
+		return fail(e, "out of memory, or too large a value in pickle");
+	return true;
 }
 
 static const Node *
@@ -334,6 +347,9 @@ put_decimal(Emitter *e, const DecimalText *d)
 	cbor_put_tag(e->out, CBOR_TAG_DECIMAL);
 	cbor_put_array(e->out, 2);
 	cbor_put_int(e->out, d->exponent);
+	if (!make_work(e, (uint64_t) d->digits.len * d->digits.len /
+						  PICKLE_READ_DIGITS))
+		return false;
 	return bignum_put_digits(e->out, d->negative,
 							 (const char *) d->digits.data, d->digits.len);
 }
@@ -351,6 +367,8 @@ emit_decimal(Emitter *e, const Node *object)
 		return fail(e, "malformed Decimal in pickle");
 	p = (const char *) node_of(e, arg)->u.p;
 	n = node_of(e, arg)->n;
+	if (!make_work(e, n))
+		return false;
 
 	if (machine_is_text(e->m, arg, "Infinity"))
 		cbor_put_double(e->out, INFINITY);
@@ -384,6 +402,8 @@ emit_uuid_of_text(Emitter *e, const Node *text)
 	uint8_t bytes[16] = {0};
 	size_t digits = 0;
 
+	if (!make_work(e, text->n))
+		return false;
 	for (uint32_t i = 0; i < text->n; i++)
 	{
 		char c = (char) text->u.p[i];
@@ -417,6 +437,8 @@ emit_uuid(Emitter *e, const Node *object)
 
 	if (state->kind == NODE_DICT)
 	{
+		if (!make_work(e, (uint64_t) state->n * PICKLE_VALUE_WORK))
+			return false;
 		for (uint32_t cell = state->u.items.first; cell != 0;)
 		{
 			const Cell *key = machine_cell(e->m, cell);
@@ -619,11 +641,9 @@ emit_all(Emitter *e, NodeId root)
 			const Cell *cell = machine_cell(e->m, level->cell);
 
 			level->cell = cell->next;
-			if (!emit_node(e, cell->node))
+			if (!emit_node(e, cell->node) || !make_work(e, PICKLE_VALUE_WORK))
 				return false;
 		}
-		if (e->out->failed || e->out->len - e->start > PICKLE_MAX_CBOR)
-			return fail(e, "out of memory, or too large a value in pickle");
 	}
 	return e->out->failed ? fail(e, "out of memory") : true;
 }
@@ -632,7 +652,8 @@ const char *
 pickle_to_cbor(Buf *out, const void *p, size_t n)
 {
 	Machine m;
-	Emitter e = {.m = &m, .out = out, .start = out->len};
+	Emitter e = {
+		.m = &m, .out = out, .start = out->len, .limit = pickle_work(n)};
 	NodeId root;
 
 	buf_init(&e.levels, 0, out->grow);
@@ -686,6 +707,7 @@ static void
 put_arguments(Buf *out, const Machine *m, const Node *args)
 {
 	bool many = args->n > 1;
+	size_t start = out->len;
 
 	if (many)
 		buf_put_u8(out, '(');
@@ -693,6 +715,11 @@ put_arguments(Buf *out, const Machine *m, const Node *args)
 	{
 		if (cell != args->u.items.first)
 			buf_put_cstr(out, ", ");
+		if (out->len - start > MAX_SHOWN_TEXT)
+		{
+			buf_put_cstr(out, "...");
+			break;
+		}
 		put_argument(out, m, machine_cell(m, cell)->node, many);
 		cell = machine_cell(m, cell)->next;
 	}

@@ -40,6 +40,8 @@ typedef struct Writer
 	Buf *out;
 	CborReader in;
 	Buf levels; /* of Level */
+	uint64_t limit; /* pickle_work */
+	uint64_t work;	/* of long numbers */
 	const char *error;
 } Writer;
 
@@ -331,6 +333,10 @@ mantissa_digits(Writer *w, Buf *digits)
 	else
 		return fail(w, "a decimal number is malformed");
 
+	/* a byte is 2.4 digits */
+	w->work += (uint64_t) n * n * 6 / PICKLE_WRITE_DIGITS;
+	if (w->work > w->limit)
+		return fail(w, "a decimal number is too large");
 	if (negative)
 	{
 		/* -1 - v has the digits of v + 1. */
@@ -604,7 +610,7 @@ write_call(Writer *w)
 const char *
 pickle_from_cbor_call(Buf *out, const void *p, size_t n)
 {
-	Writer w = {.out = out};
+	Writer w = {.out = out, .limit = pickle_work(n)};
 
 	cbor_reader_init(&w.in, p, n, PICKLE_MAX_DEPTH, out->grow);
 	buf_init(&w.levels, 0, out->grow);

@@ -486,8 +486,8 @@ endpoint_get_by_server(Oid serverid, Oid userid, Slice more)
 }
 
 /* See endpoint_get: whose setting counts? */
-static const char *
-default_server(Oid userid)
+const char *
+endpoint_default_server(Oid userid)
 {
 	Oid setter = modal_server_setter();
 
@@ -578,7 +578,7 @@ get_and_parse(const char *reference, Oid userid, const char *dflt,
 Endpoint *
 endpoint_get(const char *reference, Oid userid, const char **rest)
 {
-	return get_and_parse(reference, userid, default_server(userid), rest);
+	return get_and_parse(reference, userid, endpoint_default_server(userid), rest);
 }
 
 Endpoint *
@@ -590,7 +590,7 @@ endpoint_get_stored(const char *reference, Oid userid, const char **rest)
 Endpoint *
 endpoint_get_by_prefix(const char *text, Oid userid, const char **rest)
 {
-	Oid serverid = server_of(text, default_server(userid), rest);
+	Oid serverid = server_of(text, endpoint_default_server(userid), rest);
 
 	return endpoint_get_by_server(serverid, userid, no_options);
 }

@@ -85,6 +85,8 @@ extern Endpoint *endpoint_get_by_prefix(const char *text, Oid userid,
  */
 extern Endpoint *endpoint_get_stored(const char *reference, Oid userid,
 									 const char **rest);
+/* Where a reference that names no server goes. */
+extern const char *endpoint_default_server(Oid userid);
 /* Free the copy now, secrets wiped; resetting its context does as well. */
 extern void endpoint_release(Endpoint *endpoint);
 

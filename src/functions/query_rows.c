@@ -153,7 +153,19 @@ no_more_rows(DestReceiver *self)
 
 /* --- running -------------------------------------------------------------- */
 
-/* One SELECT (or VALUES, TABLE): nothing that writes or locks. */
+static void
+must_read_only(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the query of a map must not change or lock rows"),
+			 errhint("Do that in a statement of its own.")));
+}
+
+/*
+ * One SELECT (or VALUES, TABLE): nothing that writes or locks.  Who locks in a
+ * subquery or a view is found when there is a plan, which has one list of all.
+ */
 static void
 check_reads_only(SPIPlanPtr plan)
 {
@@ -169,10 +181,7 @@ check_reads_only(SPIPlanPtr plan)
 				 errmsg("the inputs of a map must come from one SELECT statement")));
 	query = linitial_node(Query, source->query_list);
 	if (query->hasModifyingCTE || query->hasForUpdate)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the query of a map must not change or lock rows"),
-				 errhint("Do that in a statement of its own.")));
+		must_read_only();
 }
 
 static void
@@ -259,6 +268,8 @@ plan_query(const QueryRows *rows)
 	cached = SPI_plan_get_cached_plan(prepare(rows));
 	MemoryContextSwitchTo(old);
 	stmt = copyObject(linitial_node(PlannedStmt, cached->stmt_list));
+	if (stmt->rowMarks != NIL)
+		must_read_only();
 	ReleaseCachedPlan(cached, NULL);
 	SPI_finish();
 	return stmt;

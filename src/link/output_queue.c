@@ -297,17 +297,20 @@ take_entry(OutputQueue *q, RingEntry *entry, FrameOutput *out)
 	(void) frame_next_output(&reader, out, &bad);
 }
 
+bool
+output_queue_has_next(OutputQueue *q)
+{
+	if (!q->ordered)
+		return q->first != NULL;
+	return q->ring != NULL && entry_of(q, q->next)->block != NULL;
+}
+
 static bool
 next_in_order(OutputQueue *q, FrameOutput *out)
 {
-	RingEntry *entry;
-
-	if (q->ring == NULL)
+	if (!output_queue_has_next(q))
 		return false;
-	entry = entry_of(q, q->next);
-	if (entry->block == NULL)
-		return false;
-	take_entry(q, entry, out);
+	take_entry(q, entry_of(q, q->next), out);
 	q->next++;
 	return true;
 }

@@ -74,6 +74,7 @@ extern void output_queue_close_file(OutputQueue *q);
 extern void output_queue_release(OutputQueue *q);
 /* The next output, valid until released; false: not here yet. */
 extern bool output_queue_next(OutputQueue *q, FrameOutput *out);
+extern bool output_queue_has_next(OutputQueue *q);
 
 /*
  * When no more will come: the first failed output of those that wait for their

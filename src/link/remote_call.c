@@ -588,6 +588,15 @@ check_complete(const RemoteCall *call)
 						call->counters.put)));
 }
 
+bool
+remote_call_is_ready(RemoteCall *call)
+{
+	/* Look into shared memory only when nothing is at hand. */
+	if (call->closed == NULL && !output_queue_has_next(&call->outputs))
+		channel_poll(call->channel);
+	return call->closed != NULL || output_queue_has_next(&call->outputs);
+}
+
 RemoteCallResult
 remote_call_poll_noerror(RemoteCall *call, FrameOutput *out)
 {
@@ -596,16 +605,10 @@ remote_call_poll_noerror(RemoteCall *call, FrameOutput *out)
 	output_queue_release(q);
 	if (q->consumed >= Min(CONSUMED_STEP, call->window_bytes / 4))
 		report_consumed(call, false);
-	/* Look into shared memory only when nothing is at hand. */
-	for (int pass = 0; pass < 2; pass++)
+	if (remote_call_is_ready(call) && output_queue_next(q, out))
 	{
-		if (output_queue_next(q, out))
-		{
-			call->counters.returned++;
-			return REMOTE_CALL_OUTPUT;
-		}
-		if (pass == 0 && call->closed == NULL)
-			channel_poll(call->channel);
+		call->counters.returned++;
+		return REMOTE_CALL_OUTPUT;
 	}
 	if (call->closed == NULL)
 		return REMOTE_CALL_PENDING;

@@ -102,6 +102,8 @@ typedef enum RemoteCallResult
 
 /* Without waiting.  Raises the error of a failed call, not of failed inputs. */
 extern RemoteCallResult remote_call_poll(RemoteCall *call, FrameOutput *out);
+/* Would it give something now?  What was taken before stays valid. */
+extern bool remote_call_is_ready(RemoteCall *call);
 /*
  * Send what is collected, of all calls, then sleep until something has
  * happened on any channel, or timeout_ms (-1: none) has passed.

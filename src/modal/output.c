@@ -97,7 +97,8 @@ fill_failure(const WireOutput *wire, Buf *scratch, FrameOutput *out)
 
 			buf_put(scratch, type.data, type.len);
 			out->message = (Slice){(char *) scratch->data, n};
-			out->type = (Slice){(char *) scratch->data + n, type.len};
+			if (!scratch->failed)
+				out->type = (Slice){(char *) scratch->data + n, type.len};
 		}
 		buf_free(&type);
 	}

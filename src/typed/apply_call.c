@@ -440,13 +440,27 @@ apply_call_send(ApplyCall *call, ExprContext *econtext)
 }
 
 void
+apply_call_flush(ApplyCall *call)
+{
+	if (call->remote != NULL)
+		remote_call_flush(call->remote);
+	call->unsent = 0;
+}
+
+void
 apply_call_push(ApplyCall *call)
 {
-	if (call->remote == NULL ||
-		call->unsent < Max(1, apply_call_window(call) / PUSH_FRACTION))
-		return;
-	remote_call_flush(call->remote);
-	call->unsent = 0;
+	if (call->unsent >= Max(1, apply_call_window(call) / PUSH_FRACTION))
+		apply_call_flush(call);
+}
+
+bool
+apply_call_is_ready(ApplyCall *call, const Answer *answer)
+{
+	if (answer == NULL || call->remote == NULL)
+		return true;
+	return (answer != &own_answer && answer->arrived) ||
+		   remote_call_is_ready(call->remote);
 }
 
 /* Wait for the output of the oldest input not answered yet. */
@@ -517,7 +531,7 @@ remote_result(ApplyCall *call, Answer *answer, bool *isnull)
 	Datum result;
 
 	fetch_answer(call, answer, &out);
-	result = typed_site_result(call->site, &out, isnull);
+	result = typed_site_result(call->site, &out, -1, isnull);
 	release_answer(call, answer);
 	return result;
 }
@@ -600,20 +614,33 @@ apply_call_begin_set(ApplyCall *call, Answer *answer)
 	MemoryContextSwitchTo(old);
 }
 
+/* The next row of a generator; its input is the last one that was due. */
+static bool
+next_of_stream(ApplyCall *call, FrameOutput *out, int64 *row)
+{
+	if (remote_call_next(call->stream, out) != REMOTE_CALL_OUTPUT)
+		return false;
+	*row = out->ordinal;
+	out->ordinal = (int64) call->due - 1;
+	return true;
+}
+
 bool
 apply_call_next_in_set(ApplyCall *call, Datum *value, bool *isnull)
 {
 	FrameOutput out;
+	int64 row = -1;
+	bool more;
 
-	if (call->stream != NULL
-			? remote_call_next(call->stream, &out) != REMOTE_CALL_OUTPUT
-			: !call->listed || !typed_list_next(&call->list, &out))
-	{
+	if (call->stream != NULL)
+		more = next_of_stream(call, &out, &row);
+	else
+		more = call->listed && typed_list_next(&call->list, &out, &row);
+	if (more)
+		*value = typed_site_result(call->site, &out, row, isnull);
+	else
 		end_set(call);
-		return false;
-	}
-	*value = typed_site_result(call->site, &out, isnull);
-	return true;
+	return more;
 }
 
 void

@@ -40,6 +40,7 @@
 #include "executor/instrument.h"
 #include "guc.h"
 #include "nodes/extensible.h"
+#include "portability/instr_time.h"
 #include "typed/apply_exec.h"
 #include "typed/apply_plan.h"
 #include "utils/memutils.h"
@@ -47,6 +48,8 @@
 #define MIN_CAPACITY 16
 /* A few blocks are in use at a time: with larger ones memory is wasted. */
 #define WINDOW_BLOCK (64 * 1024)
+/* How long rows may be read before what is collected is sent. */
+#define MAX_LINGER_US 5000
 
 static const CustomExecMethods apply_exec_methods;
 
@@ -151,11 +154,48 @@ has_room(ApplyState *state)
 	return bytes < (Size) modal_window_bytes_kb * 1024;
 }
 
+/* So long since then; if so, it is now. */
+static bool
+time_is_up(instr_time *since)
+{
+	instr_time now, passed;
+
+	INSTR_TIME_SET_CURRENT(now);
+	passed = now;
+	INSTR_TIME_SUBTRACT(passed, *since);
+	if (INSTR_TIME_GET_MICROSEC(passed) < MAX_LINGER_US)
+		return false;
+	*since = now;
+	return true;
+}
+
+/* Send what there is; has the oldest row got all its results? */
+static bool
+head_is_ready(ApplyState *state)
+{
+	bool ready = true;
+
+	for (int i = 0; i < state->ncalls; i++)
+		apply_call_flush(state->calls[i]);
+	for (int i = 0; i < state->ncalls && ready; i++)
+		ready = apply_call_is_ready(
+			state->calls[i], state->answers[state->head * state->ncalls + i]);
+	return ready;
+}
+
+/*
+ * A child that takes its time for a row must hold back neither the inputs
+ * before it nor their results.
+ */
 static void
 top_up(ApplyState *state)
 {
 	int64 allowed = read_ahead_rows(&state->ahead, apply_window(state));
+	bool many = state->nrows + 1 < allowed;
+	instr_time since;
 
+	if (many)
+		INSTR_TIME_SET_CURRENT(since);
 	while (!state->eof && state->nrows < allowed &&
 		   (state->nrows == 0 || has_room(state)))
 	{
@@ -168,6 +208,8 @@ top_up(ApplyState *state)
 			break;
 		}
 		send_row(state, child);
+		if (many && time_is_up(&since) && head_is_ready(state))
+			return;
 	}
 	for (int i = 0; i < state->ncalls; i++)
 		apply_call_push(state->calls[i]);

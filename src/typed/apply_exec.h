@@ -67,8 +67,11 @@ extern ApplyCall *apply_call_create(FuncExpr *expr, List *guards,
 extern int apply_call_window(const ApplyCall *call);
 /* Make the call for the row in econtext, without waiting. */
 extern Answer *apply_call_send(ApplyCall *call, ExprContext *econtext);
-/* Send on what has been collected, if it is worth a message. */
+/* Send on what has been collected, if it is worth a message, or all of it. */
 extern void apply_call_push(ApplyCall *call);
+extern void apply_call_flush(ApplyCall *call);
+/* Is the answer here, or none due, for the row at the head of the window? */
+extern bool apply_call_is_ready(ApplyCall *call, const Answer *answer);
 /* Could one more input be put now? */
 extern bool apply_call_has_room(const ApplyCall *call);
 /*

@@ -19,6 +19,7 @@
 #include "catalog/pg_proc.h"
 #include "commands/proclang.h"
 #include "core/reference.h"
+#include "endpoint/endpoint.h"
 #include "funcapi.h"
 #include "guc.h"
 #include "typed/function.h"
@@ -292,9 +293,11 @@ typed_function_get(Oid funcid)
 char *
 typed_reference_label(const char *reference)
 {
+	char *label = reference_label(reference);
+
 	if (reference_server(reference, strlen(reference)).p != NULL)
-		return pstrdup(reference);
-	return psprintf("%s:%s", modal_default_server, reference);
+		return label;
+	return psprintf("%s:%s", endpoint_default_server(GetUserId()), label);
 }
 
 char *

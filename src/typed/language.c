@@ -70,7 +70,7 @@ call_for_value(FunctionCallInfo fcinfo)
 	typed_site_spec(site, CALL_REMOTE, &spec);
 	remote_call_once(CurrentMemoryContext, site->endpoint, &spec, input.data,
 					 input.len, &out);
-	result = typed_site_result(site, &out, &isnull);
+	result = typed_site_result(site, &out, -1, &isnull);
 	buf_free(&input);
 	if (isnull)
 		PG_RETURN_NULL();
@@ -144,7 +144,8 @@ call_for_set(FunctionCallInfo fcinfo)
 {
 	FuncCallContext *context;
 	SetState *set;
-	FrameOutput out;
+	FrameOutput out = {0};
+	int64 row = -1;
 	Datum result;
 	bool isnull;
 	bool more;
@@ -167,12 +168,16 @@ call_for_set(FunctionCallInfo fcinfo)
 	if (set->call == NULL)
 		more = false;
 	else if (set->is_generator)
+	{
 		more = remote_call_next(set->call, &out) == REMOTE_CALL_OUTPUT;
+		row = out.ordinal;
+		out.ordinal = 0;
+	}
 	else
-		more = typed_list_next(&set->list, &out);
+		more = typed_list_next(&set->list, &out, &row);
 	if (!more)
 		SRF_RETURN_DONE(context);
-	result = typed_site_result(set->site, &out, &isnull);
+	result = typed_site_result(set->site, &out, row, &isnull);
 	if (isnull)
 		SRF_RETURN_NEXT_NULL(context);
 	SRF_RETURN_NEXT(context, result);

@@ -21,6 +21,31 @@ not_a_list(TypedList *list)
 					   list->site->function->name)));
 }
 
+static void
+bad_bytes(TypedList *list)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("could not decode the result of remote function \"%s\": %s",
+					list->site->label, cbor_error_text(list->reader.error))));
+}
+
+static void
+next_token(TypedList *list, CborToken *token)
+{
+	if (!cbor_next(&list->reader, token))
+		bad_bytes(list);
+}
+
+/* A tag of which the list behind it is no other value. */
+static bool
+only_says_more(const CborToken *token)
+{
+	return token->kind == CBOR_TAG &&
+		(token->u == CBOR_TAG_SELF_DESCRIBED || token->u == CBOR_TAG_SET ||
+		 token->u == CBOR_TAG_HOMOGENEOUS);
+}
+
 bool
 typed_list_open(TypedList *list, const TypedSite *site, const FrameOutput *out)
 {
@@ -47,34 +72,46 @@ typed_list_open(TypedList *list, const TypedSite *site, const FrameOutput *out)
 
 	cbor_reader_init(&list->reader, list->output.data.p, list->output.data.n,
 					 CBOR_MAX_DEPTH, buf_palloc);
+	list->reader.typed_arrays = true;
 	do
-	{
-		if (!cbor_next(&list->reader, &token))
-			ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-							errmsg("could not decode the result of remote "
-								   "function \"%s\": %s",
-								   list->site->label,
-								   cbor_error_text(list->reader.error))));
-	} while (token.kind == CBOR_TAG);
-	if (token.kind == CBOR_NULL)
+		next_token(list, &token);
+	while (only_says_more(&token));
+	if (token.kind == CBOR_NULL || token.kind == CBOR_UNDEFINED)
 		return false;
 	if (token.kind != CBOR_ARRAY)
 		not_a_list(list);
+	list->typed = token.typed != 0;
+	buf_init(&list->number, 0, buf_palloc);
 	return true;
 }
 
+/* The bytes that the number would have if it stood alone. */
+static void
+set_number(TypedList *list, const CborToken *token, FrameOutput *out)
+{
+	buf_reset(&list->number);
+	if (token->kind == CBOR_UINT)
+		cbor_put_uint(&list->number, token->u);
+	else if (token->kind == CBOR_NINT)
+		cbor_put_nint(&list->number, token->u);
+	else
+		cbor_put_double(&list->number, token->d);
+	out->data.p = (const char *) list->number.data;
+	out->data.n = list->number.len;
+}
+
 bool
-typed_list_next(TypedList *list, FrameOutput *out)
+typed_list_next(TypedList *list, FrameOutput *out, int64 *row)
 {
 	CborToken token;
 	const uint8_t *start;
 
 	*out = list->output;
-	out->ordinal = list->next++;
+	*row = list->rows++;
 	if (list->elements != NULL)
 	{
 		JsonbValue *element = getIthJsonbValueFromContainer(
-			&list->elements->root, out->ordinal);
+			&list->elements->root, (uint32) *row);
 		Jsonb *value;
 
 		if (element == NULL)
@@ -86,15 +123,16 @@ typed_list_next(TypedList *list, FrameOutput *out)
 	}
 
 	start = list->reader.p;
-	if (!cbor_next(&list->reader, &token) ||
-		(token.kind != CBOR_END && !cbor_skip(&list->reader, &token)))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("could not decode the result of remote function \"%s\": %s",
-					list->site->label, cbor_error_text(list->reader.error))));
+	next_token(list, &token);
 	if (token.kind == CBOR_END)
 		return false;
+	if (list->typed)
+	{
+		set_number(list, &token, out);
+		return true;
+	}
+	if (!cbor_skip(&list->reader, &token))
+		bad_bytes(list);
 	out->data.p = (const char *) start;
 	out->data.n = list->reader.p - start;
 	return true;

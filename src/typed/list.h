@@ -19,8 +19,10 @@ typedef struct TypedList
 	const TypedSite *site;
 	FrameOutput output;
 	CborReader reader; /* of a list in CBOR */
+	Buf number;		   /* of a typed array, whose elements have no heads */
+	bool typed;
 	Jsonb *elements;   /* of a list in JSON, in the context of the opener */
-	uint32 next;
+	uint32 rows; /* so far */
 } TypedList;
 
 /*
@@ -30,9 +32,9 @@ typedef struct TypedList
 extern bool typed_list_open(TypedList *list, const TypedSite *site,
 							const FrameOutput *out);
 /*
- * The next element as an output of its own, for typed_site_result; false after
- * the last.
+ * The next element as an output of its own, until the next call, and its number
+ * from 0, for typed_site_result; false after the last.
  */
-extern bool typed_list_next(TypedList *list, FrameOutput *out);
+extern bool typed_list_next(TypedList *list, FrameOutput *out, int64 *row);
 
 #endif /* MODAL_TYPED_LIST_H */

@@ -124,25 +124,33 @@ typed_site_open(const TypedSite *site, CallKind kind, const Buf *input,
 typedef struct ResultContext
 {
 	const TypedSite *site;
-	int64 ordinal;
+	int64 input;
+	int64 row;
 } ResultContext;
 
 static void
 result_error_context(void *arg)
 {
 	ResultContext *cx = arg;
+	const TypedFunction *function = cx->site->function;
 
-	errcontext("result of input %lld of remote function \"%s\", which %s "
-			   "declares as %s",
-			   (long long) cx->ordinal, cx->site->label,
-			   cx->site->function->name,
-			   format_type_be(cx->site->function->result_type));
+	if (cx->row >= 0)
+		errcontext("row %lld of the result of input %lld of remote function "
+				   "\"%s\", which %s declares as %s",
+				   (long long) cx->row, (long long) cx->input, cx->site->label,
+				   function->name, format_type_be(function->result_type));
+	else
+		errcontext("result of input %lld of remote function \"%s\", which %s "
+				   "declares as %s",
+				   (long long) cx->input, cx->site->label, function->name,
+				   format_type_be(function->result_type));
 }
 
 Datum
-typed_site_result(const TypedSite *site, const FrameOutput *out, bool *isnull)
+typed_site_result(const TypedSite *site, const FrameOutput *out, int64 row,
+				  bool *isnull)
 {
-	ResultContext cx = {site, out->ordinal};
+	ResultContext cx = {site, out->ordinal, row};
 	ErrorContextCallback callback;
 	Datum result;
 

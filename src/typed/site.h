@@ -45,8 +45,11 @@ extern void typed_site_spec(const TypedSite *site, CallKind kind,
 /* A call of its own for one input. */
 extern RemoteCall *typed_site_open(const TypedSite *site, CallKind kind,
 								   const Buf *input, MemoryContext cxt);
-/* The value of an output, or its error raised. */
+/*
+ * The value of an output, or its error raised.  out->ordinal is the input's;
+ * row is -1, or tells which of the rows that the input gave it is, from 0.
+ */
 extern Datum typed_site_result(const TypedSite *site, const FrameOutput *out,
-							   bool *isnull);
+							   int64 row, bool *isnull);
 
 #endif /* MODAL_TYPED_SITE_H */

@@ -26,20 +26,12 @@ static Datum decode_value(ResultDecoder *dec, CborReader *r, CborToken *tok,
 /* --- making one --------------------------------------------------------------- */
 
 static void
-init_row(ResultDecoder *dec, TupleDesc desc)
+init_row(ResultDecoder *dec, TupleDesc desc, MemoryContext cxt)
 {
-	int natts;
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	int natts = desc->natts;
 
-	if (desc == NULL)
-	{
-		TupleDesc shared = lookup_rowtype_tupdesc(dec->info.base, dec->typmod);
-
-		dec->desc = CreateTupleDescCopy(shared);
-		ReleaseTupleDesc(shared);
-	}
-	else
-		dec->desc = CreateTupleDescCopy(desc);
-	natts = dec->desc->natts;
+	dec->desc = CreateTupleDescCopy(desc);
 	dec->columns = palloc0(natts * sizeof(ResultDecoder *));
 	dec->names = palloc0(natts * sizeof(char *));
 	dec->name_lens = palloc0(natts * sizeof(Size));
@@ -52,12 +44,30 @@ init_row(ResultDecoder *dec, TupleDesc desc)
 
 		if (att->attisdropped)
 			continue;
-		dec->columns[i] = result_decoder_create(dec->cxt, att->atttypid,
+		dec->columns[i] = result_decoder_create(cxt, att->atttypid,
 												att->atttypmod, NULL);
 		dec->names[i] = name_to_utf8(NameStr(att->attname), &dec->name_lens[i]);
 	}
 	if (dec->desc->tdtypeid == RECORDOID)
 		BlessTupleDesc(dec->desc);
+	MemoryContextSwitchTo(old);
+}
+
+/* The type's columns as they are now: ALTER TYPE may change them any time. */
+static void
+learn_row_type(ResultDecoder *dec)
+{
+	uint64 identifier = assign_record_type_identifier(dec->info.base, dec->typmod);
+	TupleDesc desc;
+
+	if (dec->row_identifier == identifier)
+		return;
+	dec->row_identifier = 0;
+	MemoryContextReset(dec->row_cxt);
+	desc = lookup_rowtype_tupdesc(dec->info.base, dec->typmod);
+	init_row(dec, desc, dec->row_cxt);
+	ReleaseTupleDesc(desc);
+	dec->row_identifier = identifier;
 }
 
 ResultDecoder *
@@ -75,8 +85,14 @@ result_decoder_create(MemoryContext cxt, Oid type, int32 typmod,
 	type_info(type, &dec->info);
 	if (dec->info.base != type && typmod < 0)
 		dec->info.base = getBaseTypeAndTypmod(type, &dec->typmod);
-	if (dec->info.kind == KIND_ROW)
-		init_row(dec, tupdesc);
+	if (dec->info.kind == KIND_ROW && tupdesc != NULL)
+		init_row(dec, tupdesc, cxt);
+	else if (dec->info.kind == KIND_ROW)
+	{
+		dec->row_cxt = AllocSetContextCreate(cxt, "modal_batch row decoder",
+											 ALLOCSET_SMALL_SIZES);
+		learn_row_type(dec);
+	}
 	else
 	{
 		getTypeInputInfo(dec->info.base, &in, &dec->ioparam);
@@ -364,6 +380,8 @@ check_constraints(ResultDecoder *dec, Datum value, bool isnull)
 static Datum
 decode_row(ResultDecoder *dec, CborReader *r, CborToken *tok)
 {
+	if (dec->row_cxt != NULL)
+		learn_row_type(dec);
 	/* Scratch is the decoder's: a row type cannot contain itself. */
 	read_row(dec, r, tok, -1, dec->values, dec->nulls, dec->found);
 	for (int i = 0; i < dec->desc->natts; i++)
@@ -407,7 +425,7 @@ decode_value(ResultDecoder *dec, CborReader *r, CborToken *tok, bool *isnull)
 static void
 json_as_cbor(Buf *buf, const char *p, Size n)
 {
-	Writer w = {.buf = buf};
+	Writer w = {.buf = buf, .decoded = true};
 	bool digits = n > 0 && n <= 18;
 
 	for (Size i = 0; digits && i < n; i++)

@@ -24,6 +24,9 @@ struct ResultDecoder
 	DomainCheck *domain; /* NULL: it was none yet */
 	ResultDecoder *element;	  /* KIND_ARRAY */
 	FloatCast cast;			  /* KIND_VECTOR: from real[] */
+	/* KIND_ROW whose columns are the type's; NULL: desc was given */
+	MemoryContext row_cxt;
+	uint64 row_identifier;	  /* the type cache's; 0: none yet */
 	TupleDesc desc;			  /* KIND_ROW */
 	ResultDecoder **columns;  /* KIND_ROW; NULL: dropped */
 	char **names;			  /* theirs, in UTF-8; NULL: no text is */

@@ -40,8 +40,7 @@ struct ValueEncoder
 	FloatCast cast;			/* KIND_VECTOR: to real[] */
 	/* KIND_ROW: the last row type seen, and encoders of its columns */
 	MemoryContext row_cxt;
-	Oid row_type;
-	int32 row_typmod;
+	uint64 row_identifier; /* the type cache's: another type, or it was altered */
 	TupleDesc row_desc;
 	ValueEncoder **columns;
 };
@@ -271,21 +270,48 @@ write_uuid(Writer *w, pg_uuid_t *uuid)
 
 /* --- jsonb ---------------------------------------------------------------------------- */
 
-/* Significant digits that a double keeps. */
-#define DOUBLE_EXACT_DIGITS 15
+/* Characters of a number, in which a double keeps all digits, */
+#define DOUBLE_EXACT_CHARS 15
+/* and in which it may: not many more than the smallest double's. */
+#define DOUBLE_MAX_CHARS 350
+
+/* Is the fraction the shortest decimal that reads back as some double? */
+static bool
+is_a_double(const char *text, Numeric number)
+{
+	double v = strtod(text, NULL);
+
+	return isfinite(v) &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, numeric_from_double(v),
+										 NumericGetDatum(number)));
+}
+
+/* Would the double's own text be the same? */
+static bool
+is_text_of_double(const char *text, Size n)
+{
+	return n <= DOUBLE_EXACT_CHARS && text[n - 1] != '0' &&
+		strncmp(text + (text[0] == '-'), "0.0000", 6) != 0;
+}
 
 /*
  * A number in JSON is what a JSON reader would make of it: a fraction is a
- * double, unless it has more digits than that keeps.
+ * double, unless it has more digits than that keeps.  Exactly, it is one only
+ * if it is short, as in all the fingerprints that are stored.
  */
 static void
 write_json_number(Writer *w, Numeric number)
 {
 	char *text = DatumGetCString(
 		DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	Size n = strlen(text);
+	bool is_double = false;
 
-	if (!w->json && strchr(text, '.') != NULL &&
-		strlen(text) <= DOUBLE_EXACT_DIGITS)
+	if (!w->json && strchr(text, '.') != NULL)
+		is_double = w->decoded ? is_text_of_double(text, n)
+			: n <= DOUBLE_EXACT_CHARS ? true
+			: !w->exact && n <= DOUBLE_MAX_CHARS && is_a_double(text, number);
+	if (is_double)
 		cbor_put_double(w->buf, strtod(text, NULL));
 	else
 		write_numeric_text(w, text);
@@ -489,17 +515,20 @@ write_vector(ValueEncoder *enc, Writer *w, Datum value)
 	pfree(floats);
 }
 
-/* Rows of an anonymous record type may differ from one value to the next. */
+/*
+ * Rows of an anonymous record type may differ from one value to the next, and
+ * those of a named one while a call site lives: ALTER TABLE, ALTER TYPE.
+ */
 static void
 learn_row_type(ValueEncoder *enc, HeapTupleHeader row)
 {
 	Oid type = HeapTupleHeaderGetTypeId(row);
 	int32 typmod = HeapTupleHeaderGetTypMod(row);
+	uint64 identifier = assign_record_type_identifier(type, typmod);
 	TupleDesc desc;
 	MemoryContext old;
 
-	if (enc->row_desc != NULL && enc->row_type == type &&
-		enc->row_typmod == typmod)
+	if (enc->row_desc != NULL && enc->row_identifier == identifier)
 		return;
 	enc->row_desc = NULL;
 	if (enc->row_cxt == NULL)
@@ -517,8 +546,7 @@ learn_row_type(ValueEncoder *enc, HeapTupleHeader row)
 									 TupleDescAttr(desc, i)->atttypid);
 	MemoryContextSwitchTo(old);
 	ReleaseTupleDesc(desc);
-	enc->row_type = type;
-	enc->row_typmod = typmod;
+	enc->row_identifier = identifier;
 }
 
 static void

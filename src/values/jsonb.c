@@ -15,7 +15,10 @@
 
 #include "common/base64.h"
 #include "core/bignum.h"
+#include "core/json_scan.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -48,6 +51,29 @@ next_token(CborReader *r, CborToken *tok)
 			r->error = CBOR_TRUNCATED;
 		bad_bytes(r);
 	}
+}
+
+/* --- what is too large -------------------------------------------------------- */
+
+void
+too_large_for_jsonb(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("result of the remote function is too large for jsonb")));
+}
+
+/*
+ * Most elements of an array, or pairs of an object: while the server builds
+ * one, it keeps them in one piece of memory, whose size it doubles.  Beyond
+ * that it has an internal error.
+ */
+static uint64
+most_items(bool pairs)
+{
+	Size each = pairs ? sizeof(JsonbPair) : sizeof(JsonbValue);
+
+	return (uint64) 1 << pg_leftmost_one_pos32((uint32) (MaxAllocSize / each));
 }
 
 /* --- numbers ------------------------------------------------------------------ */
@@ -168,9 +194,13 @@ set_text(JsonbValue *v, const char *p, Size n)
 static void
 set_base64(JsonbValue *v, const uint8 *p, Size n)
 {
-	int size = pg_b64_enc_len((int) n);
-	char *text = palloc(size + 1);
+	int size;
+	char *text;
 
+	if (n / 3 * 4 > JENTRY_OFFLENMASK)
+		too_large_for_jsonb();
+	size = pg_b64_enc_len((int) n);
+	text = palloc(size + 1);
 	set_text(v, text, pg_b64_encode((const void *) p, (int) n, text, size));
 }
 
@@ -307,14 +337,6 @@ plain_scalar(const CborToken *tok, JsonbValue *v)
 
 /* --- a scalar as a whole jsonb ------------------------------------------------- */
 
-void
-too_large_for_jsonb(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("result of the remote function is too large for jsonb")));
-}
-
 /* An array of one element with the scalar flag, as the server stores it. */
 static Jsonb *
 scalar_jsonb(const JsonbValue *v)
@@ -409,6 +431,7 @@ build_container(CborReader *r, const CborToken *first)
 	JsonbInState state = {0};
 	CborToken tok = *first;
 	CborKind open[MAX_DEPTH + 1];
+	uint64 items[MAX_DEPTH + 1];
 	int depth = 0;
 	JsonbValue v;
 
@@ -417,6 +440,9 @@ build_container(CborReader *r, const CborToken *first)
 		bool in_map = depth > 0 && open[depth - 1] == CBOR_MAP;
 
 		CHECK_FOR_INTERRUPTS();
+		if (depth > 0 && tok.kind != CBOR_END && in_map == tok.is_key &&
+			++items[depth - 1] > most_items(in_map))
+			too_large_for_jsonb();
 		Assert(depth > 0 || tok.kind != CBOR_END);
 		if (tok.kind == CBOR_END)
 			pushJsonbValue(&state,
@@ -432,6 +458,9 @@ build_container(CborReader *r, const CborToken *first)
 			pushJsonbValue(&state, in_map ? WJB_VALUE : WJB_ELEM, &v);
 		else
 		{
+			if (!tok.indefinite && tok.u > most_items(tok.kind == CBOR_MAP))
+				too_large_for_jsonb();
+			items[depth] = 0;
 			open[depth++] = tok.kind;
 			pushJsonbValue(&state,
 						   tok.kind == CBOR_MAP ? WJB_BEGIN_OBJECT
@@ -476,9 +505,40 @@ cbor_item_to_jsonb(const void *p, Size n)
 	return jb;
 }
 
+/* The same limit, for JSON that json_scan has passed. */
+static void
+check_json_items(const char *p, Size n)
+{
+	uint64 commas[JSON_MAX_DEPTH];
+	char open[JSON_MAX_DEPTH];
+	int depth = 0;
+	bool in_string = false;
+
+	for (const char *end = p + n; p < end; p++)
+	{
+		if (*p == '"')
+			in_string = !in_string;
+		else if (in_string)
+			p += *p == '\\';
+		else if ((*p == '[' || *p == '{') && depth < JSON_MAX_DEPTH)
+		{
+			commas[depth] = 0;
+			open[depth++] = *p;
+		}
+		else if ((*p == ']' || *p == '}') && depth > 0)
+			depth--;
+		else if (*p == ',' && depth > 0 &&
+				 ++commas[depth - 1] >= most_items(open[depth - 1] == '{'))
+			too_large_for_jsonb();
+	}
+}
+
 static Jsonb *
 json_to_jsonb(const void *p, Size n)
 {
+	/* an element takes two characters, or more */
+	if (n / 2 > most_items(false))
+		check_json_items(p, n);
 	return DatumGetJsonbP(DirectFunctionCall1(
 		jsonb_in, CStringGetDatum(json_from_utf8(p, n))));
 }

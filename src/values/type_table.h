@@ -72,6 +72,7 @@ typedef struct Writer
 	bool json;
 	bool big_as_text; /* JSON: integers beyond 2^53 as strings (BigQuery) */
 	bool exact;		  /* CBOR: see ArgFormat */
+	bool decoded;	  /* CBOR: of a result, whose numbers keep their scale */
 } Writer;
 
 typedef struct ValueEncoder ValueEncoder;

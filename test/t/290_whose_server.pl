@@ -108,6 +108,59 @@ my (undef, undef, $stderr) = $node->psql('postgres',
 	q{SELECT modal_with_options('no reference#{"env": {"KEY": "canary"}}', '{}')});
 like($stderr, qr/invalid function reference "no reference"/, 'a malformed reference');
 unlike($stderr, qr/DETAIL.*canary/, 'its options are not shown');
+$node->safe_psql('postgres', q{
+	CREATE SERVER api FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', url 'https://localhost:1');
+	CREATE SERVER other_api FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', url 'https://localhost:1');
+	ALTER DATABASE postgres SET modal_batch.server = 'api'});
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION with_query(int) RETURNS jsonb LANGUAGE modal AS 'score?code=canary';
+	CREATE FUNCTION explained() RETURNS SETOF text LANGUAGE plpgsql AS
+		$$BEGIN RETURN QUERY EXECUTE 'EXPLAIN SELECT with_query(g) FROM generate_series(1, 3) g'; END$$;
+	CREATE FUNCTION explained_for_owner() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS 'SELECT explained()';
+	ALTER FUNCTION explained_for_owner() OWNER TO owner});
+
+sub explained
+{
+	my ($statement, %how) = @_;
+	my @lines = grep { /Function:/ } split /\n/,
+	  $node->safe_psql('postgres', "SET modal_batch.server = 'other_api'; $statement", %how);
+	return join('', @lines) =~ s/^\s+//r;
+}
+is(explained('SELECT explained()'), 'Function: other_api:score', 'EXPLAIN does not show a query');
+is(explained('SELECT explained_for_owner()', extra_params => [ '-U', 'mallory' ]), 'Function: api:score',
+	'and tells where the calls would go');
+is(explained(q{EXPLAIN SELECT * FROM modal_map('other_api:score?code=canary', 'SELECT 1')}),
+	'Function: other_api:score', 'nor one of a map');
+
+# What would be set for everybody is not: ALTER SYSTEM only looks at it, until a reload.
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET modal_batch.server');
+my $alter = q{ALTER SYSTEM SET modal_batch.server = 'never'; SELECT count(*) FROM pg_file_settings;
+	ALTER SYSTEM RESET modal_batch.server};
+my $mallory = q{SET ROLE mallory; SET modal_batch.server = 'other_api'};
+is(explained("RESET modal_batch.server; $alter; $mallory; SELECT explained_for_owner()"), 'Function: modal:score',
+	'ALTER SYSTEM in the session');
+is(explained("$mallory; RESET ROLE; $alter; SET ROLE mallory; SELECT explained_for_owner()"), 'Function: modal:score',
+	'and in one that has set the server itself');
+
+# A reload counts, also where the session's own setting covers what it brings.
+my $covered = ModalSession->new($node);
+$covered->query($mallory);
+for my $server ('api', 'modal')
+{
+	my $told;
+
+	$node->safe_psql('postgres', $server eq 'modal' ? 'ALTER SYSTEM RESET modal_batch.server'
+		: "ALTER SYSTEM SET modal_batch.server = '$server'");
+	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	for (1 .. 500)
+	{
+		($told) = $covered->query('SELECT explained_for_owner()') =~ /Function: (\S+)/;
+		last if $told eq "$server:score";
+		select(undef, undef, undef, 0.02);
+	}
+	is($told, "$server:score", "a reload: $server");
+}
+$covered->quit;
 
 $node->stop;
 done_testing();

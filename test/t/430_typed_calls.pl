@@ -115,6 +115,17 @@ is(scalar($local->requests('FunctionPutInputs')), 0,
 # the end of a call before may still be on its way
 is(scalar($local->requests('FunctionMap')), 0, 'EXPLAIN sends nothing');
 
+# The planner asks for the value of what is stable: PostgreSQL's way, and documented.
+for ([ 'id = stable_echo(5)', 1 ], [ 'id = (SELECT stable_echo(5))', 0 ], [ 'id = echo(5)', 0 ])
+{
+	($inputs) = inputs_of("EXPLAIN SELECT * FROM item WHERE $_->[0]");
+	is($inputs, $_->[1], "EXPLAIN of $_->[0]: inputs");
+}
+($inputs) = inputs_of('EXPLAIN SELECT * FROM item LIMIT stable_echo(1)');
+is($inputs, 1, 'EXPLAIN of LIMIT: inputs');
+($inputs) = inputs_of('EXPLAIN SELECT * FROM item LIMIT (SELECT stable_echo(1))');
+is($inputs, 0, 'EXPLAIN of LIMIT of a query: inputs');
+
 {
 	my $plan = analyzed('SELECT sum(stable_echo(k)) FROM item');
 	my ($call) = @{ $plan->{'Remote Calls'} };
@@ -247,6 +258,27 @@ like($err, qr/38000: TypeError/, 'an argument of a wrong type');
 	cmp_ok($peak - $before, '<', 64 * 1024,
 		'are held as far as modal_batch.window_bytes goes');
 	$session->quit;
+}
+
+# --- a child that is slow --------------------------------------------------------
+
+# Seconds from the start of the query to its first row and to its last one.
+sub first_and_last
+{
+	my ($call, $pause, $rows) = @_;
+	return split /\|/, $node->safe_psql('postgres', qq{
+		SELECT min(t), max(t) FROM
+			(SELECT extract(epoch FROM clock_timestamp() - statement_timestamp()) AS t FROM
+				(SELECT $call AS r FROM (SELECT g FROM generate_series(1, $rows) g
+					WHERE pg_sleep($pause)::text = '' OFFSET 0) child OFFSET 0) calls WHERE r > 0 OFFSET 0) times});
+}
+
+{
+	my ($first, $last) = first_and_last('echo(g)', 0.4, 6);
+	cmp_ok($first, '<', 1.6, 'a row is not held back by the rows after it');
+	cmp_ok($last, '<', 4, 'nor by the calls');
+	($first, $last) = first_and_last('slow(0.5, g)', 0.01, 60);
+	cmp_ok($last, '<', 6, 'the rows after it are read while it is under way');
 }
 
 # --- what a prepared plan holds ------------------------------------------------

@@ -102,6 +102,15 @@ result_is('SELECT modal_remote(' . with('rest:rest/echo', $text) . q{, 'a "b"')}
 result_is('CREATE FUNCTION bytes(bytea) RETURNS bytea LANGUAGE modal AS $f$rest:rest/echo#'
 	  . '{"content_type": "application/octet-stream", "result_type": "bytes"}$f$; SELECT bytes($$\xff00fe$$)',
 	'\xff00fe', 'bytes, and back');
+my $json = '{"content_type": "text/plain", "result_type": "json"}';
+result_is("CREATE FUNCTION \"as $_->[0]\"(text) RETURNS $_->[0] LANGUAGE modal AS \$f\$rest:rest/echo#$json\$f\$; "
+	  . "SELECT \"as $_->[0]\"('$_->[1]')", $_->[2], "$_->[1] as $_->[0]")
+  for [ 'numeric', '1.10', '1.10' ], [ 'text', '0.00001', '0.00001' ], [ 'numeric[]', '[1.50, 0.0]', '{1.50,0.0}' ],
+  [ 'jsonb', '1.10', '1.10' ], [ 'float8', '1.10', '1.1' ], [ 'int', '5.0', '5' ], [ 'varchar', '-0.000010', '-0.000010' ];
+result_is('SELECT string_agg(coalesce(error, result)::text, $$ $$ ORDER BY ordinal) FROM (SELECT ordinal, error->>$$code$$ AS error, '
+	  . 'result->>0 AS result FROM modal_map(' . with('rest:rest/echo', $json)
+	  . q~, $$VALUES ('[1' || repeat(',1', 16777216) || ']'), ('["a,[\\"{"]')$$, on_error => 'return')) m~, '54000 a,["{',
+	'a list that is too long for jsonb');
 result_is('SELECT length(decode(modal_remote(' . with('rest:rest/bytes', '{"result_type": "bytes"}')
 	  . q{)#>>'{}', 'base64'))}, '256', 'bytes as base64 in jsonb');
 error_like('SELECT modal_remote(' . with('rest:rest/bytes', '{"result_type": "text"}') . ')',

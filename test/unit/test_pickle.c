@@ -322,6 +322,141 @@ test_too_many(void)
 	free(p);
 }
 
+static void
+put_repeated(Buf *out, const char *ops, size_t n, int times)
+{
+	while (times-- > 0)
+		buf_put(out, ops, n);
+}
+
+/* Text that begins with some characters and goes on with one. */
+static void
+put_text(Buf *out, const char *start, char rest, uint32_t n)
+{
+	buf_put_u8(out, 'X');
+	buf_put(out, &n, 4);
+	buf_put_cstr(out, start);
+	put_repeated(out, &rest, 1, (int) (n - strlen(start)));
+}
+
+static void
+check_work(Buf *pickle, const char *want, const char *name)
+{
+	Buf out;
+
+	buf_init(&out, 0, NULL);
+	is_text(pickle_to_cbor(&out, pickle->data, pickle->len), want, name);
+	ok(out.len <= 16 * 1024 * 1024, "%s: memory", name);
+	buf_free(&out);
+	buf_reset(pickle);
+}
+
+/* A list of one object, which a class makes of the text, 20,000 times. */
+static void
+check_shared_object(const char *class, const char *start, char rest,
+					const char *name)
+{
+	Buf pickle;
+
+	buf_init(&pickle, 0, NULL);
+	buf_put_cstr(&pickle, "\x80\4](c");
+	buf_put_cstr(&pickle, class);
+	put_text(&pickle, start, rest, 100000);
+	buf_put_cstr(&pickle, "\x85R\x94");
+	put_repeated(&pickle, "h\0", 2, 20000);
+	buf_put_cstr(&pickle, "e.");
+	check_work(&pickle, "out of memory, or too large a value in pickle", name);
+	buf_free(&pickle);
+}
+
+/* Small pickles that say much: what is shared, and long numbers. */
+static void
+test_work(void)
+{
+	const char *too_large = "out of memory, or too large a value in pickle";
+	const char digits[] = "00112233445566778899aabbccddeeff";
+	Buf pickle;
+
+	buf_init(&pickle, 0, NULL);
+	/* [None, None], doubled 22 times */
+	buf_put_cstr(&pickle, "\x80\4]NaNa");
+	for (int i = 0; i < 22; i++)
+	{
+		const char twice[] = {'\x94', '0', ']', 'h', (char) i, 'a',
+							  'h', (char) i, 'a'};
+
+		buf_put(&pickle, twice, sizeof(twice));
+	}
+	buf_put_u8(&pickle, '.');
+	check_work(&pickle, too_large, "lists in lists");
+
+	/* [[0.0] * 768] * 1000, as somebody may return it */
+	buf_put_cstr(&pickle, "\x80\4](](");
+	put_repeated(&pickle, "G\0\0\0\0\0\0\0\0", 9, 768);
+	buf_put_cstr(&pickle, "e\x94");
+	put_repeated(&pickle, "h\0", 2, 999);
+	buf_put_cstr(&pickle, "e.");
+	check_work(&pickle, NULL, "a row, repeated");
+
+	check_shared_object("decimal\nDecimal\n", "0E", '0', "an exponent's zeros");
+	check_shared_object("uuid\nUUID\n", digits, '-', "a UUID's hyphens");
+
+	/* UUID with a state of 10,000 members, 20,000 times */
+	buf_put_cstr(&pickle, "\x80\4](cuuid\nUUID\n)R}(");
+	put_repeated(&pickle, "NN", 2, 9999);
+	buf_put(&pickle, "\x8c\3intK\1ub\x94", 10);
+	put_repeated(&pickle, "h\0", 2, 20000);
+	buf_put_cstr(&pickle, "e.");
+	check_work(&pickle, too_large, "a UUID's state");
+
+	buf_put_cstr(&pickle, "\x80\4cdecimal\nDecimal\n");
+	put_text(&pickle, "1", '1', 10000);
+	buf_put_cstr(&pickle, "\x85R.");
+	check_work(&pickle, NULL, "a number of 10,000 digits");
+	buf_put_cstr(&pickle, "\x80\4cdecimal\nDecimal\n");
+	put_text(&pickle, "1", '1', 100000);
+	buf_put_cstr(&pickle, "\x85R.");
+	check_work(&pickle, "malformed or too large Decimal in pickle",
+			   "a number of 100,000 digits");
+	buf_free(&pickle);
+}
+
+/* [[Decimal of so many bytes, …], {}] */
+static void
+check_long_numbers(uint16_t n, uint16_t count, const char *want,
+				   const char *name)
+{
+	const uint8_t head[] = {0x82, 0x99, (uint8_t) (count >> 8), (uint8_t) count};
+	const uint8_t number[] = {0xc4, 0x82, 0x21, 0xc2, 0x59, (uint8_t) (n >> 8),
+							  (uint8_t) n};
+	Buf call;
+	Buf out;
+
+	buf_init(&call, 0, NULL);
+	buf_init(&out, 0, NULL);
+	buf_put(&call, head, sizeof(head));
+	while (count-- > 0)
+	{
+		buf_put(&call, number, sizeof(number));
+		put_repeated(&call, "\xff", 1, n);
+	}
+	buf_put_u8(&call, 0xa0);
+	is_text(pickle_from_cbor_call(&out, call.data, call.len), want, name);
+	buf_free(&call);
+	buf_free(&out);
+}
+
+static void
+test_call_work(void)
+{
+	const char *too_large = "a decimal number is too large";
+
+	check_long_numbers(4000, 1, NULL, "a number of 9,600 digits");
+	check_long_numbers(12, 60000, NULL, "60,000 numbers of 29 digits");
+	check_long_numbers(50000, 1, too_large, "a number of 120,000 digits");
+	check_long_numbers(4000, 500, too_large, "500 numbers of 9,600 digits");
+}
+
 /* Exceptions of classes that travel by value, as cloudpickle has them. */
 static void
 test_exception(void)
@@ -341,6 +476,32 @@ test_exception(void)
 	is_text(buf_cstr(&type), "Mine", "its class");
 	is_text(buf_cstr(&text), "('x', 2)", "its text");
 	ok(!pickle_exception("\x80\4", 2, &type, &text), "not of a cut pickle");
+	buf_free(&type);
+	buf_free(&text);
+}
+
+/* An exception of which only so much is shown, however much there is. */
+static void
+test_long_exception(void)
+{
+	Buf pickle;
+	Buf type;
+	Buf text;
+
+	buf_init(&pickle, 0, NULL);
+	buf_init(&type, 0, NULL);
+	buf_init(&text, 0, NULL);
+	buf_put_cstr(&pickle, "\x80\4cbuiltins\nValueError\n(");
+	put_text(&pickle, "x", 'y', 9000);
+	buf_put_u8(&pickle, (uint8_t) '\x94');
+	put_repeated(&pickle, "h\0", 2, 1000);
+	buf_put_cstr(&pickle, "tR.");
+	ok(pickle_exception(pickle.data, pickle.len, &type, &text),
+	   "an exception with many arguments");
+	is_text(buf_cstr(&type), "ValueError", "its class");
+	ok(text.len < 20100, "%zu bytes of its text", text.len);
+	ok(strcmp(buf_cstr(&text) + text.len - 6, ", ...)") == 0, "which says so");
+	buf_free(&pickle);
 	buf_free(&type);
 	buf_free(&text);
 }
@@ -399,7 +560,10 @@ main(void)
 	test_bad_values();
 	test_appended();
 	test_too_many();
+	test_work();
+	test_call_work();
 	test_exception();
+	test_long_exception();
 	check_out_of_memory(write_call, "write");
 	check_out_of_memory(read_value, "read");
 	return done_testing();
