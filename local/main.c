@@ -6,11 +6,13 @@
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -284,6 +286,26 @@ default_state_directory(void)
 	return xasprintf("%s/.local/state/modal-local", home);
 }
 
+/* Two processes would overwrite each other's blobs and journal. */
+static void
+lock_state_directory(void)
+{
+	char *path = xasprintf("%s/lock", options.state_dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		die_errno("cannot open \"%s\"", path);
+	/* Until we end: it is never closed. */
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+	{
+		if (errno == EWOULDBLOCK)
+			die("another modal-local uses \"%s\": say with --dir where this "
+				"one is to keep its calls", options.state_dir);
+		die_errno("cannot lock \"%s\"", path);
+	}
+	free(path);
+}
+
 static void
 prepare_state_directory(void)
 {
@@ -296,6 +318,7 @@ prepare_state_directory(void)
 	if (absolute == NULL)
 		die_errno("cannot use directory \"%s\"", options.state_dir);
 	options.state_dir = absolute;
+	lock_state_directory();
 }
 
 /* The log tells whoever changed the script from when on it holds. */

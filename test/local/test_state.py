@@ -216,6 +216,19 @@ def test_folder():
     ok(done.returncode == 1 and "--dir" in done.stderr, "without a home it wants to be told a folder", done)
 
 
+def test_lock():
+    with server() as s:
+        place = s.call("BlobCreate", pb.BlobCreateRequest(content_length=100_000))
+        under_way = s.path("state/blobs/%s.0.new" % place.blob_ids[0])
+        open(under_way, "w").close()
+        done = subprocess.run([PROGRAM, "--port", "0", "--dir", s.path("state"), "--idle-limit", "1"],
+                              capture_output=True, text=True, timeout=30)
+        ok(done.returncode == 1 and "--dir" in done.stderr, "a folder is of one process", done)
+        ok(os.path.exists(under_way), "and another one touches nothing in it")
+        restart(s)
+        same(s.remote("square", 3), 9, "until that has ended")
+
+
 test_compaction()
 test_bound()
 test_full()
@@ -223,4 +236,5 @@ test_blobs()
 test_parts()
 test_descriptors()
 test_folder()
+test_lock()
 done()
