@@ -374,7 +374,7 @@ check_identity(Rpc *rpc)
 		missing = "x-modal-client-type";
 	else if (version == NULL)
 		missing = "x-modal-client-version";
-	else if ((strcmp(type, "1") == 0 || strcmp(type, "3") == 0) &&
+	else if (strcmp(type, "1") == 0 &&
 			 rpc->headers[HEADER_PYTHON_VERSION] == NULL)
 		missing = "x-modal-python-version";
 	if (missing != NULL)
@@ -398,14 +398,6 @@ check_identity(Rpc *rpc)
 		rpc_fail(rpc, GRPC_FAILED_PRECONDITION, "Old client");
 		return false;
 	}
-	if (strcmp(type, "3") == 0)
-	{
-		if (rpc->headers[HEADER_TOKEN_ID] == NULL)
-			return true;
-		rpc_fail(rpc, GRPC_FAILED_PRECONDITION,
-				 "Containers do not send tokens");
-		return false;
-	}
 	if (strcmp(type, "1") != 0 && strcmp(type, "8") != 0 &&
 		strcmp(type, "9") != 0)
 	{
@@ -424,8 +416,6 @@ rpc_client(const Rpc *rpc)
 	{
 		case 1:
 			return "Python client";
-		case 3:
-			return "a function";
 		case 8:
 			return "JavaScript client";
 		case 9:
@@ -442,8 +432,6 @@ apply(void *arg)
 {
 	Rpc *rpc = arg;
 
-	if (!check_identity(rpc))
-		return;
 	if (rpc->fault.active && !rpc->fault.after && misbehave(rpc))
 		return;
 	if (rpc->status != GRPC_OK)
@@ -503,6 +491,8 @@ rpc_dispatch(Rpc *rpc)
 		deliver(rpc);
 		return;
 	}
+	if (!check_identity(rpc))
+		return;
 	rpc->fault = faults_for_rpc(rpc->method->name, rpc->headers[HEADER_FAULT]);
 	if (rpc->fault.delay_before > 0)
 		loop_set_timer(&rpc->delay, rpc->fault.delay_before, apply, rpc);

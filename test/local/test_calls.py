@@ -24,9 +24,15 @@ with server() as s:
             ({"x-modal-client-version": "0.9"}, 9, "old version"),
             ({"x-modal-client-version": "unauthenticated"}, 16, "version 'unauthenticated'"),
             ({"x-modal-client-type": "5"}, 9, "a client type that is not served"),
+            ({"x-modal-client-type": "3", "x-modal-python-version": "3.12.1", "x-modal-token-id": None,
+              "x-modal-token-secret": None}, 9, "a container, of which there are none"),
             ({"x-modal-client-type": "1"}, 9, "a Python client with no Python version"),
             ({"x-modal-auth-token": token[:-3] + "AAA"}, 16, "an auth token that is not ours")):
         refused(lambda: s.call("FunctionGet", get, headers=headers), status, name)
+    began = time.monotonic()
+    refused(lambda: s.call("FunctionGet", get, headers={"x-modal-token-secret": "as-wrong", "x-modal-local-fault": "delay=5"}),
+            16, "who is not known cannot ask for faults")
+    ok(time.monotonic() - began < 4, "but is refused at once")
     python = {"x-modal-client-type": "1", "x-modal-client-version": "1.5.4",
               "x-modal-python-version": "3.12.1"}
     ok(s.call("FunctionGet", get, headers=python).function_id, "a Python client")
