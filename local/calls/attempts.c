@@ -30,8 +30,11 @@
 #define MIN_RETRY_DELAY_MS 1000.0	/* as the official SDKs clamp it */
 #define MAX_RETRY_DELAY_MS (24 * 3600 * 1000.0)
 #define MAX_GENERATOR_ITEMS 1000000
+#define MAX_GENERATOR_BYTES (256 * 1024 * 1024) /* in memory, then blobs */
 #define INTERNAL_FAILURE_TEXT "Internal failure of the platform"
 #define NO_ROOM_TEXT "OSError('there is no room for the result in modal-local')"
+#define TOO_MANY_TEXT \
+	"RuntimeError('the generator has yielded more than 1000000 items')"
 #define GONE_TEXT "The function is served no more"
 
 struct Input
@@ -44,6 +47,7 @@ struct Input
 	bool started; /* an executor has it */
 	bool running; /* as far as is known */
 	uint32_t internal_failures;
+	const char *excess; /* why this generator is stopped; NULL: it is not */
 	InputFault fault;
 	double created;	   /* Unix seconds */
 	double started_at; /* likewise, of this attempt */
@@ -110,6 +114,16 @@ count_end(Input *input, const ExecutionResult *result)
 }
 
 /* --- outputs ------------------------------------------------------------- */
+
+static ExecutionResult
+exception_result(ResultStatus status, const char *text)
+{
+	return (ExecutionResult){
+		.status = status,
+		.exception = text,
+		.exception_len = strlen(text),
+	};
+}
 
 static void
 add_output(Call *call, int32_t idx, const void *item, size_t len,
@@ -186,11 +200,8 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 			const ExecutionResult *result, const InputFault *fault)
 {
 	static Buf item; /* reused: one output at a time */
-	const ExecutionResult no_room = {
-		.status = RESULT_FAILURE,
-		.exception = NO_ROOM_TEXT,
-		.exception_len = strlen(NO_ROOM_TEXT),
-	};
+	const ExecutionResult no_room =
+		exception_result(RESULT_FAILURE, NO_ROOM_TEXT);
 	char blob_id[BLOB_ID_SIZE];
 
 	if (item.grow == NULL)
@@ -226,11 +237,7 @@ static void
 give_internal_failure(Call *call, int32_t idx, uint32_t attempt,
 					  const char *text)
 {
-	ExecutionResult result = {
-		.status = RESULT_INTERNAL_FAILURE,
-		.exception = text,
-		.exception_len = strlen(text),
-	};
+	ExecutionResult result = exception_result(RESULT_INTERNAL_FAILURE, text);
 	InputFault none = {0};
 
 	give_output(call, idx, attempt, loop_wall_time(), &result, &none);
@@ -420,6 +427,12 @@ execution_done(Execution *execution, const ExecutionResult *result)
 
 	loop_clear_timer(&input->timer);
 	input->started = false;
+	if (input->excess != NULL)
+	{
+		done = exception_result(RESULT_FAILURE, input->excess);
+		finish_input(input, &done);
+		return;
+	}
 	if (retry_input(input, result->status))
 		return;
 	if (result->status != RESULT_SUCCESS || !is_generator(execution))
@@ -436,35 +449,61 @@ execution_done(Execution *execution, const ExecutionResult *result)
 	finish_input(input, &done);
 }
 
+static void
+stop_generator(void *arg)
+{
+	Input *input = arg;
+	Execution *execution = &input->execution;
+	Executor *executor = execution->function->executor;
+
+	executor->cancel(executor, execution, false);
+	execution_done(execution, &(ExecutionResult){.status = RESULT_FAILURE});
+}
+
+/* Not at once: the executor is in the middle of it. */
+static void
+exceed(Input *input, const char *text)
+{
+	input->excess = text;
+	loop_set_timer(&input->timer, 0, stop_generator, input);
+}
+
 void
 execution_yield(Execution *execution, const void *data, size_t len)
 {
-	Call *call = ((Input *) execution)->call;
-	Chunk *chunk;
+	Input *input = (Input *) execution;
+	Call *call = input->call;
+	Chunk chunk = {.format = execution->format, .len = len};
 
-	/* The bound on a generator that never ends; its client has gone long ago. */
-	if (call->n_chunks == MAX_GENERATOR_ITEMS)
+	if (input->excess != NULL)
 		return;
+	if (call->n_chunks == MAX_GENERATOR_ITEMS)
+	{
+		exceed(input, TOO_MANY_TEXT);
+		return;
+	}
+	if (len > (size_t) options.max_inline ||
+		call->chunk_bytes + len > MAX_GENERATOR_BYTES)
+	{
+		chunk.blob_id = xmalloc(BLOB_ID_SIZE);
+		if (!blob_write(chunk.blob_id, data, len))
+		{
+			free(chunk.blob_id);
+			exceed(input, NO_ROOM_TEXT);
+			return;
+		}
+	}
+	else
+	{
+		chunk.data = xmalloc(len);
+		memcpy(chunk.data, data, len);
+		call->chunk_bytes += len;
+	}
 	if ((call->n_chunks & (call->n_chunks - 1)) == 0)
 		call->chunks = xrealloc(call->chunks,
 								(call->n_chunks > 0 ? call->n_chunks * 2 : 1) *
 									sizeof(Chunk));
-	chunk = &call->chunks[call->n_chunks++];
-	*chunk = (Chunk){.format = execution->format, .len = len};
-	if (len > (size_t) options.max_inline)
-	{
-		chunk->blob_id = xmalloc(BLOB_ID_SIZE);
-		if (!blob_write(chunk->blob_id, data, len))
-		{
-			free(chunk->blob_id);
-			chunk->blob_id = NULL; /* inline has to do */
-		}
-	}
-	if (chunk->blob_id == NULL)
-	{
-		chunk->data = xmalloc(len);
-		memcpy(chunk->data, data, len);
-	}
+	call->chunks[call->n_chunks++] = chunk;
 	call_wake(call);
 }
 
@@ -478,11 +517,7 @@ execution_printed(Execution *execution, int stream, const void *text,
 static void
 end_by_platform(Input *input, ResultStatus status, const char *text)
 {
-	ExecutionResult result = {
-		.status = status,
-		.exception = text,
-		.exception_len = strlen(text),
-	};
+	ExecutionResult result = exception_result(status, text);
 
 	execution_done(&input->execution, &result);
 }

@@ -100,6 +100,7 @@ struct Call
 
 	Chunk *chunks; /* of a generator */
 	uint64_t n_chunks;
+	size_t chunk_bytes; /* in memory */
 
 	Call *next; /* older one of the same function; of the past: newer one */
 	Call *prev;

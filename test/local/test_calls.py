@@ -257,12 +257,23 @@ with server() as s:
             size = struct.unpack(">I", body[1:5])[0]
             chunk = pb.DataChunk()
             chunk.ParseFromString(body[5:5 + size])
-            out.append((chunk.index, cbor2.loads(chunk.data)))
+            out.append((chunk.index, len(s.download(chunk.data_blob_id)) if chunk.data_blob_id else cbor2.loads(chunk.data)))
             body = body[5 + size:]
         return out
 
     same(chunks(function_call_id=call.function_call_id), [(1, 0), (2, 1), (3, 2)], "its items")
     same(chunks(function_call_id=call.function_call_id, last_index=2), [(3, 2)], "after an index")
+
+    call = s.start_call(count.function_id, [item(0, 10 ** 15)], invocation=SYNC_LEGACY)
+    began = time.monotonic()
+    ok(s.remote("square", 3) == 9 and time.monotonic() - began < 5, "while one yields, others are served")
+    result = s.outputs(call.function_call_id).outputs[0].result
+    same((result.status, result.exception),
+         (FAILURE, "RuntimeError('the generator has yielded more than 1000000 items')"), "one without an end fails")
+    same(chunks(function_call_id=call.function_call_id, last_index=999_999), [(10 ** 6, 999_999)], "with its last item")
+    call = s.start_call(count.function_id, [item(0, 258, 0, 2 ** 20)], invocation=SYNC_LEGACY)
+    same(s.outputs(call.function_call_id).outputs[0].result.status, SUCCESS, "items of more than 256 MB")
+    same(chunks(function_call_id=call.function_call_id, last_index=257), [(258, 2 ** 20 + 5)], "are blobs from there on")
 
     same(s.call("TokenInfoGet").token_id, "ak-local", "TokenInfoGet")
     same(s.call("WorkspaceNameLookup", pb.Empty()).username, "local", "WorkspaceNameLookup")
