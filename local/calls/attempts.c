@@ -35,6 +35,7 @@
 #define NO_ROOM_TEXT "OSError('there is no room for the result in modal-local')"
 #define TOO_MANY_TEXT \
 	"RuntimeError('the generator has yielded more than 1000000 items')"
+#define UNREADABLE_TEXT "The argument of the input cannot be read"
 #define GONE_TEXT "The function is served no more"
 
 struct Input
@@ -51,7 +52,8 @@ struct Input
 	InputFault fault;
 	double created;	   /* Unix seconds */
 	double started_at; /* likewise, of this attempt */
-	BlobContent blob;  /* args, when they came as one */
+	char *blob_id;	   /* of args; NULL: they came inline */
+	BlobContent blob;  /* these args, once they are read */
 	LoopTimer timer;   /* of a retry, or of the time allowed */
 	uint8_t args[];
 };
@@ -303,14 +305,8 @@ input_create(Call *call, const NewInput *new)
 	if (new->args_len > 0)
 		memcpy(input->args, new->args, new->args_len);
 	if (new->blob_id != NULL)
-	{
-		char *id = xasprintf("%.*s", (int) new->blob_id_len, new->blob_id);
-
-		input->blob = blob_get(id);
-		input->execution.args = input->blob.data;
-		input->execution.args_len = input->blob.len;
-		free(id);
-	}
+		input->blob_id =
+			xasprintf("%.*s", (int) new->blob_id_len, new->blob_id);
 	if (call->handle->function->is_class)
 		input->method =
 			xasprintf("%.*s", (int) new->method_len, new->method);
@@ -318,9 +314,19 @@ input_create(Call *call, const NewInput *new)
 	if (input->next != NULL)
 		input->next->prev = input;
 	call->inputs = input;
-	if (details_wanted(new->idx))
-		details_begin(call, new->idx, &input->execution, input->created);
 	return input;
+}
+
+/* False: they cannot be read now, for want of descriptors, perhaps. */
+static bool
+read_arguments(Input *input)
+{
+	if (input->blob_id == NULL || input->blob.data != NULL)
+		return true;
+	input->blob = blob_get(input->blob_id);
+	input->execution.args = input->blob.data;
+	input->execution.args_len = input->blob.len;
+	return input->blob.data != NULL;
 }
 
 static void
@@ -336,6 +342,7 @@ input_free(Input *input)
 	else
 		call->inputs = input->next;
 	blob_release(&input->blob);
+	free(input->blob_id);
 	free(input->method);
 	free(input);
 }
@@ -385,6 +392,9 @@ retry_input(Input *input, ResultStatus status)
 	{
 		if (input->internal_failures++ == MAX_INTERNAL_RETRIES)
 			return false;
+		/* What has failed twice may be a matter of time. */
+		if (input->internal_failures > 1)
+			delay = MIN_RETRY_DELAY_MS / 1000;
 	}
 	else
 	{
@@ -565,6 +575,11 @@ start_input(void *arg)
 		end_by_platform(input, RESULT_INIT_FAILURE, GONE_TEXT);
 		return;
 	}
+	if (!read_arguments(input))
+	{
+		end_by_platform(input, RESULT_INTERNAL_FAILURE, UNREADABLE_TEXT);
+		return;
+	}
 	if (call->handle->timeout_secs > 0)
 		loop_set_timer(&input->timer, call->handle->timeout_secs, time_over,
 					   input);
@@ -604,6 +619,7 @@ static void
 take_input(Call *call, const NewInput *new)
 {
 	Slot *slot = call_make_slot(call, new->idx);
+	Input *input;
 
 	note_index(call, new->idx);
 	if (slot->lost)
@@ -612,7 +628,13 @@ take_input(Call *call, const NewInput *new)
 	slot->attempt = new->attempt;
 	slot->live++;
 	count_unfinished(call, 1);
-	start_input(input_create(call, new));
+	input = input_create(call, new);
+	if (details_wanted(new->idx))
+	{
+		read_arguments(input);
+		details_begin(call, new->idx, &input->execution, input->created);
+	}
+	start_input(input);
 }
 
 static void

@@ -157,6 +157,24 @@ def test_blobs():
         same(s.download(waiting), b"w" * 9000, "and what waited is on the disk")
 
 
+def test_unreadable():
+    with server() as s:
+        _, blob = upload(s, payload(b"a" * 5000))
+        restart(s)
+        with open(packs(s)[0], "rb") as f:
+            content = f.read()
+        os.truncate(packs(s)[0], 10)
+        echo = s.function("echo").function_id
+        by_blob = pb.FunctionPutInputsItem(input=pb.FunctionInput(args_blob_id=blob, data_format=CBOR))
+        result = s.outputs(s.start_call(echo, [by_blob]).function_call_id).outputs[0].result
+        same((result.status, result.exception), (INTERNAL_FAILURE, "The argument of the input cannot be read"),
+             "an argument that cannot be read is a failure of the platform")
+        call = s.start_call(echo, [by_blob], invocation=ASYNC)
+        with open(packs(s)[0], "wb") as f:
+            f.write(content)
+        same(s.value(s.outputs(call.function_call_id).outputs[0].result), b"a" * 5000, "after which it is read again")
+
+
 def test_parts():
     part = 8_000_000
     data = os.urandom(part) * 10
@@ -233,6 +251,7 @@ test_compaction()
 test_bound()
 test_full()
 test_blobs()
+test_unreadable()
 test_parts()
 test_descriptors()
 test_folder()
