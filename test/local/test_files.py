@@ -370,23 +370,47 @@ def test_start():
         process.stdout.close()
 
 
-def test_secrets():
+def children(f):
+    with open("/proc/%d/task/%d/children" % (f.process.pid, f.process.pid)) as file:
+        return len(file.read().split())
+
+
+def begin_secrets():
+    """What leaves after thirty seconds is looked for at the end, in test_secrets."""
     f = Files("--secret", "both:FIRST=1", "--secret", "both:SECOND=2=2",
               env='import os\n\n\ndef get(*names):\n    return [os.environ.get(n) for n in names]\n')
     s = f.server
-    secret = s.call("SecretGetOrCreate", pb.SecretGetOrCreateRequest(deployment_name="both")).secret_id
-    bound = s.call("FunctionBindParams", pb.FunctionBindParamsRequest(
-        function_id=s.function("get", app="env").function_id,
-        function_options=pb.FunctionOptions(secret_ids=[secret], replace_secret_ids=True))).bound_function_id
-    same(s.remote(bound, "FIRST", "SECOND"), ["1", "2=2"], "a secret of two variables")
+
+    def get(*names, **fields):
+        secret = s.call("SecretGetOrCreate", pb.SecretGetOrCreateRequest(**fields)).secret_id
+        bound = s.call("FunctionBindParams", pb.FunctionBindParamsRequest(
+            function_id=s.function("get", app="env").function_id,
+            function_options=pb.FunctionOptions(secret_ids=[secret], replace_secret_ids=True))).bound_function_id
+        return bound, s.remote(bound, *names)
+
+    same(get("FIRST", "SECOND", deployment_name="both")[1], ["1", "2=2"], "a secret of two variables")
+    ok(wait_for(lambda: children(f) == 4), "has processes of its own", children(f))
+    fields = dict(object_creation_type=pb.OBJECT_CREATION_TYPE_EPHEMERAL, env_dict={"FIRST": "a", "THIRD": "c"})
+    first = get("FIRST", "THIRD", **fields)
+    same(first[1], ["a", "c"], "variables without a name")
+    same(get("FIRST", "THIRD", **fields), first, "are the same secret when they are the same")
+    fields["env_dict"]["THIRD"] = "d"
+    ok(get("FIRST", "THIRD", **fields)[0] != first[0], "and another one when not")
+    return f, get
+
+
+def test_secrets(f, get):
+    ok(wait_for(lambda: children(f) == 2, 40), "processes for secrets leave when nobody needs them", children(f))
+    same(get("FIRST", "SECOND", deployment_name="both")[1], ["1", "2=2"], "and come again")
     f.end()
     done = subprocess.run([PROGRAM, "--secret", "a:B=1", "--secret", "a:B=2"], capture_output=True, text=True)
     ok(done.returncode == 1 and "each once" in done.stderr, "not twice the same", done)
 
 
+secrets = begin_secrets()
 test_changes()
 test_app()
 test_prints()
 test_start()
-test_secrets()
+test_secrets(*secrets)
 done()

@@ -51,6 +51,45 @@ def test_compaction():
         same(info.info.pending_inputs.total, 1, "what had not ended runs again")
 
 
+def journal_record(kind, *texts):
+    fields = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    data = bytes([kind]) + fields
+    value, mask = len(data), 2 ** 64 - 1
+    for at in range(0, len(data) // 8 * 8 + 8, 8):
+        value = (value ^ int.from_bytes(data[at:at + 8], "little")) * 0x9E3779B97F4A7C15 & mask
+        if at + 8 <= len(data):
+            value ^= value >> 32
+    return struct.pack("<II", len(fields), value >> 32) + data
+
+
+def test_variants():
+    with server() as s:
+        square = s.function("square").function_id
+
+        def bind(seconds):
+            return s.call("FunctionBindParams", pb.FunctionBindParamsRequest(
+                function_id=square, function_options=pb.FunctionOptions(timeout_secs=seconds))).bound_function_id
+
+        variant = bind(100_000)
+        call = s.start_call(variant, [item(0, 5)], invocation=ASYNC)
+        s.outputs(call.function_call_id)
+        s.process.kill()
+        s.process.wait()
+        s.process.stdout.close()
+        with open(s.path("state/journal"), "ab") as f:
+            for seconds in range(1, 12_001):
+                f.write(journal_record(1, square.encode(), b"", pb.FunctionOptions(timeout_secs=seconds).SerializeToString()))
+        size = size_of_journal(s)
+        s.start()
+        ok(s.remote(bind(100_001), 3) == 9, "more variants in the journal than there may be are no obstacle to a new one")
+        same(values(s, call, 1), [25], "the calls of one are known")
+        same((s.remote(variant, 3), bind(12_000)), (9, bind(12_000)), "and it, and others that were")
+        ok(wait_for(lambda: size_of_journal(s) < size), "the oldest that nobody uses are forgotten",
+           (size_of_journal(s), size))
+        restart(s)
+        same(s.remote(variant, 4), 16, "once more")
+
+
 def test_bound():
     with server("--max-results", "1") as s:
         big = spawn(s, [item(i, b"y" * 8000) for i in range(200)], "echo")
@@ -248,6 +287,7 @@ def test_lock():
 
 
 test_compaction()
+test_variants()
 test_bound()
 test_full()
 test_blobs()
