@@ -24,6 +24,7 @@
 #define LOG_BUFFER_SIZE (256 * 1024)
 #define STALL_SECONDS 60.0 /* of a client of version "timeout" */
 #define OLDEST_VERSION 1   /* major version of clients */
+#define MAX_AHEAD (4 * 1024 * 1024) /* of a stream, not taken yet */
 #define TYPE_URL "type.modal.com/modal.client.RPCRetryPolicy"
 
 static RpcSettings settings;
@@ -304,8 +305,37 @@ rpc_stream_end(Rpc *rpc, GrpcStatus status)
 	rpc->answered = true;
 	rpc->abandoned = NULL;
 	rpc->ended = true;
+	rpc->more = NULL;
 	write_log(rpc, grpc_status_name(status));
 	h2_resume(rpc->stream);
+}
+
+bool
+rpc_stream_full(Rpc *rpc, void (*more)(Rpc *rpc))
+{
+	/* What is gone counts as well, as its place is not used again before. */
+	bool full = rpc->reply.len >= MAX_AHEAD;
+
+	rpc->more = full ? more : NULL;
+	return full;
+}
+
+static void
+ask_for_more(void *arg)
+{
+	Rpc *rpc = arg;
+	void (*more)(Rpc *rpc) = rpc->more;
+
+	rpc->more = NULL;
+	if (more != NULL)
+		more(rpc);
+}
+
+void
+rpc_reply_taken(Rpc *rpc)
+{
+	if (rpc->more != NULL)
+		loop_set_timer(&rpc->delay, 0, ask_for_more, rpc);
 }
 
 void *

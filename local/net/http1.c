@@ -19,7 +19,8 @@
 #include "util.h"
 
 #define MAX_HEAD (16 * 1024)
-#define MAX_AHEAD (1024 * 1024) /* taken before its turn has come */
+/* Taken before its turn has come, and answered before that is read. */
+#define MAX_AHEAD (1024 * 1024)
 
 typedef enum State
 {
@@ -286,7 +287,8 @@ http1_open(Conn *conn)
 static void
 process(Http1 *http)
 {
-	while (http->state == READ_HEAD || http->state == READ_BODY)
+	while ((http->state == READ_HEAD || http->state == READ_BODY) &&
+		   http->out.len < MAX_AHEAD)
 	{
 		if (http->state == READ_BODY)
 		{

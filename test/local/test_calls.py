@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import socket
 
 from client import *
 
@@ -274,6 +275,31 @@ with server() as s:
     call = s.start_call(count.function_id, [item(0, 258, 0, 2 ** 20)], invocation=SYNC_LEGACY)
     same(s.outputs(call.function_call_id).outputs[0].result.status, SUCCESS, "items of more than 256 MB")
     same(chunks(function_call_id=call.function_call_id, last_index=257), [(258, 2 ** 20 + 5)], "are blobs from there on")
+
+    # --- clients that do not read ---
+    def resident():
+        with open("/proc/%d/statm" % s.process.pid) as f:
+            return int(f.read().split()[1]) * 4096
+
+    call = s.start_call(count.function_id, [item(0, 200, 0, 2 ** 20)], invocation=SYNC_LEGACY)
+    s.outputs(call.function_call_id)
+    before = resident()
+    reply = s.send("FunctionCallGetDataOut", pb.FunctionCallGetDataRequest(function_call_id=call.function_call_id))
+    time.sleep(1)
+    ok(resident() - before < 50 * 2 ** 20, "items that are not read are not sent ahead", resident() - before)
+    data = reply.process.stdout.read(200 * 2 ** 20)
+    same(len(data), 200 * 2 ** 20, "and come when they are")
+    reply.process.terminate()
+    reply.process.communicate()
+    before = resident()
+    with socket.create_connection(("localhost", int(s.port))) as flood:
+        flood.settimeout(5)
+        try:
+            for _ in range(1000):
+                flood.sendall(b"GET /console/ HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        except OSError:
+            pass
+        ok(resident() - before < 30 * 2 ** 20, "nor are answers to requests", resident() - before)
 
     same(s.call("TokenInfoGet").token_id, "ak-local", "TokenInfoGet")
     same(s.call("WorkspaceNameLookup", pb.Empty()).username, "local", "WorkspaceNameLookup")

@@ -333,6 +333,21 @@ def test_prints():
                                                       search_text="trouble"))
     f.result(f.start_call("talk", "talk", 0))
     ok(reply.raw()[2].count(b"trouble\n") == 2, "new lines come while it is open")
+    silent = f.start_call("talk", "nap", 0)
+    reply = s.send("AppGetLogs", pb.AppGetLogsRequest(timeout=40, function_call_id=silent.function_call_id))
+    s.outputs(silent.function_call_id, clear_on_success=True)
+    connection = http.client.HTTPConnection("localhost", int(s.port))
+
+    def has_ended():
+        for _ in range(200):  # of a thousand calls something is known after their end
+            connection.request("GET", "/web/builtin/web")
+            connection.getresponse().read()
+        f.remote("talk", "flood", 1, 1)
+        return reply.process.poll() is not None
+
+    ok(wait_for(has_ended, 30), "the stream of a call that is known no more ends")
+    reply.process.terminate()
+    connection.close()
     pid = f.remote("talk", "leave_behind")
     same(f.remote("talk", "nap", 0.3), pid, "what a task prints after its input's end harms nobody")
     f.await_line("late")
