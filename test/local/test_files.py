@@ -232,6 +232,11 @@ def test_app():
         refused(lambda: s.start_call(hook.function_id, [item(0)]), 3, "and cannot be called otherwise")
         same(web(f, "POST", "/web/shop/hook?name=Ann"), (200, "application/json", b'{"hello": "Ann"}'), "it answers")
         same(web(f, "POST", "/web/shop/hook", b'{"name": "Bob"}')[2], b'{"hello": "Bob"}', "a body, too")
+        same(web(f, "POST", "/web/shop/hook?name=" + 6000 * "a")[2], b'{"hello": "%s"}' % (6000 * b"a"), "a long query")
+        same(web(f, "POST", "/web/shop/hook?name=" + 9000 * "a")[0], 414, "not one that is too long")
+        for method in ("PATCH", "POST"):
+            same(s.http("-X", method, "-H", "Transfer-Encoding: chunked", "-d", "{}", "http://localhost:%s/web/shop/hook" % s.port)[0],
+                 "411", "%s: a body needs its length" % method)
         same(web(f, "POST", "/web/shop/hook")[0], 422, "a bad request is its own answer")
         same(web(f, "POST", "/web/shop/hook?name=bad")[0], 500, "an exception is a 500")
         same(web(f, "GET", "/web/shop/nothing")[0], 404, "there is no other")
