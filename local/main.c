@@ -220,7 +220,7 @@ parse_options(int argc, char **argv)
 				break;
 			case OPT_KEEP:
 				options.keep_seconds =
-					integer_option("keep", 60, MAX_KEEP_OPTION);
+					integer_option("keep", 10, MAX_KEEP_OPTION);
 				break;
 			case OPT_MAX_RESULTS:
 				options.max_results =

@@ -158,7 +158,7 @@ parent_of(const Call *call)
 	int32_t idx;
 
 	return input_id_parse(call->parent_input_id, &number, &idx)
-			   ? call_get(number)
+			   ? call_peek(number)
 			   : NULL;
 }
 

@@ -587,34 +587,6 @@ start_input(void *arg)
 										 execution);
 }
 
-const char *
-input_error(const Handle *handle, const NewInput *input, GrpcStatus *status)
-{
-	const Function *function = handle->function;
-
-	*status = GRPC_INVALID_ARGUMENT;
-	if (input->idx < 0 || input->idx > MAX_INPUT_INDEX)
-		return "index of an input is out of range";
-	if (function->is_class &&
-		(input->method == NULL ||
-		 function_method(function, input->method, input->method_len) == NULL))
-		return "the class has no such method";
-	if (input->format != FORMAT_PICKLE &&
-		(input->format != FORMAT_CBOR || function->pickle_only))
-		return "the function does not accept this data format";
-	if (input->blob_id != NULL)
-	{
-		char *id = xasprintf("%.*s", (int) input->blob_id_len, input->blob_id);
-		bool exists = blob_exists(id);
-
-		free(id);
-		*status = GRPC_NOT_FOUND;
-		if (!exists)
-			return "there is no such blob";
-	}
-	return NULL;
-}
-
 static void
 take_input(Call *call, const NewInput *new)
 {
@@ -719,7 +691,7 @@ call_cancel(Call *call, bool terminate)
 static void
 take_cancelled(Record *record)
 {
-	Call *call = call_get(record_number(record));
+	Call *call = call_peek(record_number(record));
 
 	if (call != NULL)
 		call->cancelled = true;
@@ -729,7 +701,7 @@ take_cancelled(Record *record)
 static Call *
 record_call_and_index(Record *record, int32_t *idx)
 {
-	Call *call = call_get(record_number(record));
+	Call *call = call_peek(record_number(record));
 	uint64_t index = record_number(record);
 
 	if (record->failed || index > MAX_INPUT_INDEX)
@@ -751,12 +723,6 @@ take_output(Record *record)
 	note_index(call, idx);
 	add_output(call, idx, item.data, item.len, (ResultStatus) status);
 	call->n_by_status[status]++;
-}
-
-static bool
-call_needed(Record *record)
-{
-	return call_get(record_number(record)) != NULL;
 }
 
 /* One that has no output yet; known once all outputs have been taken. */

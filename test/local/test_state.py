@@ -99,6 +99,19 @@ def test_bound():
         same(s.remote("square", 3), 9, "synchronous calls go on")
 
 
+def test_keep():
+    with server("--keep", "15") as s:
+        early = spawn(s, [item(0, 6)])
+        began = time.monotonic()
+        time.sleep(8)
+        for _ in range(8):
+            spawn(s, [item(i, i, filler=BIG) for i in range(100)])
+        ok(wait_for(lambda: size_of_journal(s) < 40_000_000), "the journal is made smaller")
+        time.sleep(max(0, began + 22 - time.monotonic()))
+        refused(lambda: s.call("FunctionCallFromId", pb.FunctionCallFromIdRequest(
+            function_call_id=early.function_call_id)), 5, "which keeps no results longer than --keep says")
+
+
 def set_limit(s, what, soft):
     resource.prlimit(s.process.pid, what, (soft, resource.prlimit(s.process.pid, what)[1]))
 
@@ -289,6 +302,7 @@ def test_lock():
 test_compaction()
 test_variants()
 test_bound()
+test_keep()
 test_full()
 test_blobs()
 test_unreadable()
