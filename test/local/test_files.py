@@ -119,6 +119,10 @@ def test_changes():
         error = refused(lambda: f.server.call("FunctionBindParams", pb.FunctionBindParamsRequest(
             function_id=model, serialized_params=parameters)), 3, "a class parameter that is %s" % name)
         ok(error and "class Model has: size: str, depth: int" in error.message, "which there are is told", error)
+    act = console(f)
+    fields = dict(function=model, method="run", args="[7]", kwargs="{}")
+    ok("call" in act("call", parameters='{"depth": 1, "size": null}', **fields), "the console leaves a parameter with null to its default")
+    ok("depth" in act("call", parameters='{"depth": null}', **fields).get("error", ""), "of which not all have one")
     f.signal(signal.SIGHUP)
     f.signal(signal.SIGUSR1)
     f.await_line("words/version")
@@ -146,6 +150,22 @@ def test_changes():
     f.await_line("has changed")
     same(f.remote("words", "version"), "one second", "a module beside the file counts as well")
     same(f.end(), 0, "an orderly end")
+
+
+def console(f):
+    """Opens the console, and returns what asks it for an action."""
+    connection = http.client.HTTPConnection("localhost", int(f.server.port), timeout=30)
+    connection.request("GET", "/console" + f.await_line("Console").partition("/console")[2])
+    reply = connection.getresponse()
+    cookie = reply.getheader("set-cookie").partition(";")[0]
+    reply.read()
+
+    def act(action, **fields):
+        connection.request("POST", "/console/do/" + action, json.dumps(fields), {
+            "Cookie": cookie, "Origin": "http://localhost:" + f.server.port, "Content-Type": "application/json"})
+        return json.loads(connection.getresponse().read())
+
+    return act
 
 
 APP = '''
