@@ -214,6 +214,7 @@ stream_produce(void *state, uint8_t *out, size_t room, bool *ended)
 		buf_reset(&rpc->reply);
 		rpc->sent = 0;
 		*ended = rpc->ended;
+		rpc_reply_taken(rpc);
 	}
 	return n;
 }

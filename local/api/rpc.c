@@ -24,6 +24,7 @@
 #define LOG_BUFFER_SIZE (256 * 1024)
 #define STALL_SECONDS 60.0 /* of a client of version "timeout" */
 #define OLDEST_VERSION 1   /* major version of clients */
+#define MAX_AHEAD (4 * 1024 * 1024) /* of a stream, not taken yet */
 #define TYPE_URL "type.modal.com/modal.client.RPCRetryPolicy"
 
 static RpcSettings settings;
@@ -323,8 +324,37 @@ rpc_stream_end(Rpc *rpc, GrpcStatus status)
 	rpc->answered = true;
 	rpc->abandoned = NULL;
 	rpc->ended = true;
+	rpc->more = NULL;
 	write_log(rpc, grpc_status_name(status));
 	h2_resume(rpc->stream);
+}
+
+bool
+rpc_stream_full(Rpc *rpc, void (*more)(Rpc *rpc))
+{
+	/* What is gone counts as well, as its place is not used again before. */
+	bool full = rpc->reply.len >= MAX_AHEAD;
+
+	rpc->more = full ? more : NULL;
+	return full;
+}
+
+static void
+ask_for_more(void *arg)
+{
+	Rpc *rpc = arg;
+	void (*more)(Rpc *rpc) = rpc->more;
+
+	rpc->more = NULL;
+	if (more != NULL)
+		more(rpc);
+}
+
+void
+rpc_reply_taken(Rpc *rpc)
+{
+	if (rpc->more != NULL)
+		loop_set_timer(&rpc->delay, 0, ask_for_more, rpc);
 }
 
 void *
@@ -393,7 +423,7 @@ check_identity(Rpc *rpc)
 		missing = "x-modal-client-type";
 	else if (version == NULL)
 		missing = "x-modal-client-version";
-	else if ((strcmp(type, "1") == 0 || strcmp(type, "3") == 0) &&
+	else if (strcmp(type, "1") == 0 &&
 			 rpc->headers[HEADER_PYTHON_VERSION] == NULL)
 		missing = "x-modal-python-version";
 	if (missing != NULL)
@@ -417,14 +447,6 @@ check_identity(Rpc *rpc)
 		rpc_fail(rpc, GRPC_FAILED_PRECONDITION, "Old client");
 		return false;
 	}
-	if (strcmp(type, "3") == 0)
-	{
-		if (rpc->headers[HEADER_TOKEN_ID] == NULL)
-			return true;
-		rpc_fail(rpc, GRPC_FAILED_PRECONDITION,
-				 "Containers do not send tokens");
-		return false;
-	}
 	if (strcmp(type, "1") != 0 && strcmp(type, "8") != 0 &&
 		strcmp(type, "9") != 0)
 	{
@@ -443,8 +465,6 @@ rpc_client(const Rpc *rpc)
 	{
 		case 1:
 			return "Python client";
-		case 3:
-			return "a function";
 		case 8:
 			return "JavaScript client";
 		case 9:
@@ -461,8 +481,6 @@ apply(void *arg)
 {
 	Rpc *rpc = arg;
 
-	if (!check_identity(rpc))
-		return;
 	if (rpc->fault.active && !rpc->fault.after && misbehave(rpc))
 		return;
 	if (rpc->status != GRPC_OK)
@@ -522,6 +540,8 @@ rpc_dispatch(Rpc *rpc)
 		deliver(rpc);
 		return;
 	}
+	if (!check_identity(rpc))
+		return;
 	rpc->fault = faults_for_rpc(rpc->method->name, rpc->headers[HEADER_FAULT]);
 	if (rpc->fault.delay_before > 0)
 		loop_set_timer(&rpc->delay, rpc->fault.delay_before, apply, rpc);

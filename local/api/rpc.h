@@ -83,6 +83,7 @@ struct Rpc
 	void *state;
 
 	/* rpc.c's */
+	void (*more)(Rpc *rpc); /* a stream's, see rpc_stream_full; NULL: none */
 	const RpcMethod *method;
 	Fault fault;
 	LoopTimer delay;
@@ -124,8 +125,12 @@ extern void grpc_respond(Rpc *rpc);
 extern void grpc_respond_http_status(Rpc *rpc, int status);
 extern void grpc_respond_without_trailers(Rpc *rpc);
 
-/* For grpc.c: the request is complete; the stream has ended. */
+/*
+ * For grpc.c: the request is complete; all of the reply has been taken, so far;
+ * the stream has ended.
+ */
 extern void rpc_dispatch(Rpc *rpc);
+extern void rpc_reply_taken(Rpc *rpc);
 extern void rpc_stream_closed(Rpc *rpc);
 
 /* --- for handlers -------------------------------------------------------- */
@@ -150,6 +155,11 @@ extern void rpc_fail(Rpc *rpc, GrpcStatus status, const char *fmt, ...)
 extern void rpc_stream_begin(Rpc *rpc);
 extern void rpc_stream_send(Rpc *rpc, const ProtobufCMessage *message);
 extern void rpc_stream_end(Rpc *rpc, GrpcStatus status);
+/*
+ * Has the client so much to take yet that no more is to be sent?  Then more() is
+ * called, once, when it has been taken.
+ */
+extern bool rpc_stream_full(Rpc *rpc, void (*more)(Rpc *rpc));
 
 /* What kind of client has sent it, for people. */
 extern const char *rpc_client(const Rpc *rpc);

@@ -102,7 +102,7 @@ service_token_info_get(Rpc *rpc)
 
 	user.user_id = "us-local";
 	user.username = WORKSPACE;
-	reply.token_id = (char *) (uintptr_t) rpc_token_id();
+	reply.token_id = unconst(rpc_token_id());
 	reply.workspace_id = "ws-local";
 	reply.workspace_name = WORKSPACE;
 	reply.identity_case =
@@ -130,7 +130,8 @@ typedef Modal__Client__SecretGetOrCreateRequest SecretRequest;
 #define CREATION_(t) MODAL__CLIENT__OBJECT_CREATION_TYPE__OBJECT_CREATION_TYPE_##t
 
 static const Secret *
-create_secret(Rpc *rpc, const SecretRequest *request, const char *name)
+create_secret(Rpc *rpc, const SecretRequest *request, const char *name,
+			  const char **error)
 {
 	size_t n = request->n_env_dict;
 	const char **variables = arena_alloc(&rpc->arena, (n + 1) * sizeof(char *));
@@ -141,7 +142,7 @@ create_secret(Rpc *rpc, const SecretRequest *request, const char *name)
 		variables[i] = request->env_dict[i]->key;
 		values[i] = request->env_dict[i]->value;
 	}
-	return secret_create(name, n, variables, values);
+	return secret_create(name, n, variables, values, error);
 }
 
 void
@@ -152,17 +153,18 @@ service_secret_get_or_create(Rpc *rpc)
 	Modal__Client__SecretGetOrCreateResponse reply =
 		MODAL__CLIENT__SECRET_GET_OR_CREATE_RESPONSE__INIT;
 	const Secret *secret;
+	const char *error = NULL;
 
 	if (request == NULL)
 		return;
 	if (request->object_creation_type == CREATION_(EPHEMERAL))
-		secret = create_secret(rpc, request, NULL);
+		secret = create_secret(rpc, request, NULL, &error);
 	else
 	{
 		secret = secret_find(request->deployment_name);
 		if (secret == NULL &&
 			request->object_creation_type == CREATION_(CREATE_IF_MISSING))
-			secret = create_secret(rpc, request, request->deployment_name);
+			secret = create_secret(rpc, request, request->deployment_name, &error);
 		else if (secret == NULL || !environment_known(request->environment_name))
 		{
 			rpc_fail(rpc, GRPC_NOT_FOUND, "Secret '%s' not found",
@@ -172,8 +174,7 @@ service_secret_get_or_create(Rpc *rpc)
 	}
 	if (secret == NULL)
 	{
-		rpc_fail(rpc, GRPC_INVALID_ARGUMENT,
-				 "The name of a variable is not acceptable");
+		rpc_fail(rpc, GRPC_INVALID_ARGUMENT, "%s", error);
 		return;
 	}
 	for (size_t i = 0; i < request->n_required_keys; i++)
@@ -183,7 +184,7 @@ service_secret_get_or_create(Rpc *rpc)
 					 "Secret is missing key(s) %s", request->required_keys[i]);
 			return;
 		}
-	reply.secret_id = (char *) (uintptr_t) secret_id(secret);
+	reply.secret_id = unconst(secret_id(secret));
 	rpc_reply_message(rpc, &reply.base);
 }
 

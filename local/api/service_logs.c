@@ -34,13 +34,6 @@ typedef struct Filter
 	double until;
 } Filter;
 
-static double
-seconds_of(const Modal__Client__Timestamp *time, double missing)
-{
-	return time == NULL ? missing
-						: (double) time->seconds + (double) time->nanos * 1e-9;
-}
-
 static bool
 line_contains(const LogLine *line, const char *text)
 {
@@ -136,48 +129,11 @@ typedef struct Stream
 {
 	Rpc *rpc;
 	Filter filter;
+	uint64_t call; /* number of the filter's, which is held by nobody */
 	uint64_t last; /* number of the last line that has been looked at */
 	LogWatcher watcher;
 	LoopTimer timer;
 } Stream;
-
-static void
-send_lines(Stream *stream)
-{
-	const LogLine *line = logs_after(stream->filter.call, stream->last);
-	Arena arena = {0};
-	char entry[24];
-
-	while (line != NULL)
-	{
-		Batch *batch = make_batch(&arena, MAX_LINES);
-		size_t bytes = 0;
-
-		for (; line != NULL && batch->n_items < MAX_LINES &&
-			   bytes < MAX_BATCH_BYTES;
-			 line = logs_next(stream->filter.call, line))
-		{
-			stream->last = line->number;
-			if (!matches(&stream->filter, line))
-				continue;
-			batch->items[batch->n_items++] = describe_line(&arena, line);
-			bytes += line->len;
-		}
-		snprintf(entry, sizeof(entry), "%llu-0",
-				 (unsigned long long) stream->last);
-		batch->entry_id = entry;
-		if (batch->n_items > 0)
-			rpc_stream_send(stream->rpc, &batch->base);
-		arena_free(&arena);
-		arena = (Arena){0};
-	}
-}
-
-static void
-stream_woken(LogWatcher *watcher)
-{
-	send_lines((Stream *) ((char *) watcher - offsetof(Stream, watcher)));
-}
 
 static void
 stream_leave(Stream *stream)
@@ -199,6 +155,59 @@ stream_over(void *arg)
 
 	stream_leave(stream);
 	rpc_stream_end(stream->rpc, GRPC_OK);
+}
+
+static void send_more(Rpc *rpc);
+
+static void
+send_lines(Stream *stream)
+{
+	const Filter *filter = &stream->filter;
+	const LogLine *line;
+	Arena arena = {0};
+	char entry[24];
+
+	if (filter->call != NULL && call_look(stream->call) == NULL)
+	{
+		stream_over(stream);
+		return;
+	}
+	line = logs_after(filter->call, stream->last);
+	while (line != NULL && !rpc_stream_full(stream->rpc, send_more))
+	{
+		Batch *batch = make_batch(&arena, MAX_LINES);
+		size_t bytes = 0;
+
+		for (; line != NULL && batch->n_items < MAX_LINES &&
+			   bytes < MAX_BATCH_BYTES;
+			 line = logs_next(filter->call, line))
+		{
+			stream->last = line->number;
+			if (!matches(filter, line))
+				continue;
+			batch->items[batch->n_items++] = describe_line(&arena, line);
+			bytes += line->len;
+		}
+		snprintf(entry, sizeof(entry), "%llu-0",
+				 (unsigned long long) stream->last);
+		batch->entry_id = entry;
+		if (batch->n_items > 0)
+			rpc_stream_send(stream->rpc, &batch->base);
+		arena_free(&arena);
+		arena = (Arena){0};
+	}
+}
+
+static void
+send_more(Rpc *rpc)
+{
+	send_lines(rpc->state);
+}
+
+static void
+stream_woken(LogWatcher *watcher)
+{
+	send_lines((Stream *) ((char *) watcher - offsetof(Stream, watcher)));
 }
 
 void
@@ -231,14 +240,16 @@ service_app_get_logs(Rpc *rpc)
 	seconds = isfinite(request->timeout) && request->timeout > 0
 				  ? request->timeout
 				  : 0;
+	if (stream->filter.call != NULL)
+		stream->call = stream->filter.call->number;
 	rpc_stream_begin(rpc);
 	rpc->state = stream;
 	rpc->abandoned = stream_abandoned;
 	logs_watch(&stream->watcher);
-	send_lines(stream);
 	loop_set_timer(&stream->timer,
 				   seconds < MAX_STREAM_SECONDS ? seconds : MAX_STREAM_SECONDS,
 				   stream_over, stream);
+	send_lines(stream);
 }
 
 /* --- ranges of time ------------------------------------------------------ */
@@ -262,8 +273,8 @@ service_app_fetch_logs(Rpc *rpc)
 					  .input_id = "",
 					  .text = request->search_text,
 					  .stream = request->source,
-					  .since = seconds_of(request->since, 0),
-					  .until = seconds_of(request->until, INFINITY)};
+					  .since = service_seconds(request->since, 0),
+					  .until = service_seconds(request->until, INFINITY)};
 	if (!set_objects(rpc, &filter, request->function_call_id,
 					 request->function_id))
 		return;
@@ -303,8 +314,8 @@ service_app_count_logs(Rpc *rpc)
 					  .input_id = "",
 					  .text = request->search_text,
 					  .stream = request->source,
-					  .since = seconds_of(request->since, 0),
-					  .until = seconds_of(request->until, loop_wall_time())};
+					  .since = service_seconds(request->since, 0),
+					  .until = service_seconds(request->until, loop_wall_time())};
 	if (!set_objects(rpc, &filter, request->function_call_id,
 					 request->function_id))
 		return;

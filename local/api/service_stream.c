@@ -12,6 +12,12 @@
 /* The stream stays open after the last item; the client ends it, or we do. */
 #define MAX_STREAM_SECONDS 300.0
 
+static void
+send_more(Rpc *rpc)
+{
+	call_wake(((const Waiter *) rpc->state)->call);
+}
+
 /* Sends what is new: the waiter's cursor is the index of the last item sent. */
 static bool
 chunks_ready(Waiter *waiter, bool timed_out)
@@ -19,7 +25,7 @@ chunks_ready(Waiter *waiter, bool timed_out)
 	const Call *call = waiter->call;
 	Rpc *rpc = ((RpcWaiter *) waiter)->rpc;
 
-	while (waiter->cursor < call->n_chunks)
+	while (waiter->cursor < call->n_chunks && !rpc_stream_full(rpc, send_more))
 	{
 		const Chunk *chunk = &call->chunks[waiter->cursor++];
 		Modal__Client__DataChunk message = MODAL__CLIENT__DATA_CHUNK__INIT;

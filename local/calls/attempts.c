@@ -30,8 +30,12 @@
 #define MIN_RETRY_DELAY_MS 1000.0	/* as the official SDKs clamp it */
 #define MAX_RETRY_DELAY_MS (24 * 3600 * 1000.0)
 #define MAX_GENERATOR_ITEMS 1000000
+#define MAX_GENERATOR_BYTES (256 * 1024 * 1024) /* in memory, then blobs */
 #define INTERNAL_FAILURE_TEXT "Internal failure of the platform"
 #define NO_ROOM_TEXT "OSError('there is no room for the result in modal-local')"
+#define TOO_MANY_TEXT \
+	"RuntimeError('the generator has yielded more than 1000000 items')"
+#define UNREADABLE_TEXT "The argument of the input cannot be read"
 #define GONE_TEXT "The function is served no more"
 
 struct Input
@@ -44,10 +48,12 @@ struct Input
 	bool started; /* an executor has it */
 	bool running; /* as far as is known */
 	uint32_t internal_failures;
+	const char *excess; /* why this generator is stopped; NULL: it is not */
 	InputFault fault;
 	double created;	   /* Unix seconds */
 	double started_at; /* likewise, of this attempt */
-	BlobContent blob;  /* args, when they came as one */
+	char *blob_id;	   /* of args; NULL: they came inline */
+	BlobContent blob;  /* these args, once they are read */
 	LoopTimer timer;   /* of a retry, or of the time allowed */
 	uint8_t args[];
 };
@@ -110,6 +116,16 @@ count_end(Input *input, const ExecutionResult *result)
 }
 
 /* --- outputs ------------------------------------------------------------- */
+
+static ExecutionResult
+exception_result(ResultStatus status, const char *text)
+{
+	return (ExecutionResult){
+		.status = status,
+		.exception = text,
+		.exception_len = strlen(text),
+	};
+}
 
 static void
 add_output(Call *call, int32_t idx, const void *item, size_t len,
@@ -186,11 +202,8 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 			const ExecutionResult *result, const InputFault *fault)
 {
 	static Buf item; /* reused: one output at a time */
-	const ExecutionResult no_room = {
-		.status = RESULT_FAILURE,
-		.exception = NO_ROOM_TEXT,
-		.exception_len = strlen(NO_ROOM_TEXT),
-	};
+	const ExecutionResult no_room =
+		exception_result(RESULT_FAILURE, NO_ROOM_TEXT);
 	char blob_id[BLOB_ID_SIZE];
 
 	if (item.grow == NULL)
@@ -226,11 +239,7 @@ static void
 give_internal_failure(Call *call, int32_t idx, uint32_t attempt,
 					  const char *text)
 {
-	ExecutionResult result = {
-		.status = RESULT_INTERNAL_FAILURE,
-		.exception = text,
-		.exception_len = strlen(text),
-	};
+	ExecutionResult result = exception_result(RESULT_INTERNAL_FAILURE, text);
 	InputFault none = {0};
 
 	give_output(call, idx, attempt, loop_wall_time(), &result, &none);
@@ -296,14 +305,8 @@ input_create(Call *call, const NewInput *new)
 	if (new->args_len > 0)
 		memcpy(input->args, new->args, new->args_len);
 	if (new->blob_id != NULL)
-	{
-		char *id = xasprintf("%.*s", (int) new->blob_id_len, new->blob_id);
-
-		input->blob = blob_get(id);
-		input->execution.args = input->blob.data;
-		input->execution.args_len = input->blob.len;
-		free(id);
-	}
+		input->blob_id =
+			xasprintf("%.*s", (int) new->blob_id_len, new->blob_id);
 	if (call->handle->function->is_class)
 		input->method =
 			xasprintf("%.*s", (int) new->method_len, new->method);
@@ -311,9 +314,19 @@ input_create(Call *call, const NewInput *new)
 	if (input->next != NULL)
 		input->next->prev = input;
 	call->inputs = input;
-	if (details_wanted(new->idx))
-		details_begin(call, new->idx, &input->execution, input->created);
 	return input;
+}
+
+/* False: they cannot be read now, for want of descriptors, perhaps. */
+static bool
+read_arguments(Input *input)
+{
+	if (input->blob_id == NULL || input->blob.data != NULL)
+		return true;
+	input->blob = blob_get(input->blob_id);
+	input->execution.args = input->blob.data;
+	input->execution.args_len = input->blob.len;
+	return input->blob.data != NULL;
 }
 
 static void
@@ -329,6 +342,7 @@ input_free(Input *input)
 	else
 		call->inputs = input->next;
 	blob_release(&input->blob);
+	free(input->blob_id);
 	free(input->method);
 	free(input);
 }
@@ -378,6 +392,9 @@ retry_input(Input *input, ResultStatus status)
 	{
 		if (input->internal_failures++ == MAX_INTERNAL_RETRIES)
 			return false;
+		/* What has failed twice may be a matter of time. */
+		if (input->internal_failures > 1)
+			delay = MIN_RETRY_DELAY_MS / 1000;
 	}
 	else
 	{
@@ -420,6 +437,12 @@ execution_done(Execution *execution, const ExecutionResult *result)
 
 	loop_clear_timer(&input->timer);
 	input->started = false;
+	if (input->excess != NULL)
+	{
+		done = exception_result(RESULT_FAILURE, input->excess);
+		finish_input(input, &done);
+		return;
+	}
 	if (retry_input(input, result->status))
 		return;
 	if (result->status != RESULT_SUCCESS || !is_generator(execution))
@@ -436,35 +459,61 @@ execution_done(Execution *execution, const ExecutionResult *result)
 	finish_input(input, &done);
 }
 
+static void
+stop_generator(void *arg)
+{
+	Input *input = arg;
+	Execution *execution = &input->execution;
+	Executor *executor = execution->function->executor;
+
+	executor->cancel(executor, execution, false);
+	execution_done(execution, &(ExecutionResult){.status = RESULT_FAILURE});
+}
+
+/* Not at once: the executor is in the middle of it. */
+static void
+exceed(Input *input, const char *text)
+{
+	input->excess = text;
+	loop_set_timer(&input->timer, 0, stop_generator, input);
+}
+
 void
 execution_yield(Execution *execution, const void *data, size_t len)
 {
-	Call *call = ((Input *) execution)->call;
-	Chunk *chunk;
+	Input *input = (Input *) execution;
+	Call *call = input->call;
+	Chunk chunk = {.format = execution->format, .len = len};
 
-	/* The bound on a generator that never ends; its client has gone long ago. */
-	if (call->n_chunks == MAX_GENERATOR_ITEMS)
+	if (input->excess != NULL)
 		return;
+	if (call->n_chunks == MAX_GENERATOR_ITEMS)
+	{
+		exceed(input, TOO_MANY_TEXT);
+		return;
+	}
+	if (len > (size_t) options.max_inline ||
+		call->chunk_bytes + len > MAX_GENERATOR_BYTES)
+	{
+		chunk.blob_id = xmalloc(BLOB_ID_SIZE);
+		if (!blob_write(chunk.blob_id, data, len))
+		{
+			free(chunk.blob_id);
+			exceed(input, NO_ROOM_TEXT);
+			return;
+		}
+	}
+	else
+	{
+		chunk.data = xmalloc(len);
+		memcpy(chunk.data, data, len);
+		call->chunk_bytes += len;
+	}
 	if ((call->n_chunks & (call->n_chunks - 1)) == 0)
 		call->chunks = xrealloc(call->chunks,
 								(call->n_chunks > 0 ? call->n_chunks * 2 : 1) *
 									sizeof(Chunk));
-	chunk = &call->chunks[call->n_chunks++];
-	*chunk = (Chunk){.format = execution->format, .len = len};
-	if (len > (size_t) options.max_inline)
-	{
-		chunk->blob_id = xmalloc(BLOB_ID_SIZE);
-		if (!blob_write(chunk->blob_id, data, len))
-		{
-			free(chunk->blob_id);
-			chunk->blob_id = NULL; /* inline has to do */
-		}
-	}
-	if (chunk->blob_id == NULL)
-	{
-		chunk->data = xmalloc(len);
-		memcpy(chunk->data, data, len);
-	}
+	call->chunks[call->n_chunks++] = chunk;
 	call_wake(call);
 }
 
@@ -478,11 +527,7 @@ execution_printed(Execution *execution, int stream, const void *text,
 static void
 end_by_platform(Input *input, ResultStatus status, const char *text)
 {
-	ExecutionResult result = {
-		.status = status,
-		.exception = text,
-		.exception_len = strlen(text),
-	};
+	ExecutionResult result = exception_result(status, text);
 
 	execution_done(&input->execution, &result);
 }
@@ -530,6 +575,11 @@ start_input(void *arg)
 		end_by_platform(input, RESULT_INIT_FAILURE, GONE_TEXT);
 		return;
 	}
+	if (!read_arguments(input))
+	{
+		end_by_platform(input, RESULT_INTERNAL_FAILURE, UNREADABLE_TEXT);
+		return;
+	}
 	if (call->handle->timeout_secs > 0)
 		loop_set_timer(&input->timer, call->handle->timeout_secs, time_over,
 					   input);
@@ -537,38 +587,11 @@ start_input(void *arg)
 										 execution);
 }
 
-const char *
-input_error(const Handle *handle, const NewInput *input, GrpcStatus *status)
-{
-	const Function *function = handle->function;
-
-	*status = GRPC_INVALID_ARGUMENT;
-	if (input->idx < 0 || input->idx > MAX_INPUT_INDEX)
-		return "index of an input is out of range";
-	if (function->is_class &&
-		(input->method == NULL ||
-		 function_method(function, input->method, input->method_len) == NULL))
-		return "the class has no such method";
-	if (input->format != FORMAT_PICKLE &&
-		(input->format != FORMAT_CBOR || function->pickle_only))
-		return "the function does not accept this data format";
-	if (input->blob_id != NULL)
-	{
-		char *id = xasprintf("%.*s", (int) input->blob_id_len, input->blob_id);
-		bool exists = blob_exists(id);
-
-		free(id);
-		*status = GRPC_NOT_FOUND;
-		if (!exists)
-			return "there is no such blob";
-	}
-	return NULL;
-}
-
 static void
 take_input(Call *call, const NewInput *new)
 {
 	Slot *slot = call_make_slot(call, new->idx);
+	Input *input;
 
 	note_index(call, new->idx);
 	if (slot->lost)
@@ -577,7 +600,13 @@ take_input(Call *call, const NewInput *new)
 	slot->attempt = new->attempt;
 	slot->live++;
 	count_unfinished(call, 1);
-	start_input(input_create(call, new));
+	input = input_create(call, new);
+	if (details_wanted(new->idx))
+	{
+		read_arguments(input);
+		details_begin(call, new->idx, &input->execution, input->created);
+	}
+	start_input(input);
 }
 
 static void
@@ -662,7 +691,7 @@ call_cancel(Call *call, bool terminate)
 static void
 take_cancelled(Record *record)
 {
-	Call *call = call_get(record_number(record));
+	Call *call = call_peek(record_number(record));
 
 	if (call != NULL)
 		call->cancelled = true;
@@ -672,7 +701,7 @@ take_cancelled(Record *record)
 static Call *
 record_call_and_index(Record *record, int32_t *idx)
 {
-	Call *call = call_get(record_number(record));
+	Call *call = call_peek(record_number(record));
 	uint64_t index = record_number(record);
 
 	if (record->failed || index > MAX_INPUT_INDEX)
@@ -694,12 +723,6 @@ take_output(Record *record)
 	note_index(call, idx);
 	add_output(call, idx, item.data, item.len, (ResultStatus) status);
 	call->n_by_status[status]++;
-}
-
-static bool
-call_needed(Record *record)
-{
-	return call_get(record_number(record)) != NULL;
 }
 
 /* One that has no output yet; known once all outputs have been taken. */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "calls/attempts.h"
+#include "calls/blobs.h"
 #include "calls/changes.h"
 #include "calls/details.h"
 #include "calls/journal.h"
@@ -230,6 +231,14 @@ call_look(uint64_t number)
 	return table_get(&calls.by_number, &number, sizeof(number));
 }
 
+Call *
+call_peek(uint64_t number)
+{
+	Call *call = call_look(number);
+
+	return call != NULL && !call->past ? call : NULL;
+}
+
 const Call *
 calls_newest(void)
 {
@@ -269,11 +278,10 @@ calls_set_active(Call *call, bool active)
 Call *
 call_get(uint64_t number)
 {
-	Call *call = call_look(number);
+	Call *call = call_peek(number);
 
-	if (call == NULL || call->past)
-		return NULL;
-	call->touched = loop_now();
+	if (call != NULL)
+		call->touched = loop_now();
 	return call;
 }
 
@@ -417,6 +425,36 @@ calls_for_each(void (*visit)(Call *call, void *arg), void *arg)
 	for (size_t i = 0; i < calls.by_number.size; i++)
 		if (call_at(i) != NULL)
 			visit(call_at(i), arg);
+}
+
+/* --- inputs -------------------------------------------------------------- */
+
+const char *
+input_error(const Handle *handle, const NewInput *input, GrpcStatus *status)
+{
+	const Function *function = handle->function;
+
+	*status = GRPC_INVALID_ARGUMENT;
+	if (input->idx < 0 || input->idx > MAX_INPUT_INDEX)
+		return "index of an input is out of range";
+	if (function->is_class &&
+		(input->method == NULL ||
+		 function_method(function, input->method, input->method_len) == NULL))
+		return "the class has no such method";
+	if (input->format != FORMAT_PICKLE &&
+		(input->format != FORMAT_CBOR || function->pickle_only))
+		return "the function does not accept this data format";
+	if (input->blob_id != NULL)
+	{
+		char *id = xasprintf("%.*s", (int) input->blob_id_len, input->blob_id);
+		bool exists = blob_exists(id);
+
+		free(id);
+		*status = GRPC_NOT_FOUND;
+		if (!exists)
+			return "there is no such blob";
+	}
+	return NULL;
 }
 
 /* --- slots --------------------------------------------------------------- */
@@ -589,7 +627,7 @@ take_call(Record *record)
 	char *parent = record_string(record);
 	Handle *handle = registry_get(function_id);
 
-	if (!record->failed && handle != NULL && call_get(number) == NULL &&
+	if (!record->failed && handle != NULL && call_peek(number) == NULL &&
 		loop_wall_time() - created < options.keep_seconds)
 	{
 		Call *call = call_insert(number, handle, created, parent);
@@ -602,11 +640,10 @@ take_call(Record *record)
 	free(parent);
 }
 
-/* Of all records that begin with a call's number. */
-static bool
+bool
 call_needed(Record *record)
 {
-	return call_get(record_number(record)) != NULL;
+	return call_peek(record_number(record)) != NULL;
 }
 
 void
@@ -625,7 +662,7 @@ call_declare_inputs(Call *call, int32_t n)
 static void
 take_declared(Record *record)
 {
-	Call *call = call_get(record_number(record));
+	Call *call = call_peek(record_number(record));
 	uint64_t n = record_number(record);
 
 	if (call != NULL && n <= MAX_INPUT_INDEX)

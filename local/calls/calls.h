@@ -25,6 +25,7 @@ typedef struct Call Call;
 typedef struct Input Input;
 typedef struct Waiter Waiter;
 typedef struct Details Details;
+struct Record;
 
 /* What is known of an index of a call; zero: nothing. */
 typedef struct Slot
@@ -49,7 +50,7 @@ typedef struct Chunk
 
 struct Call
 {
-	uint64_t number; /* its id; see jwt.h */
+	uint64_t number; /* its id; see ids.h */
 	Handle *handle;
 	bool async;		/* results are kept, retries are ours */
 	bool map;
@@ -100,6 +101,7 @@ struct Call
 
 	Chunk *chunks; /* of a generator */
 	uint64_t n_chunks;
+	size_t chunk_bytes; /* in memory */
 
 	Call *next; /* older one of the same function; of the past: newer one */
 	Call *prev;
@@ -159,6 +161,10 @@ extern void call_declare_inputs(Call *call, int32_t n);
  * known no more.
  */
 extern Call *call_look(uint64_t number);
+/* Likewise, when it is not past. */
+extern Call *call_peek(uint64_t number);
+/* Is the call known that a record of the journal begins with? */
+extern bool call_needed(struct Record *record);
 extern const Call *calls_newest(void); /* then older */
 extern const Call *calls_active(void); /* then active_next */
 /* attempts.c tells when a call begins or ends to have unfinished inputs. */
@@ -167,14 +173,15 @@ extern void calls_set_active(Call *call, bool active);
 /* Those that are not past. */
 extern void calls_for_each(void (*visit)(Call *call, void *arg), void *arg);
 
-/* --- attempts.c --- */
-
 /*
  * Could this input be taken by a call of this function?  NULL, or why not
  * (and the gRPC status).
  */
 extern const char *input_error(const Handle *handle, const NewInput *input,
 							   GrpcStatus *status);
+
+/* --- attempts.c --- */
+
 /* Take an input that input_error has found good, and start it. */
 extern void call_put_input(Call *call, const NewInput *input);
 /* For the functions above; the slot of an index, made when it is not there. */

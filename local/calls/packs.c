@@ -338,6 +338,7 @@ pack_get(const char *id, size_t *len)
 	fd = open_for_reading(packed->pack);
 	if (fd >= 0 && read_at(fd, data, packed->len, packed->at))
 		return data;
+	*len = 0;
 	free(data);
 	return NULL;
 }

@@ -22,10 +22,22 @@
 #define MAX_HANDLES 10000 /* clients can make variants at will */
 #define MAX_EXECUTORS 64
 
+/* A variant that is in the journal. */
+typedef struct Known
+{
+	char id[FUNCTION_ID_SIZE];
+	char *base_id;
+	uint8_t *params;
+	size_t params_len;
+	uint8_t *options; /* packed */
+	size_t options_len;
+} Known;
+
 static struct
 {
 	Table by_name; /* app, zero, tag */
 	Table by_id;
+	Table known; /* Known by id: variants of before, made when asked for */
 	Handle **handles;
 	int n_handles;
 	Function **functions; /* replaced ones too: executions may be of them */
@@ -34,6 +46,8 @@ static struct
 	int n_executors;
 	uint64_t generation;
 } registry;
+
+static Handle *bind_known(const char *id);
 
 void
 executor_register(Executor *executor)
@@ -84,11 +98,17 @@ digest_id(char *out, const char *prefix, const Part *parts, int n_parts)
 }
 
 void
-registry_name_id(char *out, const char *prefix, const char *name)
+registry_bytes_id(char *out, const char *prefix, const void *data, size_t len)
 {
-	Part part = {name, strlen(name)};
+	Part part = {data, len};
 
 	digest_id(out, prefix, &part, 1);
+}
+
+void
+registry_name_id(char *out, const char *prefix, const char *name)
+{
+	registry_bytes_id(out, prefix, name, strlen(name));
 }
 
 static void
@@ -297,7 +317,9 @@ registry_find(const char *app, const char *tag)
 Handle *
 registry_get(const char *function_id)
 {
-	return if_served(table_get_str(&registry.by_id, function_id));
+	Handle *handle = table_get_str(&registry.by_id, function_id);
+
+	return if_served(handle != NULL ? handle : bind_known(function_id));
 }
 
 const char *
@@ -425,6 +447,45 @@ record_handle(const Handle *handle, const uint8_t *options, size_t options_len)
 	journal_end();
 }
 
+static void
+variant_id(char *out, const char *base_id, const Part *params,
+		   const Part *options)
+{
+	Part parts[] = {{base_id, strlen(base_id)}, *params, *options};
+
+	digest_id(out, "fu", parts, 3);
+}
+
+static Handle *
+add_variant(Handle *base, const char *id, ProtobufCBinaryData params,
+			const Part *packed)
+{
+	Handle *handle = xcalloc(sizeof(*handle));
+
+	*handle = *base;
+	handle->calls = NULL;
+	handle->history = (History){NULL};
+	handle->base = base;
+	handle->options = NULL;
+	memcpy(handle->id, id, FUNCTION_ID_SIZE);
+	if (params.len > 0)
+	{
+		uint8_t *copy = xmalloc(params.len);
+
+		memcpy(copy, params.data, params.len);
+		handle->params = copy;
+		handle->params_len = params.len;
+	}
+	if (packed->len > 0)
+	{
+		handle->options = modal__client__function_options__unpack(
+			NULL, packed->len, packed->data);
+		apply_options(handle, handle->options);
+	}
+	add_handle(handle);
+	return handle;
+}
+
 Handle *
 registry_bind(Handle *base, ProtobufCBinaryData params,
 			  const Modal__Client__FunctionOptions *options,
@@ -433,16 +494,14 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 	size_t packed_len = options != NULL
 							? protobuf_c_message_get_packed_size(&options->base)
 							: 0;
-	uint8_t *packed = xmalloc(packed_len);
-	Part parts[] = {{base->id, strlen(base->id)},
-					{params.data, params.len},
-					{packed, packed_len}};
+	uint8_t *bytes = xmalloc(packed_len);
+	Part packed = {bytes, packed_len};
 	char id[FUNCTION_ID_SIZE];
 	Handle *handle;
 
 	if (packed_len > 0)
-		protobuf_c_message_pack(&options->base, packed);
-	digest_id(id, "fu", parts, 3);
+		protobuf_c_message_pack(&options->base, bytes);
+	variant_id(id, base->id, &(Part){params.data, params.len}, &packed);
 	handle = table_get_str(&registry.by_id, id);
 	*error = NULL;
 	if (handle == NULL)
@@ -455,64 +514,122 @@ registry_bind(Handle *base, ProtobufCBinaryData params,
 		*error = "unknown secret";
 	if (handle == NULL && *error == NULL)
 	{
-		handle = xcalloc(sizeof(*handle));
-		*handle = *base;
-		handle->calls = NULL;
-		handle->history = (History){NULL};
-		handle->base = base;
-		handle->options = NULL;
-		memcpy(handle->id, id, sizeof(id));
-		if (params.len > 0)
-		{
-			uint8_t *copy = xmalloc(params.len);
-
-			memcpy(copy, params.data, params.len);
-			handle->params = copy;
-			handle->params_len = params.len;
-		}
-		if (packed_len > 0)
-		{
-			handle->options = modal__client__function_options__unpack(
-				NULL, packed_len, packed);
-			apply_options(handle, handle->options);
-		}
-		add_handle(handle);
-		record_handle(handle, packed, packed_len);
+		handle = add_variant(base, id, params, &packed);
+		if (table_get_str(&registry.known, id) == NULL)
+			record_handle(handle, bytes, packed_len);
 	}
-	free(packed);
+	free(bytes);
 	return handle;
 }
 
 /* --- the journal --------------------------------------------------------- */
 
 static void
-take_handle(Record *record)
+forget_known(Known *known)
 {
-	char *base_id = record_string(record);
-	Text params = record_text(record);
-	Text packed = record_text(record);
-	Handle *base = registry_get(base_id);
+	table_delete(&registry.known, known->id, strlen(known->id));
+	free(known->base_id);
+	free(known->params);
+	free(known->options);
+	free(known);
+}
+
+/* NULL: it is not known, or cannot be made. */
+static Handle *
+bind_known(const char *id)
+{
+	const Known *known = table_get_str(&registry.known, id);
+	Handle *base = known != NULL ? registry_get(known->base_id) : NULL;
 	Modal__Client__FunctionOptions *options = NULL;
 	const char *error;
+	Handle *handle;
 
-	if (base != NULL && packed.len > 0)
-		options = modal__client__function_options__unpack(NULL, packed.len,
-														  packed.data);
+	if (base == NULL)
+		return NULL;
+	if (known->options_len > 0)
+		options = modal__client__function_options__unpack(
+			NULL, known->options_len, known->options);
 	/* A secret that went with the process is no obstacle to the rest. */
-	if (base != NULL)
-		registry_bind(base,
-					  (ProtobufCBinaryData){params.len,
-											(uint8_t *) (uintptr_t) params.data},
-					  options, &error);
+	handle = registry_bind(
+		base, (ProtobufCBinaryData){known->params_len, known->params}, options,
+		&error);
 	if (options != NULL)
 		modal__client__function_options__free_unpacked(options, NULL);
+	return handle;
+}
+
+static uint8_t *
+copy_text(Text text)
+{
+	uint8_t *copy = xmalloc(text.len);
+
+	memcpy(copy, text.data, text.len);
+	return copy;
+}
+
+/* The id of the variant that a record is of. */
+static void
+read_handle(Record *record, char *id, char **base_id, Text *params,
+			Text *options)
+{
+	*base_id = record_string(record);
+	*params = record_text(record);
+	*options = record_text(record);
+	variant_id(id, *base_id, &(Part){params->data, params->len},
+			   &(Part){options->data, options->len});
+}
+
+static void
+take_handle(Record *record)
+{
+	Known *known = xcalloc(sizeof(*known));
+	Text params;
+	Text options;
+
+	read_handle(record, known->id, &known->base_id, &params, &options);
+	known->params = copy_text(params);
+	known->params_len = params.len;
+	known->options = copy_text(options);
+	known->options_len = options.len;
+	if (record->failed || table_get_str(&registry.known, known->id) != NULL)
+	{
+		free(known->base_id);
+		free(known->params);
+		free(known->options);
+		free(known);
+	}
+	else
+		table_put(&registry.known, known->id, strlen(known->id), known);
+}
+
+/* Clients may name any, but there is no room for all for ever. */
+static bool
+handle_needed(Record *record)
+{
+	char id[FUNCTION_ID_SIZE];
+	char *base_id;
+	Text params;
+	Text options;
+	Known *known;
+	bool made;
+
+	read_handle(record, id, &base_id, &params, &options);
 	free(base_id);
+	made = table_get_str(&registry.by_id, id) != NULL;
+	known = table_get_str(&registry.known, id);
+	if (!made && known != NULL && registry.known.used > MAX_HANDLES)
+	{
+		forget_known(known);
+		return false;
+	}
+	return made || known != NULL;
 }
 
 void
 registry_init(void)
 {
-	static const RecordKind handles = {.take = take_handle};
+	static const RecordKind handles = {.take = take_handle,
+									   .needed = handle_needed};
 
 	journal_register(RECORD_HANDLE, &handles);
 }

@@ -71,6 +71,9 @@ extern const Method *function_method(const Function *function,
 									 const char *name, size_t name_len);
 /* Id of the app of that name, or of another named thing. */
 extern void registry_name_id(char *out, const char *prefix, const char *name);
+/* Of what has no name: by its content. */
+extern void registry_bytes_id(char *out, const char *prefix, const void *data,
+							  size_t len);
 /* Every function and class that is served, in the order of its announcement. */
 extern void registry_for_each(void (*visit)(const Handle *handle, void *arg),
 							  void *arg);

@@ -38,7 +38,7 @@ secret_find(const char *name)
 	return table_get_str(&secrets_by_name, name);
 }
 
-const Secret *
+static const Secret *
 secret_get(const char *id)
 {
 	return table_get_str(&secrets_by_id, id);
@@ -76,31 +76,74 @@ acceptable(const char *variable)
 		   strcmp(variable, "PATH") != 0;
 }
 
+static int
+compare_variables(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/*
+ * Of one that has a name, by that; of another, by what is in it, as clients make
+ * the same one again and again.
+ */
+static void
+set_id(Secret *secret)
+{
+	Buf content;
+
+	if (secret->name != NULL)
+	{
+		registry_name_id(secret->id, "st", secret->name);
+		return;
+	}
+	buf_init(&content, 0, xbuf_realloc);
+	buf_put_u8(&content, 0); /* no name begins so */
+	for (size_t i = 0; i < secret->n; i++)
+		buf_put(&content, secret->variables[i],
+				strlen(secret->variables[i]) + 1);
+	registry_bytes_id(secret->id, "st", content.data, content.len);
+	buf_free(&content);
+}
+
+static void
+free_secret(Secret *secret)
+{
+	for (size_t i = 0; i < secret->n; i++)
+		free(secret->variables[i]);
+	free(secret->variables);
+	free(secret->name);
+	free(secret);
+}
+
 const Secret *
 secret_create(const char *name, size_t n, const char *const *variables,
-			  const char *const *values)
+			  const char *const *values, const char **error)
 {
 	Secret *secret;
-	char seed[32];
+	const Secret *known;
 
-	if (secrets_by_id.used == MAX_SECRETS)
-		return NULL;
+	*error = "The name of a variable is not acceptable";
 	for (size_t i = 0; i < n; i++)
 		if (!acceptable(variables[i]))
 			return NULL;
 	secret = xcalloc(sizeof(*secret));
-	snprintf(seed, sizeof(seed), "secret %zu", secrets_by_id.used);
-	registry_name_id(secret->id, "st", seed);
+	secret->name = name != NULL ? xstrdup(name) : NULL;
 	secret->variables = xmalloc(n * sizeof(char *));
 	secret->n = n;
 	for (size_t i = 0; i < n; i++)
 		secret->variables[i] = xasprintf("%s=%s", variables[i], values[i]);
+	qsort(secret->variables, n, sizeof(char *), compare_variables);
+	set_id(secret);
+	known = secret_get(secret->id);
+	if (known != NULL || secrets_by_id.used == MAX_SECRETS)
+	{
+		*error = "There are too many secrets";
+		free_secret(secret);
+		return known;
+	}
 	table_put(&secrets_by_id, secret->id, strlen(secret->id), secret);
 	if (name != NULL)
-	{
-		secret->name = xstrdup(name);
 		table_put(&secrets_by_name, secret->name, strlen(name), secret);
-	}
 	return secret;
 }
 
@@ -124,13 +167,15 @@ secret_define(const char *text)
 	{
 		const char *variables[1] = {variable + 1};
 		const char *values[1] = {value + 1};
+		const char *error;
 		Secret *secret;
 
 		*variable++ = '\0';
 		*value++ = '\0';
 		secret = table_get_str(&secrets_by_name, copy);
 		ok = copy[0] != '\0' && acceptable(variable) &&
-			 (secret == NULL ? secret_create(copy, 1, variables, values) != NULL
+			 (secret == NULL ? secret_create(copy, 1, variables, values,
+											  &error) != NULL
 							 : !secret_has(secret, variable));
 		if (ok && secret != NULL)
 			add_variable(secret, variable, value);

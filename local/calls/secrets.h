@@ -23,16 +23,16 @@ typedef struct Secret Secret;
 extern bool secret_define(const char *text);
 /* NULL: there is none. */
 extern const Secret *secret_find(const char *name);
-extern const Secret *secret_get(const char *id);
 extern const char *secret_id(const Secret *secret);
 extern bool secret_has(const Secret *secret, const char *variable);
 /*
- * A new one, of n variables; name NULL: it has only an id.  NULL: there are
- * too many, or a variable's name is not acceptable.
+ * One of n variables; name NULL: it has only an id, and is the one that there is
+ * if it has the same variables.  NULL: there is none, see *error.
  */
 extern const Secret *secret_create(const char *name, size_t n,
 								   const char *const *variables,
-								   const char *const *values);
+								   const char *const *values,
+								   const char **error);
 /*
  * All variables of these secrets, as "NAME=VALUE", ending with NULL: the same
  * pointer for the same ids.  NULL when an id is unknown.

@@ -103,11 +103,10 @@ bind_parameters(Handle *handle, json_object *given, Arena *arena,
 	{
 		const Parameter *parameter = &function->parameters[i];
 		json_object *value = NULL;
-		bool is_given =
-			json_object_object_get_ex(given, parameter->name, &value);
 
-		n_given += is_given;
-		if ((!is_given && !parameter->has_default) ||
+		n_given += json_object_object_get_ex(given, parameter->name, &value);
+		/* null is none: no parameter can have it. */
+		if ((value == NULL && !parameter->has_default) ||
 			!set_parameter(&values[i], parameter, value))
 		{
 			*error = arena_printf(arena, "parameter \"%s\" must be of type %s",

@@ -18,6 +18,9 @@
 #include "net/loop.h"
 
 #define CALL_END 4 /* bytes of a pickled call after its only argument */
+/* A generator yields so much, and then the loop turns. */
+#define TURN_ITEMS 1000
+#define TURN_BYTES (1024 * 1024)
 
 /* An execution that goes on after its body has returned. */
 typedef struct Wait
@@ -294,6 +297,8 @@ generate(void *arg)
 {
 	Wait *wait = arg;
 	Execution *execution = wait->execution;
+	size_t bytes = 0;
+	int n = 0;
 
 	do
 	{
@@ -306,7 +311,8 @@ generate(void *arg)
 			return;
 		}
 		yield_one(execution, wait->next++, wait->size);
-	} while (wait->delay == 0);
+		bytes += wait->size;
+	} while (wait->delay == 0 && ++n < TURN_ITEMS && bytes < TURN_BYTES);
 	loop_set_timer(&wait->timer, wait->delay, generate, wait);
 }
 

@@ -28,7 +28,10 @@
 #define CANCEL_GRACE 2.0
 /* Processes, or inputs of one, that may wait for other inputs. */
 #define MAX_WAITING 64
-/* Processes that were started for those leave after so many idle seconds. */
+/*
+ * Processes that were started for those leave after so many idle seconds, and so
+ * do all of a pool for certain variables.
+ */
 #define EXTRA_LIFE 30.0
 
 typedef enum WorkerState
@@ -76,11 +79,14 @@ struct Pool
 	char *manifest; /* as known before, or from the first process */
 	char *error;    /* why no process can be started */
 	LoopDeferred run;
-	LoopTimer extra; /* set after an input has waited */
+	LoopTimer extra; /* set after an input has waited, or in a spare pool */
+	bool spare;		 /* not the one that the file is always ready with */
+	bool resting;	 /* it has no processes until an input comes */
 	Worker workers[];
 };
 
 static void run_pool(void *arg);
+static void end_extra(void *arg);
 
 static void
 wake(Pool *pool)
@@ -99,6 +105,7 @@ pool_create(const HostSpawn *spawn, int workers, const char *manifest,
 	pool->events = events;
 	pool->arg = arg;
 	pool->size = workers;
+	pool->spare = spawn->environment != NULL;
 	pool->n_slots = n_slots;
 	pool->manifest = manifest != NULL ? xstrdup(manifest) : NULL;
 	for (int i = 0; i < n_slots; i++)
@@ -177,6 +184,13 @@ take_out(PoolList *list, PoolInput *input)
 	list->n--;
 }
 
+static void
+note_use(Pool *pool)
+{
+	if (pool->spare)
+		loop_set_timer(&pool->extra, EXTRA_LIFE, end_extra, pool);
+}
+
 void
 pool_submit(Pool *pool, PoolInput *input)
 {
@@ -186,6 +200,8 @@ pool_submit(Pool *pool, PoolInput *input)
 	input->yielded = false;
 	input->worker = NULL;
 	push_back(&pool->waiting, input);
+	pool->resting = false;
+	note_use(pool);
 	wake(pool);
 }
 
@@ -195,7 +211,7 @@ pool_submit(Pool *pool, PoolInput *input)
 static int
 wanted(const Pool *pool)
 {
-	int n = pool->size;
+	int n = pool->resting ? 0 : pool->size;
 
 	for (int i = 0; i < pool->n_slots && pool->spawn.concurrency == 1; i++)
 		n += pool->workers[i].n_waiting > 0;
@@ -228,20 +244,33 @@ recall(Worker *w, const HostReply *reply)
 		w->broken = true;
 }
 
+bool
+pool_idle(const Pool *pool)
+{
+	for (int i = 0; i < pool->n_slots; i++)
+		if (pool->workers[i].inputs.n > 0)
+			return false;
+	return pool->waiting.n == 0;
+}
+
 static void
 end_extra(void *arg)
 {
 	Pool *pool = arg;
-	int n = wanted(pool);
+	bool up = false;
+	int n;
 
+	pool->resting = pool->spare && pool_idle(pool);
+	n = wanted(pool);
 	for (int i = n; i < pool->n_slots; i++)
 	{
 		Worker *w = &pool->workers[i];
 
 		w->retired = w->state == WORKER_READY && w->inputs.n == 0;
+		up = up || (w->state != WORKER_DOWN && !w->retired);
 	}
 	wake(pool);
-	if (n > pool->size)
+	if (n > pool->size || (pool->spare && (up || !pool->resting)))
 		loop_set_timer(&pool->extra, EXTRA_LIFE, end_extra, pool);
 }
 
@@ -253,15 +282,6 @@ take_wait(Worker *w, const HostReply *reply)
 	if (w->pool->spawn.concurrency == 1)
 		recall(w, reply);
 	loop_set_timer(&w->pool->extra, EXTRA_LIFE, end_extra, w->pool);
-}
-
-bool
-pool_idle(const Pool *pool)
-{
-	for (int i = 0; i < pool->n_slots; i++)
-		if (pool->workers[i].inputs.n > 0)
-			return false;
-	return pool->waiting.n == 0;
 }
 
 /* -------------------------------------------------------------- replies */
@@ -368,6 +388,7 @@ take_answer(Worker *w, PoolInput *input, const HostReply *reply)
 	w->average += (now - w->busy_since - w->average) * weight;
 	w->busy_since = now;
 	w->n_ended++;
+	note_use(w->pool);
 	/* One of many that were answered at once: it began a moment ago. */
 	if (!input->started && !cancelled)
 		w->pool->events->started(input);

@@ -98,6 +98,11 @@ class Owner:
         entry = {"name": parameter.name, "type": kind}
         if parameter.default is not inspect.Parameter.empty:
             default = parameter.default
+            if type(default) is not parameter.annotation or (kind == "int" and not -(2**63) <= default < 2**63):
+                raise Unservable(
+                    "class %s: the default of parameter %s must be of type %s%s"
+                    % (self.name, parameter.name, parameter.annotation.__name__, ", of 64 bits" if kind == "int" else "")
+                )
             entry["default"] = default.hex() if kind == "bytes" else default
         return entry
 

@@ -19,7 +19,8 @@
 #include "util.h"
 
 #define MAX_HEAD (16 * 1024)
-#define MAX_AHEAD (1024 * 1024) /* taken before its turn has come */
+/* Taken before its turn has come, and answered before that is read. */
+#define MAX_AHEAD (1024 * 1024)
 
 typedef enum State
 {
@@ -189,8 +190,10 @@ take_lengths(Http1 *http)
 {
 	HttpRequest *request = &http->request;
 	char *length = http_header(request, "content-length");
+	char *encoding = http_header(request, "transfer-encoding");
 	char *expect = http_header(request, "expect");
 	bool has_length = length != NULL;
+	bool has_encoding = encoding != NULL;
 	bool valid = true;
 	char *end;
 
@@ -203,9 +206,13 @@ take_lengths(Http1 *http)
 	if (expect != NULL)
 		buf_put_cstr(&http->out, "HTTP/1.1 100 Continue\r\n\r\n");
 	free(length);
+	free(encoding);
 	free(expect);
 	if (!valid)
 		return "400 Bad Request";
+	/* Where its body ends would be in the body. */
+	if (has_encoding)
+		return "411 Length Required";
 	if (!has_length && (strcmp(request->method, "PUT") == 0 ||
 						strcmp(request->method, "POST") == 0))
 		return "411 Length Required";
@@ -221,6 +228,23 @@ find_handler(const char *target)
 	return NULL;
 }
 
+/* Method and target; why they are refused, or NULL. */
+static const char *
+take_first_line(HttpRequest *request, const char *line)
+{
+	static const char version[] = " HTTP/1.";
+	int end = 0;
+
+	if (sscanf(line, "%7s %8191s%n", request->method, request->target,
+			   &end) != 2)
+		return "400 Bad Request";
+	if (strlen(request->target) == HTTP_MAX_TARGET - 1 && line[end] != ' ')
+		return "414 URI Too Long";
+	return strncmp(line + end, version, strlen(version)) == 0
+			   ? NULL
+			   : "400 Bad Request";
+}
+
 /* The head is complete: text. */
 static void
 begin_request(Http1 *http, char *head)
@@ -232,10 +256,10 @@ begin_request(Http1 *http, char *head)
 
 	*first_end = '\0';
 	http->body_left = 0;
-	if (sscanf(head, "%7s %2047s HTTP/1.1", request->method,
-			   request->target) != 2)
+	error = take_first_line(request, head);
+	if (error != NULL)
 	{
-		http_refuse(request, "400 Bad Request");
+		http_refuse(request, error);
 		return;
 	}
 	request->headers = first_end + 2;
@@ -286,7 +310,8 @@ http1_open(Conn *conn)
 static void
 process(Http1 *http)
 {
-	while (http->state == READ_HEAD || http->state == READ_BODY)
+	while ((http->state == READ_HEAD || http->state == READ_BODY) &&
+		   http->out.len < MAX_AHEAD)
 	{
 		if (http->state == READ_BODY)
 		{

@@ -18,7 +18,7 @@
 #include "core/buf.h"
 
 #define HTTP_MAX_METHOD 8
-#define HTTP_MAX_TARGET 2048
+#define HTTP_MAX_TARGET 8192
 
 typedef struct HttpHandler HttpHandler;
 

@@ -323,6 +323,9 @@ def test_start_errors():
         ("def f():\n    return 1 / 0\nf()\n", "ZeroDivisionError", "an exception"),
         ("_x = 1\n", "no public function", "an empty file"),
         ("class C:\n    x: list\n    def f(self): pass\n", "must be annotated as", "a parameter of a wrong type"),
+        ("class C:\n    x: int = 1.5\n    def f(self): pass\n", "default of parameter x", "a default of another type"),
+        ("class C:\n    x: bytes = None\n    def f(self): pass\n", "default of parameter x", "None as a default"),
+        ("class C:\n    x: int = 2**63\n    def f(self): pass\n", "default of parameter x", "a default that is too large"),
     ]
     for source, expected, name in cases:
         with tempfile.TemporaryDirectory() as folder:

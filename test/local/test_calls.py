@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import socket
 
 from client import *
 
@@ -24,9 +25,15 @@ with server() as s:
             ({"x-modal-client-version": "0.9"}, 9, "old version"),
             ({"x-modal-client-version": "unauthenticated"}, 16, "version 'unauthenticated'"),
             ({"x-modal-client-type": "5"}, 9, "a client type that is not served"),
+            ({"x-modal-client-type": "3", "x-modal-python-version": "3.12.1", "x-modal-token-id": None,
+              "x-modal-token-secret": None}, 9, "a container, of which there are none"),
             ({"x-modal-client-type": "1"}, 9, "a Python client with no Python version"),
             ({"x-modal-auth-token": token[:-3] + "AAA"}, 16, "an auth token that is not ours")):
         refused(lambda: s.call("FunctionGet", get, headers=headers), status, name)
+    began = time.monotonic()
+    refused(lambda: s.call("FunctionGet", get, headers={"x-modal-token-secret": "as-wrong", "x-modal-local-fault": "delay=5"}),
+            16, "who is not known cannot ask for faults")
+    ok(time.monotonic() - began < 4, "but is refused at once")
     python = {"x-modal-client-type": "1", "x-modal-client-version": "1.5.4",
               "x-modal-python-version": "3.12.1"}
     ok(s.call("FunctionGet", get, headers=python).function_id, "a Python client")
@@ -205,6 +212,9 @@ with server() as s:
         same([(o.idx, s.value(o.result)) for o in reply.outputs], [(i, i) for i in range(10, 20)],
              "results by index, as often as wanted")
     began = time.monotonic()
+    same(len(s.outputs(call.function_call_id, start_idx=-2 ** 31, end_idx=9, timeout=0).outputs), 10, "from before the first")
+    ok(time.monotonic() - began < 1, "which takes no longer")
+    began = time.monotonic()
     reply = s.outputs(call.function_call_id, start_idx=100, end_idx=100, timeout=0.5)
     ok(len(reply.outputs) == 0 and time.monotonic() - began >= 0.5,
        "a poll for an index that is not there waits as long as it asked to")
@@ -251,12 +261,48 @@ with server() as s:
             size = struct.unpack(">I", body[1:5])[0]
             chunk = pb.DataChunk()
             chunk.ParseFromString(body[5:5 + size])
-            out.append((chunk.index, cbor2.loads(chunk.data)))
+            out.append((chunk.index, len(s.download(chunk.data_blob_id)) if chunk.data_blob_id else cbor2.loads(chunk.data)))
             body = body[5 + size:]
         return out
 
     same(chunks(function_call_id=call.function_call_id), [(1, 0), (2, 1), (3, 2)], "its items")
     same(chunks(function_call_id=call.function_call_id, last_index=2), [(3, 2)], "after an index")
+
+    call = s.start_call(count.function_id, [item(0, 10 ** 15)], invocation=SYNC_LEGACY)
+    began = time.monotonic()
+    ok(s.remote("square", 3) == 9 and time.monotonic() - began < 5, "while one yields, others are served")
+    result = s.outputs(call.function_call_id).outputs[0].result
+    same((result.status, result.exception),
+         (FAILURE, "RuntimeError('the generator has yielded more than 1000000 items')"), "one without an end fails")
+    same(chunks(function_call_id=call.function_call_id, last_index=999_999), [(10 ** 6, 999_999)], "with its last item")
+    call = s.start_call(count.function_id, [item(0, 258, 0, 2 ** 20)], invocation=SYNC_LEGACY)
+    same(s.outputs(call.function_call_id).outputs[0].result.status, SUCCESS, "items of more than 256 MB")
+    same(chunks(function_call_id=call.function_call_id, last_index=257), [(258, 2 ** 20 + 5)], "are blobs from there on")
+
+    # --- clients that do not read ---
+    def resident():
+        with open("/proc/%d/statm" % s.process.pid) as f:
+            return int(f.read().split()[1]) * 4096
+
+    call = s.start_call(count.function_id, [item(0, 200, 0, 2 ** 20)], invocation=SYNC_LEGACY)
+    s.outputs(call.function_call_id)
+    before = resident()
+    reply = s.send("FunctionCallGetDataOut", pb.FunctionCallGetDataRequest(function_call_id=call.function_call_id))
+    time.sleep(1)
+    ok(resident() - before < 50 * 2 ** 20, "items that are not read are not sent ahead", resident() - before)
+    data = reply.process.stdout.read(200 * 2 ** 20)
+    same(len(data), 200 * 2 ** 20, "and come when they are")
+    reply.process.terminate()
+    reply.process.communicate()
+    before = resident()
+    with socket.create_connection(("localhost", int(s.port))) as flood:
+        flood.settimeout(5)
+        try:
+            for _ in range(1000):
+                flood.sendall(b"GET /console/ HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        except OSError:
+            pass
+        ok(resident() - before < 30 * 2 ** 20, "nor are answers to requests", resident() - before)
 
     same(s.call("TokenInfoGet").token_id, "ak-local", "TokenInfoGet")
     same(s.call("WorkspaceNameLookup", pb.Empty()).username, "local", "WorkspaceNameLookup")

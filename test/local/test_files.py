@@ -119,6 +119,10 @@ def test_changes():
         error = refused(lambda: f.server.call("FunctionBindParams", pb.FunctionBindParamsRequest(
             function_id=model, serialized_params=parameters)), 3, "a class parameter that is %s" % name)
         ok(error and "class Model has: size: str, depth: int" in error.message, "which there are is told", error)
+    act = console(f)
+    fields = dict(function=model, method="run", args="[7]", kwargs="{}")
+    ok("call" in act("call", parameters='{"depth": 1, "size": null}', **fields), "the console leaves a parameter with null to its default")
+    ok("depth" in act("call", parameters='{"depth": null}', **fields).get("error", ""), "of which not all have one")
     f.signal(signal.SIGHUP)
     f.signal(signal.SIGUSR1)
     f.await_line("words/version")
@@ -146,6 +150,22 @@ def test_changes():
     f.await_line("has changed")
     same(f.remote("words", "version"), "one second", "a module beside the file counts as well")
     same(f.end(), 0, "an orderly end")
+
+
+def console(f):
+    """Opens the console, and returns what asks it for an action."""
+    connection = http.client.HTTPConnection("localhost", int(f.server.port), timeout=30)
+    connection.request("GET", "/console" + f.await_line("Console").partition("/console")[2])
+    reply = connection.getresponse()
+    cookie = reply.getheader("set-cookie").partition(";")[0]
+    reply.read()
+
+    def act(action, **fields):
+        connection.request("POST", "/console/do/" + action, json.dumps(fields), {
+            "Cookie": cookie, "Origin": "http://localhost:" + f.server.port, "Content-Type": "application/json"})
+        return json.loads(connection.getresponse().read())
+
+    return act
 
 
 APP = '''
@@ -232,6 +252,11 @@ def test_app():
         refused(lambda: s.start_call(hook.function_id, [item(0)]), 3, "and cannot be called otherwise")
         same(web(f, "POST", "/web/shop/hook?name=Ann"), (200, "application/json", b'{"hello": "Ann"}'), "it answers")
         same(web(f, "POST", "/web/shop/hook", b'{"name": "Bob"}')[2], b'{"hello": "Bob"}', "a body, too")
+        same(web(f, "POST", "/web/shop/hook?name=" + 6000 * "a")[2], b'{"hello": "%s"}' % (6000 * b"a"), "a long query")
+        same(web(f, "POST", "/web/shop/hook?name=" + 9000 * "a")[0], 414, "not one that is too long")
+        for method in ("PATCH", "POST"):
+            same(s.http("-X", method, "-H", "Transfer-Encoding: chunked", "-d", "{}", "http://localhost:%s/web/shop/hook" % s.port)[0],
+                 "411", "%s: a body needs its length" % method)
         same(web(f, "POST", "/web/shop/hook")[0], 422, "a bad request is its own answer")
         same(web(f, "POST", "/web/shop/hook?name=bad")[0], 500, "an exception is a 500")
         same(web(f, "GET", "/web/shop/nothing")[0], 404, "there is no other")
@@ -333,6 +358,21 @@ def test_prints():
                                                       search_text="trouble"))
     f.result(f.start_call("talk", "talk", 0))
     ok(reply.raw()[2].count(b"trouble\n") == 2, "new lines come while it is open")
+    silent = f.start_call("talk", "nap", 0)
+    reply = s.send("AppGetLogs", pb.AppGetLogsRequest(timeout=40, function_call_id=silent.function_call_id))
+    s.outputs(silent.function_call_id, clear_on_success=True)
+    connection = http.client.HTTPConnection("localhost", int(s.port))
+
+    def has_ended():
+        for _ in range(200):  # of a thousand calls something is known after their end
+            connection.request("GET", "/web/builtin/web")
+            connection.getresponse().read()
+        f.remote("talk", "flood", 1, 1)
+        return reply.process.poll() is not None
+
+    ok(wait_for(has_ended, 30), "the stream of a call that is known no more ends")
+    reply.process.terminate()
+    connection.close()
     pid = f.remote("talk", "leave_behind")
     same(f.remote("talk", "nap", 0.3), pid, "what a task prints after its input's end harms nobody")
     f.await_line("late")
@@ -370,23 +410,47 @@ def test_start():
         process.stdout.close()
 
 
-def test_secrets():
+def children(f):
+    with open("/proc/%d/task/%d/children" % (f.process.pid, f.process.pid)) as file:
+        return len(file.read().split())
+
+
+def begin_secrets():
+    """What leaves after thirty seconds is looked for at the end, in test_secrets."""
     f = Files("--secret", "both:FIRST=1", "--secret", "both:SECOND=2=2",
               env='import os\n\n\ndef get(*names):\n    return [os.environ.get(n) for n in names]\n')
     s = f.server
-    secret = s.call("SecretGetOrCreate", pb.SecretGetOrCreateRequest(deployment_name="both")).secret_id
-    bound = s.call("FunctionBindParams", pb.FunctionBindParamsRequest(
-        function_id=s.function("get", app="env").function_id,
-        function_options=pb.FunctionOptions(secret_ids=[secret], replace_secret_ids=True))).bound_function_id
-    same(s.remote(bound, "FIRST", "SECOND"), ["1", "2=2"], "a secret of two variables")
+
+    def get(*names, **fields):
+        secret = s.call("SecretGetOrCreate", pb.SecretGetOrCreateRequest(**fields)).secret_id
+        bound = s.call("FunctionBindParams", pb.FunctionBindParamsRequest(
+            function_id=s.function("get", app="env").function_id,
+            function_options=pb.FunctionOptions(secret_ids=[secret], replace_secret_ids=True))).bound_function_id
+        return bound, s.remote(bound, *names)
+
+    same(get("FIRST", "SECOND", deployment_name="both")[1], ["1", "2=2"], "a secret of two variables")
+    ok(wait_for(lambda: children(f) == 4), "has processes of its own", children(f))
+    fields = dict(object_creation_type=pb.OBJECT_CREATION_TYPE_EPHEMERAL, env_dict={"FIRST": "a", "THIRD": "c"})
+    first = get("FIRST", "THIRD", **fields)
+    same(first[1], ["a", "c"], "variables without a name")
+    same(get("FIRST", "THIRD", **fields), first, "are the same secret when they are the same")
+    fields["env_dict"]["THIRD"] = "d"
+    ok(get("FIRST", "THIRD", **fields)[0] != first[0], "and another one when not")
+    return f, get
+
+
+def test_secrets(f, get):
+    ok(wait_for(lambda: children(f) == 2, 40), "processes for secrets leave when nobody needs them", children(f))
+    same(get("FIRST", "SECOND", deployment_name="both")[1], ["1", "2=2"], "and come again")
     f.end()
     done = subprocess.run([PROGRAM, "--secret", "a:B=1", "--secret", "a:B=2"], capture_output=True, text=True)
     ok(done.returncode == 1 and "each once" in done.stderr, "not twice the same", done)
 
 
+secrets = begin_secrets()
 test_changes()
 test_app()
 test_prints()
 test_start()
-test_secrets()
+test_secrets(*secrets)
 done()

@@ -51,6 +51,45 @@ def test_compaction():
         same(info.info.pending_inputs.total, 1, "what had not ended runs again")
 
 
+def journal_record(kind, *texts):
+    fields = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    data = bytes([kind]) + fields
+    value, mask = len(data), 2 ** 64 - 1
+    for at in range(0, len(data) // 8 * 8 + 8, 8):
+        value = (value ^ int.from_bytes(data[at:at + 8], "little")) * 0x9E3779B97F4A7C15 & mask
+        if at + 8 <= len(data):
+            value ^= value >> 32
+    return struct.pack("<II", len(fields), value >> 32) + data
+
+
+def test_variants():
+    with server() as s:
+        square = s.function("square").function_id
+
+        def bind(seconds):
+            return s.call("FunctionBindParams", pb.FunctionBindParamsRequest(
+                function_id=square, function_options=pb.FunctionOptions(timeout_secs=seconds))).bound_function_id
+
+        variant = bind(100_000)
+        call = s.start_call(variant, [item(0, 5)], invocation=ASYNC)
+        s.outputs(call.function_call_id)
+        s.process.kill()
+        s.process.wait()
+        s.process.stdout.close()
+        with open(s.path("state/journal"), "ab") as f:
+            for seconds in range(1, 12_001):
+                f.write(journal_record(1, square.encode(), b"", pb.FunctionOptions(timeout_secs=seconds).SerializeToString()))
+        size = size_of_journal(s)
+        s.start()
+        ok(s.remote(bind(100_001), 3) == 9, "more variants in the journal than there may be are no obstacle to a new one")
+        same(values(s, call, 1), [25], "the calls of one are known")
+        same((s.remote(variant, 3), bind(12_000)), (9, bind(12_000)), "and it, and others that were")
+        ok(wait_for(lambda: size_of_journal(s) < size), "the oldest that nobody uses are forgotten",
+           (size_of_journal(s), size))
+        restart(s)
+        same(s.remote(variant, 4), 16, "once more")
+
+
 def test_bound():
     with server("--max-results", "1") as s:
         big = spawn(s, [item(i, b"y" * 8000) for i in range(200)], "echo")
@@ -58,6 +97,19 @@ def test_bound():
         error = refused(lambda: spawn(s, [item(0, 1)]), 8, "but no more is taken")
         ok(error and "max-results" in error.message, "which is said", error)
         same(s.remote("square", 3), 9, "synchronous calls go on")
+
+
+def test_keep():
+    with server("--keep", "15") as s:
+        early = spawn(s, [item(0, 6)])
+        began = time.monotonic()
+        time.sleep(8)
+        for _ in range(8):
+            spawn(s, [item(i, i, filler=BIG) for i in range(100)])
+        ok(wait_for(lambda: size_of_journal(s) < 40_000_000), "the journal is made smaller")
+        time.sleep(max(0, began + 22 - time.monotonic()))
+        refused(lambda: s.call("FunctionCallFromId", pb.FunctionCallFromIdRequest(
+            function_call_id=early.function_call_id)), 5, "which keeps no results longer than --keep says")
 
 
 def set_limit(s, what, soft):
@@ -132,6 +184,8 @@ def test_blobs():
         same(values(s, results, 50), [bytes(9000 + i) for i in range(50)], "results are there after a crash")
         same([s.download(i) for i in ids], contents, "and what was uploaded")
 
+        refused(lambda: s.call("BlobCreate", pb.BlobCreateRequest(content_length=2 ** 32 - 4)), 3,
+                "what a process cannot take is refused")
         _, last = upload(s, b"l" * 5000)
         restart(s)
         same(s.download(last), b"l" * 5000, "each start begins a file")
@@ -155,6 +209,24 @@ def test_blobs():
         ok(wait_for(lambda: upload(s, b"s" * 9000)[0] == "200"), "with room again blobs are taken")
         restart(s)
         same(s.download(waiting), b"w" * 9000, "and what waited is on the disk")
+
+
+def test_unreadable():
+    with server() as s:
+        _, blob = upload(s, payload(b"a" * 5000))
+        restart(s)
+        with open(packs(s)[0], "rb") as f:
+            content = f.read()
+        os.truncate(packs(s)[0], 10)
+        echo = s.function("echo").function_id
+        by_blob = pb.FunctionPutInputsItem(input=pb.FunctionInput(args_blob_id=blob, data_format=CBOR))
+        result = s.outputs(s.start_call(echo, [by_blob]).function_call_id).outputs[0].result
+        same((result.status, result.exception), (INTERNAL_FAILURE, "The argument of the input cannot be read"),
+             "an argument that cannot be read is a failure of the platform")
+        call = s.start_call(echo, [by_blob], invocation=ASYNC)
+        with open(packs(s)[0], "wb") as f:
+            f.write(content)
+        same(s.value(s.outputs(call.function_call_id).outputs[0].result), b"a" * 5000, "after which it is read again")
 
 
 def test_parts():
@@ -216,11 +288,49 @@ def test_folder():
     ok(done.returncode == 1 and "--dir" in done.stderr, "without a home it wants to be told a folder", done)
 
 
+def test_host():
+    with tempfile.TemporaryDirectory() as folder:
+        for host in ("127.0.0.1", "127.0.0.2"):
+            process = subprocess.Popen([PROGRAM, "--port", "0", "--dir", folder, "--host", host], stdout=subprocess.PIPE, text=True)
+            port, ca = process.stdout.readline().split("\t")[1:3]
+            said = ""
+            while "CREATE USER MAPPING" not in said:
+                said += process.stdout.readline()
+            name = "localhost" if host == "127.0.0.1" else host
+            url = "https://%s:%s" % (name, port)
+            ok("(url '%s'" % url in said, "the server that is created is at %s" % name, said)
+            command = ["curl", "-s", "--http1.1", "--cacert", ca, "-w", "%{http_code}", url + "/console/"]
+            ok(subprocess.check_output(command).endswith(b"403"), "where it has a certificate for that")
+            said = subprocess.check_output([*command, "-H", "Host: other"])
+            ok(b"--host" in said and said.endswith(b"421"), "other names are refused by the console, with the reason", said)
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+
+
+def test_lock():
+    with server() as s:
+        place = s.call("BlobCreate", pb.BlobCreateRequest(content_length=100_000))
+        under_way = s.path("state/blobs/%s.0.new" % place.blob_ids[0])
+        open(under_way, "w").close()
+        done = subprocess.run([PROGRAM, "--port", "0", "--dir", s.path("state"), "--idle-limit", "1"],
+                              capture_output=True, text=True, timeout=30)
+        ok(done.returncode == 1 and "--dir" in done.stderr, "a folder is of one process", done)
+        ok(os.path.exists(under_way), "and another one touches nothing in it")
+        restart(s)
+        same(s.remote("square", 3), 9, "until that has ended")
+
+
 test_compaction()
+test_variants()
 test_bound()
+test_keep()
 test_full()
 test_blobs()
+test_unreadable()
 test_parts()
 test_descriptors()
 test_folder()
+test_lock()
+test_host()
 done()
