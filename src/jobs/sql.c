@@ -320,10 +320,11 @@ static const struct
 	 * them; chunks are joined by joining their bytes.  Who is just being
 	 * changed by somebody stays alone.  They are grouped by hashing, for sorting
 	 * would compare all of these columns, many times, and found again by their
-	 * place in the table: no other plan will do when there are many.
+	 * place in the table: no other plan will do when there are many.  The first may
+	 * have run before: all of its next run is what it has now.
 	 */
 	[JOIN_JOBS] = {
-		"WITH small AS MATERIALIZED (SELECT id, j.ctid AS place, c.ctid AS chunk_place, function, kwargs, format, priority, "
+		"WITH small AS MATERIALIZED (SELECT id, j.ctid AS place, c.ctid AS chunk_place, function, version, kwargs, format, priority, "
 		"into_table, key_columns, check_columns, result_column, version_column, "
 		"key_names, mode, source_table, ordinality_column, search_path, login, "
 		"max_failures, max_in_flight, distinct_inputs FROM modal_batch.job j "
@@ -339,7 +340,7 @@ static const struct
 		"FOR UPDATE OF j SKIP LOCKED), "
 		"kinds AS (SELECT min(id) AS leader, array_agg(id) AS ids, "
 		"array_agg(place) AS places, array_agg(chunk_place) AS chunk_places FROM small "
-		"GROUP BY function, kwargs, "
+		"GROUP BY function, version, kwargs, "
 		"format, priority, into_table, key_columns, check_columns, result_column, "
 		"version_column, key_names, mode, source_table, ordinality_column, "
 		"search_path, login, max_failures, max_in_flight, distinct_inputs "
@@ -360,7 +361,7 @@ static const struct
 		"stored AS (INSERT INTO modal_batch.chunk (job, first, count, inputs) "
 		"SELECT leader, sum(n) OVER (PARTITION BY leader ORDER BY part) - n, n, inputs "
 		"FROM parts RETURNING job, count) "
-		"UPDATE modal_batch.job j SET inputs = s.n FROM alike a "
+		"UPDATE modal_batch.job j SET inputs = s.n, run_inputs = NULL FROM alike a "
 		"JOIN (SELECT job, sum(count) AS n FROM stored GROUP BY 1) AS s ON s.job = a.leader "
 		"WHERE a.id = a.leader AND j.ctid = a.place",
 		5, {REGROLEOID, BOOLOID, INT8OID, INT8ARRAYOID, INT4OID}},
