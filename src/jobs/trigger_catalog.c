@@ -17,6 +17,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -104,6 +105,15 @@ trigger_catalog_root(Oid trigger)
 		trigger = ours->form->tgparentid;
 	table_close(catalog, AccessShareLock);
 	return ours;
+}
+
+Oid
+trigger_catalog_table(Oid relid, Oid trigger)
+{
+	OurTrigger *root = get_rel_relispartition(relid) ? trigger_catalog_root(trigger)
+													 : NULL;
+
+	return root == NULL ? relid : root->form->tgrelid;
 }
 
 List *
