@@ -52,6 +52,8 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"CASE WHEN deadline > clock_timestamp() " \
 	"THEN least(deadline, clock_timestamp() + make_interval(secs => " secs ")) " \
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
+/* A role, in pg_roles; see owner_can_log_in. */
+#define CAN_LOG_IN "rolcanlogin AND (rolconnlimit <> 0 OR rolsuper)"
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
 /* One of a trigger that has inputs left, or failures: it is in a partial index. */
 #define IS_TO_BE_DONE "by_trigger AND (finished_at IS NULL OR has_failed)"
@@ -129,7 +131,7 @@ static const struct
 		"failed = failed - $2, run_inputs = $3, run_done = 0 WHERE id = $1",
 		3, {INT8OID, INT8OID, INT8OID}},
 	[FOLLOW_TABLES] = {
-		"UPDATE modal_batch.job j SET owner = r.oid, login = r.rolcanlogin, "
+		"UPDATE modal_batch.job j SET owner = r.oid, login = (" CAN_LOG_IN "), "
 		NO_TROUBLE " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner "
 		"WHERE c.oid = coalesce(j.source_table, j.into_table) "
 		"AND (j.by_trigger OR j.mode = 'discard') AND j.owner <> r.oid "
@@ -139,13 +141,13 @@ static const struct
 	[REASSIGN] = {
 		"UPDATE modal_batch.job j SET owner = $2, " NO_TROUBLE ", "
 		"unique_key = " KEY_UNLESS_TAKEN("$2") ", "
-		"login = (SELECT rolcanlogin FROM pg_roles WHERE oid = $2) "
+		"login = (SELECT " CAN_LOG_IN " FROM pg_roles WHERE oid = $2) "
 		"WHERE owner = $1 AND state NOT IN ('running', 'cancelling')",
 		2, {REGROLEOID, REGROLEOID}},
 	[TAKE_OVER] = {
 		"UPDATE modal_batch.job j SET owner = $2, "
 		"unique_key = " KEY_UNLESS_TAKEN("$2") ", "
-		"login = (SELECT rolcanlogin FROM pg_roles WHERE oid = $2) WHERE id = $1 "
+		"login = (SELECT " CAN_LOG_IN " FROM pg_roles WHERE oid = $2) WHERE id = $1 "
 		"AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = owner)",
 		2, {INT8OID, REGROLEOID}},
 	[PAUSE_OF_OTHERS] = {

@@ -142,10 +142,25 @@ note 'a role that may no longer log in, or connect';
 my @locks = (
 	[ 'ALTER ROLE alice NOLOGIN', 'ALTER ROLE alice LOGIN' ],
 	[   'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC; REVOKE CONNECT ON DATABASE postgres FROM alice',
-		'GRANT CONNECT ON DATABASE postgres TO PUBLIC' ]);
+		'GRANT CONNECT ON DATABASE postgres TO PUBLIC' ],
+	[   'ALTER ROLE alice CONNECTION LIMIT 0',
+		q{ALTER ROLE alice CONNECTION LIMIT -1; GRANT crew TO alice; GRANT CONNECT ON DATABASE postgres TO crew;
+			REVOKE CONNECT ON DATABASE postgres FROM PUBLIC} ],
+	[ 'REVOKE crew FROM alice', 'GRANT crew TO alice' ]);
+sql_as('alice', 'CREATE TABLE alice.squares (id int, result bigint)');
 for my $lock (@locks)
 {
 	my ($out, $in) = @$lock;
+
+	$local->set_faults("FunctionGetOutputs delay=0.05\n");
+	my @busy = map { sql_as('alice', qq{SELECT modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 100000) g',
+		key => '{id}', max_in_flight => 50$_)}) } '', ", into_table => 'squares'";
+	job_becomes($node, $_, 'succeeded > 0') for @busy;
+	sql($out);
+	ok(job_becomes($node, $_, q{last_error->>'code' = '42501'}), "$out: a job that runs stops, and says why") for @busy;
+	sql("$in; SELECT modal_cancel(unnest('{$busy[0], $busy[1]}'::bigint[])); SELECT modal_batch.start_runner()");
+	job_ends($node, $_, 'cancelled', '... and ends when it may') for @busy;
+	$local->set_faults('');
 
 	$job = sql_as('alice', qq{SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT 4', on_complete => \$\$$see\$\$)); SELECT max(job) FROM modal_batch.jobs});
 	($job) = $job =~ /(\d+)\s*$/;
@@ -156,6 +171,8 @@ for my $lock (@locks)
 	job_ends($node, $job, 'completed', '... and goes on when it may');
 	is(sql("SELECT who, session FROM seen WHERE job = $job"), 'alice|alice', '... as before');
 }
+
+sql('REVOKE crew FROM alice; GRANT CONNECT ON DATABASE postgres TO PUBLIC');
 
 note 'partitions that belong to others';
 role('dave', 'LOGIN');
