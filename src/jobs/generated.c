@@ -199,6 +199,7 @@ find_declaration(Relation rel, const char *column, TriggerSpec *spec)
 	return NULL;
 }
 
+/* Of a table of one's own: that of a partition may be made for one of others. */
 static OurTrigger *
 get_declaration(FunctionCallInfo fcinfo, Relation rel, TriggerSpec *spec)
 {
@@ -211,7 +212,12 @@ get_declaration(FunctionCallInfo fcinfo, Relation rel, TriggerSpec *spec)
 	column = NameStr(*PG_GETARG_NAME(1));
 	trigger = find_declaration(rel, column, spec);
 	if (trigger != NULL)
+	{
+		Oid table = trigger_catalog_table(RelationGetRelid(rel), trigger->form->oid);
+
+		check_owner(table, get_rel_name(table));
 		return trigger;
+	}
 	nearest = nearest_name_to(column);
 	foreach (lc, declarations(rel))
 	{
@@ -339,12 +345,14 @@ generated_create_trigger(Relation rel, const char *label,
 /* --- rows ----------------------------------------------------------------- */
 
 static void
-begin_column(GeneratedColumn *column, Relation rel)
+begin_column(GeneratedColumn *column, Relation rel, Oid trigger)
 {
+	Oid target = trigger_target(RelationGetRelid(rel), trigger, false);
+
 	memset(&column->model, 0, sizeof(column->model));
 	column->rel = rel;
 	column->version = 0;
-	(void) trigger_job_model(&column->model, trigger_target(RelationGetRelid(rel)), &column->spec);
+	(void) trigger_job_model(&column->model, target, &column->spec);
 	column->jobs = column_jobs(column->model.sink.into_table,
 							   column->spec.result_column);
 	column->collected = trigger_has_collected(column->model.sink.into_table,
@@ -411,7 +419,7 @@ modal_generate_column(PG_FUNCTION_ARGS)
 						column.spec.result_column, RelationGetRelationName(rel)),
 				 errhint("Call modal_drop_generated_column() first.")));
 	check_circle(rel, &column.spec);
-	begin_column(&column, rel);
+	begin_column(&column, rel, InvalidOid);
 	generated_create_trigger(rel, column.spec.result_column, &column.spec,
 							 get_func_namespace(fcinfo->flinfo->fn_oid));
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -466,7 +474,7 @@ modal_regenerate(PG_FUNCTION_ARGS)
 	LockDatabaseObject(TriggerRelationId, trigger->form->oid, 0,
 					   ShareUpdateExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
-	begin_column(&column, rel);
+	begin_column(&column, rel, trigger->form->oid);
 	if (which == ROWS_OUTDATED)
 	{
 		if (column.spec.version_column == NULL)
@@ -491,9 +499,9 @@ modal_drop_generated_column(PG_FUNCTION_ARGS)
 {
 	/* what DROP TRIGGER takes */
 	Relation rel = generated_open_table(fcinfo, 0, "table", AccessExclusiveLock);
-	Oid target = trigger_target(RelationGetRelid(rel));
 	TriggerSpec spec;
 	OurTrigger *trigger = get_declaration(fcinfo, rel, &spec);
+	Oid target = trigger_target(RelationGetRelid(rel), trigger->form->oid, false);
 	char *sql = psprintf("DROP TRIGGER %s ON %s",
 						 quote_identifier(NameStr(trigger->form->tgname)),
 						 generated_qualified_name(rel));
@@ -521,13 +529,13 @@ modal_generated_column_counts(PG_FUNCTION_ARGS)
 {
 	Relation rel = generated_open_table(fcinfo, 0, "table", AccessShareLock);
 	GeneratedColumn column;
+	const OurTrigger *trigger = get_declaration(fcinfo, rel, &column.spec);
 	TupleDesc desc;
 	Datum values[6];
 	bool nulls[6] = {false};
 	OwnerScope scope;
 
-	(void) get_declaration(fcinfo, rel, &column.spec);
-	begin_column(&column, rel);
+	begin_column(&column, rel, trigger->form->oid);
 	if (column.spec.version_column != NULL)
 		column.version = wanted_version(&column);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -574,7 +582,8 @@ modal_trigger_spec(PG_FUNCTION_ARGS)
 	foreach (lc, spec.columns)
 		names[foreach_current_index(lc)] =
 			DirectFunctionCall1(namein, CStringGetDatum(lfirst(lc)));
-	values[0] = ObjectIdGetDatum(trigger_target(trigger->form->tgrelid));
+	values[0] = ObjectIdGetDatum(
+		trigger_target(trigger->form->tgrelid, trigger->form->oid, true));
 	values[1] = DirectFunctionCall1(namein, CStringGetDatum(spec.result_column));
 	values[2] = CStringGetTextDatum(reference_label(spec.function));
 	values[3] = PointerGetDatum(construct_array(names, list_length(spec.columns),

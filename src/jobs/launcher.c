@@ -31,6 +31,7 @@
 #include "storage/ipc.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -135,8 +136,11 @@ may_start(RunnerKey key, OwnerAccess *access)
 		if (usable)
 			(void) launcher_want(scout);
 	}
-	else if (*access == OWNER_REFUSED && launcher_start_failed(key))
+	else if (*access == OWNER_REFUSED)
+	{
+		launcher_start_failed(key);
 		(void) launcher_want(scout);
+	}
 	return usable && *access != OWNER_GONE && *access != OWNER_REFUSED;
 }
 
@@ -181,7 +185,7 @@ check_starts(void)
 		if (status == BGWH_NOT_YET_STARTED)
 			continue;
 		if (status != BGWH_STARTED)
-			(void) launcher_start_failed(starts[i].key);
+			launcher_start_failed(starts[i].key);
 		pfree(starts[i].handle);
 		starts[i].handle = NULL;
 	}
@@ -237,6 +241,18 @@ start_runners(void)
 	return wait_ms;
 }
 
+/*
+ * A process without a database does not by itself: what it has once found out
+ * about a role would hold for ever.
+ */
+static void
+hear_of_memberships(void)
+{
+	StartTransactionCommand();
+	initialize_acl();
+	CommitTransactionCommand();
+}
+
 void
 modal_launcher_main(Datum main_arg)
 {
@@ -245,6 +261,7 @@ modal_launcher_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	hear_of_memberships();
 	launcher_enter();
 	pgstat_report_appname("modal_batch launcher");
 

@@ -18,6 +18,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
+#include "utils/inval.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -29,6 +30,7 @@
 /* Whose session a runner is; InvalidOid elsewhere, and in a scout. */
 static RunnerStart session;
 static bool session_used = false; /* by statements of the owner's */
+static bool session_checked = false; /* nothing has changed since it did fit */
 
 static bool
 has_session(const RunnerStart *start)
@@ -115,15 +117,19 @@ owner_search_path(void)
 
 /* --- sessions ------------------------------------------------------------- */
 
+/* As CAN_LOG_IN in sql.c has it. */
 bool
 owner_can_log_in(Oid owner)
 {
 	HeapTuple tup = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
-	bool login = HeapTupleIsValid(tup) &&
-		((Form_pg_authid) GETSTRUCT(tup))->rolcanlogin;
+	Form_pg_authid role;
+	bool login;
 
-	if (HeapTupleIsValid(tup))
-		ReleaseSysCache(tup);
+	if (!HeapTupleIsValid(tup))
+		return false;
+	role = (Form_pg_authid) GETSTRUCT(tup);
+	login = role->rolcanlogin && (role->rolconnlimit != 0 || role->rolsuper);
+	ReleaseSysCache(tup);
 	return login;
 }
 
@@ -192,6 +198,16 @@ set_options(void)
 							PGC_S_OVERRIDE);
 }
 
+/* Rights and databases have changed, which may be the owner's, and this one. */
+static void
+access_changed(Datum arg, int cache, uint32 hash)
+{
+	(void) arg;
+	(void) cache;
+	(void) hash;
+	session_checked = false;
+}
+
 void
 owner_session_begin(const RunnerStart *start)
 {
@@ -202,6 +218,9 @@ owner_session_begin(const RunnerStart *start)
 		start->login ? 0 : BGWORKER_BYPASS_ROLELOGINCHECK);
 	session = *start;
 	set_options();
+	CacheRegisterSyscacheCallback(AUTHOID, access_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, access_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, access_changed, (Datum) 0);
 	if (!OidIsValid(owner) || has_session(start))
 		return;
 	StartTransactionCommand();
@@ -214,7 +233,14 @@ owner_session_fits(void)
 {
 	OwnerAccess access = owner_access(MyDatabaseId, session.key.owner);
 
+	session_checked = true;
 	return access == (session.login ? OWNER_SESSION : OWNER_NO_LOGIN);
+}
+
+bool
+owner_session_is_checked(void)
+{
+	return session_checked;
 }
 
 bool

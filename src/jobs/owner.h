@@ -88,6 +88,8 @@ extern ErrorData *owner_access_error(Oid owner, OwnerAccess access);
 extern void owner_session_begin(const RunnerStart *start);
 /* May it go on like this?  In a transaction. */
 extern bool owner_session_fits(void);
+/* As far as the last transaction has seen, nothing has changed since it was asked that. */
+extern bool owner_session_is_checked(void);
 /* Is it one that the role could begin itself, or of a role that cannot log in? */
 extern bool owner_session_is_own(void);
 /* Drop what the owner's statements have left in the session, if anything. */

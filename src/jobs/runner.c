@@ -427,6 +427,26 @@ place_is_due(void)
 }
 
 /*
+ * The role may be locked out while its jobs run, which nobody tells: then the
+ * next look is due at once.
+ */
+static void
+check_access(void)
+{
+	bool fits;
+
+	if (owner_session_is_checked())
+		return;
+	runner_begin();
+	fits = owner_session_fits();
+	runner_commit();
+	if (fits)
+		return;
+	must_look = true;
+	next_look = 0;
+}
+
+/*
  * Look when that was wished for, and is due: the more there is to see, the
  * longer it takes, above all while an old snapshot keeps the rows of ended
  * jobs.  True when a look was taken.
@@ -451,6 +471,7 @@ look_if_wished(void)
 			leaving = true;
 		return false;
 	}
+	check_access();
 	if (leaving || !must_look || began < next_look)
 		return false;
 	look_again = false;

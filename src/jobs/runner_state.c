@@ -486,23 +486,20 @@ launcher_next(int limit, RunnerKey *key, long *wait_ms)
 	return entry != NULL;
 }
 
-bool
+void
 launcher_start_failed(RunnerKey key)
 {
 	RunnerShared *entry;
-	bool first = false;
 
 	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
 	entry = find_entry(key);
 	if (entry != NULL && entry->starting)
 	{
 		entry->starting = false;
-		first = entry->failures == 0;
 		back_off(entry);
 	}
 	LWLockRelease(modal_shared->lock);
 	ConditionVariableBroadcast(&modal_shared->runner_gone);
-	return first;
 }
 
 void

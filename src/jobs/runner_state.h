@@ -81,8 +81,8 @@ extern bool launcher_next(int limit, RunnerKey *key, long *wait_ms);
  * had its turn.
  */
 extern void launcher_ask_for_place(void);
-/* That runner could not be started; true when it is the first time in a row. */
-extern bool launcher_start_failed(RunnerKey key);
+/* That runner could not be started: the next try is later, each time. */
+extern void launcher_start_failed(RunnerKey key);
 /* It is to be tried again, not being its fault. */
 extern void launcher_start_later(RunnerKey key);
 /* There is no such database or role any more. */

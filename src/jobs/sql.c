@@ -52,6 +52,8 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"CASE WHEN deadline > clock_timestamp() " \
 	"THEN least(deadline, clock_timestamp() + make_interval(secs => " secs ")) " \
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
+/* A role, in pg_roles; see owner_can_log_in. */
+#define CAN_LOG_IN "rolcanlogin AND (rolconnlimit <> 0 OR rolsuper)"
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
 /* One of a trigger that has inputs left, or failures: it is in a partial index. */
 #define IS_TO_BE_DONE "by_trigger AND (finished_at IS NULL OR has_failed)"
@@ -129,7 +131,7 @@ static const struct
 		"failed = failed - $2, run_inputs = $3, run_done = 0 WHERE id = $1",
 		3, {INT8OID, INT8OID, INT8OID}},
 	[FOLLOW_TABLES] = {
-		"UPDATE modal_batch.job j SET owner = r.oid, login = r.rolcanlogin, "
+		"UPDATE modal_batch.job j SET owner = r.oid, login = (" CAN_LOG_IN "), "
 		NO_TROUBLE " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner "
 		"WHERE c.oid = coalesce(j.source_table, j.into_table) "
 		"AND (j.by_trigger OR j.mode = 'discard') AND j.owner <> r.oid "
@@ -139,13 +141,13 @@ static const struct
 	[REASSIGN] = {
 		"UPDATE modal_batch.job j SET owner = $2, " NO_TROUBLE ", "
 		"unique_key = " KEY_UNLESS_TAKEN("$2") ", "
-		"login = (SELECT rolcanlogin FROM pg_roles WHERE oid = $2) "
+		"login = (SELECT " CAN_LOG_IN " FROM pg_roles WHERE oid = $2) "
 		"WHERE owner = $1 AND state NOT IN ('running', 'cancelling')",
 		2, {REGROLEOID, REGROLEOID}},
 	[TAKE_OVER] = {
 		"UPDATE modal_batch.job j SET owner = $2, "
 		"unique_key = " KEY_UNLESS_TAKEN("$2") ", "
-		"login = (SELECT rolcanlogin FROM pg_roles WHERE oid = $2) WHERE id = $1 "
+		"login = (SELECT " CAN_LOG_IN " FROM pg_roles WHERE oid = $2) WHERE id = $1 "
 		"AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = owner)",
 		2, {INT8OID, REGROLEOID}},
 	[PAUSE_OF_OTHERS] = {
@@ -320,10 +322,11 @@ static const struct
 	 * them; chunks are joined by joining their bytes.  Who is just being
 	 * changed by somebody stays alone.  They are grouped by hashing, for sorting
 	 * would compare all of these columns, many times, and found again by their
-	 * place in the table: no other plan will do when there are many.
+	 * place in the table: no other plan will do when there are many.  The first may
+	 * have run before: all of its next run is what it has now.
 	 */
 	[JOIN_JOBS] = {
-		"WITH small AS MATERIALIZED (SELECT id, j.ctid AS place, c.ctid AS chunk_place, function, kwargs, format, priority, "
+		"WITH small AS MATERIALIZED (SELECT id, j.ctid AS place, c.ctid AS chunk_place, function, version, kwargs, format, priority, "
 		"into_table, key_columns, check_columns, result_column, version_column, "
 		"key_names, mode, source_table, ordinality_column, search_path, login, "
 		"max_failures, max_in_flight, distinct_inputs FROM modal_batch.job j "
@@ -339,7 +342,7 @@ static const struct
 		"FOR UPDATE OF j SKIP LOCKED), "
 		"kinds AS (SELECT min(id) AS leader, array_agg(id) AS ids, "
 		"array_agg(place) AS places, array_agg(chunk_place) AS chunk_places FROM small "
-		"GROUP BY function, kwargs, "
+		"GROUP BY function, version, kwargs, "
 		"format, priority, into_table, key_columns, check_columns, result_column, "
 		"version_column, key_names, mode, source_table, ordinality_column, "
 		"search_path, login, max_failures, max_in_flight, distinct_inputs "
@@ -360,7 +363,7 @@ static const struct
 		"stored AS (INSERT INTO modal_batch.chunk (job, first, count, inputs) "
 		"SELECT leader, sum(n) OVER (PARTITION BY leader ORDER BY part) - n, n, inputs "
 		"FROM parts RETURNING job, count) "
-		"UPDATE modal_batch.job j SET inputs = s.n FROM alike a "
+		"UPDATE modal_batch.job j SET inputs = s.n, run_inputs = NULL FROM alike a "
 		"JOIN (SELECT job, sum(count) AS n FROM stored GROUP BY 1) AS s ON s.job = a.leader "
 		"WHERE a.id = a.leader AND j.ctid = a.place",
 		5, {REGROLEOID, BOOLOID, INT8OID, INT8ARRAYOID, INT4OID}},

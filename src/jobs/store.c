@@ -622,6 +622,9 @@ job_store_finish(int64 id, JobState state, Jsonb *last_error, JobEnd *end)
 	done = store_run(FINISH_JOB, args, nulls) > 0;
 	if (done)
 		read_end(&scope, &ended);
+	if (done && ended.state == JOB_COMPLETED && job_settled(&ended) < ended.inputs)
+		elog(ERROR, "job " INT64_FORMAT " has ended with outcomes for " INT64_FORMAT " of " INT64_FORMAT " inputs",
+			 id, job_settled(&ended), ended.inputs);
 	if (done && ended.state != JOB_FAILED)
 		store_run(DELETE_CHUNKS, job, NULL);
 	store_leave(&scope);

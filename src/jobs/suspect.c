@@ -8,7 +8,6 @@
 #include "compat.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/file_perm.h"
@@ -18,7 +17,8 @@
 
 #define FOLDER "modal_batch"
 
-static volatile int64 *suspect = NULL; /* in the file */
+static int file = -1; /* -1: there is none */
+static int64 written = 0; /* what is in it */
 static char path[MAXPGPATH];
 
 static void
@@ -36,41 +36,50 @@ forget(int code, Datum arg)
 	(void) unlink(path);
 }
 
+/*
+ * A full disk, for example.  Jobs run all the same; what the file says is wrong
+ * from now on.
+ */
 static void
-failed(const char *what)
+go_without(const char *what)
 {
-	ereport(ERROR, (errcode_for_file_access(),
-					errmsg("could not %s file \"%s\": %m", what, path)));
+	ereport(LOG, (errcode_for_file_access(),
+				  errmsg("could not %s file \"%s\": %m", what, path),
+				  errdetail("If the server crashes with a job now, nobody will know which one it was.")));
+	if (file >= 0)
+		close(file);
+	file = -1;
+	(void) unlink(path);
 }
 
 int64
 suspect_begin(RunnerKey key)
 {
-	int fd;
-	void *at;
-
-	if (MakePGDirectory(FOLDER) < 0 && errno != EEXIST)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not create directory \"%s\": %m", FOLDER)));
 	set_path(key);
-	fd = OpenTransientFile(path, O_RDWR | O_CREAT | PG_BINARY);
-	if (fd < 0)
-		failed("open");
-	if (ftruncate(fd, sizeof(int64)) < 0)
-		failed("write");
-	at = mmap(NULL, sizeof(int64), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED)
-		failed("map");
-	CloseTransientFile(fd);
-	suspect = at;
 	before_shmem_exit(forget, (Datum) 0);
-	return *suspect;
+	if (MakePGDirectory(FOLDER) == 0 || errno == EEXIST)
+		file = BasicOpenFile(path, O_RDWR | O_CREAT | PG_BINARY);
+	if (file < 0)
+	{
+		go_without("open");
+		return 0;
+	}
+	ReserveExternalFD(); /* until the process ends */
+	if (pg_pread(file, &written, sizeof(written), 0) != sizeof(written))
+		written = 0;
+	return written;
 }
 
 void
 suspect_set(int64 job)
 {
-	*suspect = job;
+	if (file < 0 || job == written)
+		return;
+	errno = ENOSPC; /* when only a part of it is written */
+	if (pg_pwrite(file, &job, sizeof(job), 0) == sizeof(job))
+		written = job;
+	else
+		go_without("write");
 }
 
 void

@@ -6,9 +6,10 @@
  *
  * A job that crashes whoever touches it must not keep the server down.  Tables
  * would cost a commit for each job, and shared memory does not outlive a
- * crash, so the number is in a small mapped file of the data directory,
+ * crash, so the number is in a small file of the data directory,
  * "modal_batch/DATABASE.ROLE", which is there while the runner is.  Only a
- * crash leaves it behind.
+ * crash leaves it behind.  It is written and not mapped: on a full disk a
+ * write is an error, and a store a signal that would be such a crash.
  *
  *-------------------------------------------------------------------------
  */

@@ -13,8 +13,9 @@
  *	- Jobs are stored in XACT_EVENT_PRE_COMMIT or PRE_PREPARE, when the last
  *	  deferred trigger has fired.  Nobody fires what storing them defers, so
  *	  that is done here, until nothing is left.
- *	- The job belongs to the owner of the table, as a foreign key's action
- *	  does: who may write to the table needs no right on the server.
+ *	- The job belongs to the owner of the table that the trigger was made on,
+ *	  as a foreign key's action does: who may write to the table needs no right
+ *	  on the server, and who owns a partition makes no job of the table's owner.
  *	- Rows are encoded by whoever writes them, the server is looked up as the
  *	  owner (owner.h), and jobs are stored as the owner of their tables
  *	  (sql.c).
@@ -192,19 +193,28 @@ check_call(FunctionCallInfo fcinfo)
 }
 
 Oid
-trigger_target(Oid relid)
+trigger_target(Oid relid, Oid trigger, bool missing_ok)
 {
-	Oid target = relid;
+	Oid table;
+	Oid owner;
+	Oid target;
 	ListCell *lc;
 
-	if (get_rel_relispartition(relid))
-	{
-		List *ancestors = get_partition_ancestors(relid);
-
-		foreach (lc, ancestors)
-			if (relation_primary_key(lfirst_oid(lc)) != NIL)
-				target = lfirst_oid(lc);
-	}
+	if (!get_rel_relispartition(relid))
+		return relid;
+	table = trigger_catalog_table(relid, trigger);
+	owner = relation_owner(table);
+	target = relation_owner(relid) == owner ? relid : InvalidOid;
+	foreach (lc, get_partition_ancestors(relid))
+		if (relation_owner(lfirst_oid(lc)) == owner &&
+			relation_primary_key(lfirst_oid(lc)) != NIL)
+			target = lfirst_oid(lc);
+	if (!OidIsValid(target) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("partition \"%s\" does not belong to the owner of table \"%s\"",
+						get_rel_name(relid), get_rel_name(table)),
+				 errdetail("Jobs of that table's triggers write to a table that does, and has a primary key.")));
 	return target;
 }
 
@@ -383,7 +393,7 @@ static void
 fill_source(Source *source, const TriggerData *td, const TriggerSpec *spec)
 {
 	Relation rel = td->tg_relation;
-	Oid target = trigger_target(RelationGetRelid(rel));
+	Oid target = trigger_target(RelationGetRelid(rel), td->tg_trigger->tgoid, false);
 	Collector *collector = find_collector(target, td->tg_trigger);
 	const SinkSpec *sink;
 	InputColumns columns = {0};
@@ -580,9 +590,8 @@ clear_result(Source *source, const TriggerData *td)
 static Collector *
 message_collector(const TriggerData *td)
 {
-	const OurTrigger *root = trigger_catalog_root(td->tg_trigger->tgoid);
-	Oid target = root != NULL ? root->form->tgrelid
-							  : RelationGetRelid(td->tg_relation);
+	Oid target = trigger_catalog_table(RelationGetRelid(td->tg_relation),
+									   td->tg_trigger->tgoid);
 	Collector *collector = find_collector(target, td->tg_trigger);
 	TriggerSpec spec;
 

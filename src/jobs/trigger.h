@@ -17,11 +17,14 @@
 #include "utils/rel.h"
 
 /*
- * The table to update: the highest partitioned table above this one that has
- * a primary key, so that rows are found when they have moved, and rows of all
- * partitions go to one job.
+ * The table to update, for a trigger of this one (InvalidOid: one that is being
+ * made): the highest partitioned table above that has a primary key, so that
+ * rows are found when they have moved, and rows of all partitions go to one job.
+ * It belongs to the owner of the table that the trigger was made on, as the job
+ * will: partitions may belong to others.  Error 42501, or InvalidOid: there is no
+ * such table.
  */
-extern Oid trigger_target(Oid relid);
+extern Oid trigger_target(Oid relid, Oid trigger, bool missing_ok);
 /*
  * Fill in owner, sink, kwargs and priority of a job for that table.  Errors:
  * 55000 it has no primary key; those of sink_target_get.

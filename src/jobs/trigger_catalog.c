@@ -17,6 +17,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -102,7 +103,7 @@ trigger_catalog_get(Relation catalog, Oid trigger)
 }
 
 Oid
-trigger_catalog_table(Relation catalog, Oid trigger)
+trigger_catalog_relation(Relation catalog, Oid trigger)
 {
 	HeapTuple tuple = find(catalog, trigger);
 
@@ -122,6 +123,15 @@ trigger_catalog_root(Oid trigger)
 		trigger = ours->form->tgparentid;
 	table_close(catalog, AccessShareLock);
 	return ours;
+}
+
+Oid
+trigger_catalog_table(Oid relid, Oid trigger)
+{
+	OurTrigger *root = get_rel_relispartition(relid) ? trigger_catalog_root(trigger)
+													 : NULL;
+
+	return root == NULL ? relid : root->form->tgrelid;
 }
 
 List *

@@ -31,9 +31,11 @@ typedef struct OurTrigger
  */
 extern OurTrigger *trigger_catalog_get(Relation catalog, Oid trigger);
 /* Whose trigger it is, one of ours or not; InvalidOid: there is none. */
-extern Oid trigger_catalog_table(Relation catalog, Oid trigger);
+extern Oid trigger_catalog_relation(Relation catalog, Oid trigger);
 /* The trigger that this one is a clone of, or itself; NULL: there is none. */
 extern OurTrigger *trigger_catalog_root(Oid trigger);
+/* The table that it was made on, when it is one of that table, or a clone there. */
+extern Oid trigger_catalog_table(Oid relid, Oid trigger);
 /* All of the relation (OurTrigger *), clones too. */
 extern List *trigger_catalog_of(Relation catalog, Oid relid);
 /* As many arguments as it has. */

@@ -287,7 +287,7 @@ refuse_on_tables_of_jobs(Relation catalog, Oid trigger)
 
 	if (superuser())
 		return;
-	relid = trigger_catalog_table(catalog, trigger);
+	relid = trigger_catalog_relation(catalog, trigger);
 	if (store_has_relation(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -100,6 +100,30 @@ is(sql(q{SELECT modal_retry(job) FROM modal_batch.jobs WHERE inputs = 50}), '5',
 quiet();
 is(sql(q{SELECT stale FROM modal_batch.jobs WHERE inputs = 50}), '0', '... and fail again, for they are what was sent');
 
+# --- jobs that run again ------------------------------------------------------------
+
+sql(q{
+	DELETE FROM modal_batch.job; DELETE FROM modal_batch.joined_job; DELETE FROM modal_batch.result; TRUNCATE numbers, texts;
+	ALTER TABLE texts ADD CHECK (kept < 0) NOT VALID});
+sql("INSERT INTO texts VALUES ($_, '$_')"), quiet() for 1 .. 4;
+is(sql('SELECT count(*), sum(failed) FROM modal_batch.jobs'), '4|4', 'jobs of one row fail');
+sql(q{
+	ALTER TABLE texts DROP CONSTRAINT texts_kept_check;
+	SELECT modal_retry(job) FROM (SELECT job FROM modal_batch.failures ORDER BY job) AS f});
+quiet();
+is(sql('SELECT count(*) FROM texts WHERE kept = id'), '4', '... are tried again together');
+is(sql('SELECT inputs, succeeded, failed, state FROM modal_batch.jobs'), '4|4|0|completed', '... and joined with all they have');
+
+held(sprintf($loop, 1, 6));
+sql('UPDATE modal_batch.job SET version = 1 WHERE id IN (SELECT max(id) FROM modal_batch.job)');
+sql('CREATE DATABASE copy TEMPLATE postgres');
+$node->safe_psql('copy', q{UPDATE modal_batch.job SET state = 'pending' WHERE state = 'paused'; SELECT modal_batch.start_runner()});
+$node->poll_query_until('copy', 'SELECT count(*) = 0 FROM modal_batch.jobs WHERE finished_at IS NULL');
+is($node->safe_psql('copy', 'SELECT count(*) FROM numbers WHERE square = n * n'), '6', 'jobs that run anew in a copy of their database');
+is($node->safe_psql('copy', q{SELECT inputs, succeeded FROM modal_batch.jobs WHERE into_table = 'numbers'::regclass ORDER BY job}), "5|5\n1|1",
+	'... are joined with all they have, but for what began with another version of the function');
+release();
+
 # --- a crash in between -----------------------------------------------------------------
 
 sql(q{DELETE FROM modal_batch.job; DELETE FROM modal_batch.joined_job; DELETE FROM modal_batch.result; TRUNCATE numbers});

@@ -161,10 +161,25 @@ note 'a role that may no longer log in, or connect';
 my @locks = (
 	[ 'ALTER ROLE alice NOLOGIN', 'ALTER ROLE alice LOGIN' ],
 	[   'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC; REVOKE CONNECT ON DATABASE postgres FROM alice',
-		'GRANT CONNECT ON DATABASE postgres TO PUBLIC' ]);
+		'GRANT CONNECT ON DATABASE postgres TO PUBLIC' ],
+	[   'ALTER ROLE alice CONNECTION LIMIT 0',
+		q{ALTER ROLE alice CONNECTION LIMIT -1; GRANT crew TO alice; GRANT CONNECT ON DATABASE postgres TO crew;
+			REVOKE CONNECT ON DATABASE postgres FROM PUBLIC} ],
+	[ 'REVOKE crew FROM alice', 'GRANT crew TO alice' ]);
+sql_as('alice', 'CREATE TABLE alice.squares (id int, result bigint)');
 for my $lock (@locks)
 {
 	my ($out, $in) = @$lock;
+
+	$local->set_faults("FunctionGetOutputs delay=0.05\n");
+	my @busy = map { sql_as('alice', qq{SELECT modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 100000) g',
+		key => '{id}', max_in_flight => 50$_)}) } '', ", into_table => 'squares'";
+	job_becomes($node, $_, 'succeeded > 0') for @busy;
+	sql($out);
+	ok(job_becomes($node, $_, q{last_error->>'code' = '42501'}), "$out: a job that runs stops, and says why") for @busy;
+	sql("$in; SELECT modal_cancel(unnest('{$busy[0], $busy[1]}'::bigint[])); SELECT modal_batch.start_runner()");
+	job_ends($node, $_, 'cancelled', '... and ends when it may') for @busy;
+	$local->set_faults('');
 
 	$job = sql_as('alice', qq{SELECT modal_pause(modal_spawn_map('local:builtin/square', 'SELECT 4', on_complete => \$\$$see\$\$)); SELECT max(job) FROM modal_batch.jobs});
 	($job) = $job =~ /(\d+)\s*$/;
@@ -175,6 +190,63 @@ for my $lock (@locks)
 	job_ends($node, $job, 'completed', '... and goes on when it may');
 	is(sql("SELECT who, session FROM seen WHERE job = $job"), 'alice|alice', '... as before');
 }
+
+sql('REVOKE crew FROM alice; GRANT CONNECT ON DATABASE postgres TO PUBLIC');
+
+note 'partitions that belong to others';
+role('dave', 'LOGIN');
+sql_as('alice', q{
+	CREATE TABLE alice.parted (id int PRIMARY KEY, n int, square int, cube int, list jsonb) PARTITION BY RANGE (id);
+	CREATE TABLE alice.p1 PARTITION OF alice.parted FOR VALUES FROM (0) TO (100);
+	CREATE TABLE alice.p2 PARTITION OF alice.parted FOR VALUES FROM (100) TO (200);
+	SELECT modal_generate_column('alice.parted', 'cube', 'local:builtin/echo', '{n}');
+	GRANT USAGE ON SCHEMA alice TO dave});
+sql('ALTER TABLE alice.p1 OWNER TO dave');
+
+# The owners and target tables of the jobs that a statement makes.
+sub makes_jobs_of
+{
+	my ($role, $statement, $owners, $name) = @_;
+	my $last = sql('SELECT max(id) FROM modal_batch.job');
+
+	sql_as($role, $statement);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(sql("SELECT DISTINCT owner || ' ' || coalesce(source_table, into_table)::text FROM modal_batch.job WHERE id > $last ORDER BY 1"), $owners, $name);
+	is(sql("SELECT DISTINCT modal_wait(id) FROM modal_batch.job WHERE id > $last"), 'completed', '... which completes');
+	return;
+}
+
+sub refused_to
+{
+	my ($role, $statement, $name) = @_;
+	my (undef, undef, $err) = modal_psql($node, $statement, extra_params => [ '-U', $role ]);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return like($err, qr/42501/, $name);
+}
+
+makes_jobs_of('dave', q{
+	CREATE TRIGGER square AFTER INSERT OR UPDATE ON alice.p1 FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/square', 'n', 'square');
+	INSERT INTO alice.p1 VALUES (1, 5)}, "alice alice.parted\ndave alice.p1", 'a trigger makes jobs of the owner of the table that it was made on');
+makes_jobs_of('alice', 'INSERT INTO alice.parted VALUES (2, 6), (102, 7)', "alice alice.parted\ndave alice.p1", '... whoever fires it');
+is(sql('SELECT id, n, square, cube FROM alice.parted ORDER BY id'), "1|5|25|5\n2|6|36|6\n102|7||7", '... and both write their results');
+makes_jobs_of('dave', q{SELECT modal_regenerate('alice.p1', 'square', 'all')}, 'dave alice.p1', 'who declares it for a partition makes it anew there');
+refused_to('dave', $_, $_) for q{SELECT modal_regenerate('alice.p1', 'cube', 'all')},
+  q{SELECT * FROM modal_batch.generated_column_counts('alice.p1', 'cube')}, q{SELECT modal_drop_generated_column('alice.p1', 'cube')};
+sql_as('dave', q{
+	CREATE TABLE dave.p3 (id int PRIMARY KEY, n int, square int, cube int, list jsonb);
+	CREATE TABLE dave.rows (id int, n bigint, result text, PRIMARY KEY (id, n));
+	SELECT modal_generate_rows('dave.p3', 'dave.rows', 'local:builtin/echo', '{list}', '{id}', ordinality_column => 'n')});
+sql('ALTER TABLE alice.parted ATTACH PARTITION dave.p3 FOR VALUES FROM (200) TO (300)');
+makes_jobs_of('dave', q{INSERT INTO dave.p3 VALUES (200, 8, NULL, NULL, '["a"]')}, "alice alice.parted\ndave dave.p3", 'a table that is attached with its trigger');
+is(sql('SELECT id, result FROM dave.rows'), '200|a', '... whose rows become others as before');
+sql_as('alice', q{
+	CREATE TABLE alice.keyless (id int, n int, square int) PARTITION BY RANGE (id);
+	CREATE TABLE alice.k1 PARTITION OF alice.keyless (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (100);
+	CREATE TRIGGER square AFTER INSERT ON alice.keyless FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/square', 'n', 'square')});
+makes_jobs_of('alice', q{INSERT INTO alice.keyless VALUES (1, 5)}, 'alice alice.k1', 'where a partition alone has a primary key');
+sql('ALTER TABLE alice.k1 OWNER TO dave');
+refused_to('alice', q{INSERT INTO alice.keyless VALUES (2, 5)}, '... its next owner makes no jobs for somebody else\'s trigger');
 
 note 'rights on the tables of jobs do not make a job';
 sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin;

@@ -8,11 +8,13 @@ use warnings FATAL => 'all';
 use JobTest;
 use ModalLocal;
 use ModalTest;
+use OsFaults;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $local = ModalLocal->new;
-my $node  = modal_node('main', local => $local);
+my $os    = OsFaults->new;
+my $node  = modal_node('main', local => $local, env => $os->env);
 
 # Though the server may be away meanwhile.
 sub ends_anyhow
@@ -52,6 +54,18 @@ is(job($node, $neighbour, 'succeeded'), '100', '... with all results');
 $node->safe_psql('postgres', "UPDATE modal_batch.job SET on_complete = NULL WHERE id = $poison; SELECT modal_retry($poison)");
 job_ends($node, $poison, 'completed', 'mended, it goes on');
 is(job($node, $poison, 'succeeded'), '1', '... to its result');
+
+# The job in hand is in a file of the runner's.
+$node->safe_psql('postgres', q{
+	CREATE ROLE carol LOGIN;
+	GRANT USAGE ON FOREIGN SERVER local TO carol;
+	CREATE USER MAPPING FOR carol SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local')});
+$os->fill('pgdata/modal_batch/');
+$from = -s $node->logfile;
+job_ends($node, spawn($node, q{modal_spawn('local:builtin/square', 5) FROM set_config('role', 'carol', false)}), 'completed', $_)
+  for 'a disk that is full keeps no job from running', '... nor the next one';
+my @told = slurp_file($node->logfile, $from) =~ /could not write file "modal_batch\/.*No space left/g;
+is(scalar @told, 1, '... and is told once');
 
 $node->stop;
 done_testing();
