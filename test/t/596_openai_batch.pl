@@ -195,7 +195,7 @@ is(sql(q{SELECT authenticated FROM modal_ping('ai')}), 't', 'ping');
 # The service has trouble: it is waited for, and no batch is made twice.
 $job = spawn_texts(q{VALUES ('a')});
 job_ends($node, $job, 'completed', 'without trouble');
-for my $fault ('upload 503 2', 'list 500 2', 'create 500 2', 'create 500 1 done', 'retrieve 429 2', 'output 502 2', 'errors 500 1')
+for my $fault ('upload 503 2', 'list 500 2', 'create 500 2', 'create 500 1 done', 'retrieve 429 2', 'retrieve 522 2', 'output 502 2', 'errors 500 1')
 {
 	my $before = batch_of($job);
 	control(fail => $fault);
