@@ -15,6 +15,7 @@
 #include "proto/modal.pb-c.h"
 
 #define MAX_PLANES 32 /* input planes that a service may name */
+#define BACKGROUND_S 600.0 /* most that a request nobody waits for may take */
 
 /* A request that outlives the call it belongs to. */
 struct Background
@@ -23,6 +24,7 @@ struct Background
 	ModalTarget *mt;
 	GrpcCall *grpc;
 	bool terminate; /* of a call to be cancelled once it has an id */
+	Timer give_up;
 };
 
 struct InputPlane
@@ -100,8 +102,19 @@ static void
 background_free(Background *bg)
 {
 	list_remove(&bg->node);
+	timer_cancel(&bg->give_up);
 	target_put(bg->mt->target);
 	free(bg);
+}
+
+/* A service that is not there, or that throttles, does not keep it for ever. */
+static void
+on_give_up(void *arg)
+{
+	Background *bg = arg;
+
+	grpc_cancel(bg->grpc);
+	background_free(bg);
 }
 
 static void
@@ -119,6 +132,12 @@ background_create(ModalTarget *mt)
 	if (bg == NULL)
 		return NULL;
 	bg->mt = mt;
+	timer_init(&bg->give_up, on_give_up, bg);
+	if (!timer_set(&bg->give_up, monotonic_seconds() + BACKGROUND_S))
+	{
+		free(bg);
+		return NULL;
+	}
 	/* It is one of its target's calls: what is given up shall go out. */
 	mt->target->calls++;
 	list_append(&mt->background, &bg->node);
@@ -267,6 +286,7 @@ modal_target_free(Target *target)
 
 		grpc_cancel(bg->grpc);
 		list_remove(&bg->node);
+		timer_cancel(&bg->give_up);
 		free(bg);
 	}
 	auth_free(mt->auth);
