@@ -336,7 +336,7 @@ call_close(DispatchCall *call)
 	release_call(OPEN_CALL(call), false);
 }
 
-static void
+static Slice
 clean_text(const DispatchCall *call, Buf *out, const char *text, size_t n,
 		   size_t max)
 {
@@ -347,6 +347,7 @@ clean_text(const DispatchCall *call, Buf *out, const char *text, size_t n,
 		nsecrets = target_secrets(call->target, secrets, TARGET_MAX_SECRETS);
 	buf_init(out, 0, NULL);
 	redact(out, text, n, secrets, nsecrets, max);
+	return (Slice){(char *) out->data, out->len};
 }
 
 void
@@ -367,15 +368,12 @@ call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
 		: 0;
 	va_end(args);
 	message.len = n < MAX_MESSAGE ? Max(n, 0) : MAX_MESSAGE - 1;
-	clean_text(call, &clean_message, (char *) message.data, message.len,
-			   MAX_MESSAGE);
-	clean_text(call, &clean_detail, detail != NULL ? detail : "",
-			   detail != NULL ? strlen(detail) : 0, MAX_MESSAGE);
-
 	closed.retryable = retryable;
 	memcpy(closed.sqlstate, sqlstate, 5);
-	closed.message = (Slice){(char *) clean_message.data, clean_message.len};
-	closed.detail = (Slice){(char *) clean_detail.data, clean_detail.len};
+	closed.message = clean_text(call, &clean_message, (char *) message.data,
+								message.len, MAX_MESSAGE);
+	closed.detail = clean_text(call, &clean_detail, detail != NULL ? detail : "",
+							   detail != NULL ? strlen(detail) : 0, MAX_MESSAGE);
 	closed.hint = (Slice){hint, hint != NULL ? strlen(hint) : 0};
 	send_closed(OPEN_CALL(call), &closed);
 	buf_free(&message);
@@ -651,9 +649,8 @@ call_notice(DispatchCall *call, NoticeKind kind, const char *message)
 	Buf *buf = begin_frame(OPEN_CALL(call), &frame);
 	Buf clean;
 
-	clean_text(call, &clean, message, strlen(message), MAX_MESSAGE);
 	frame_put_notice(buf, OPEN_CALL(call)->number, kind,
-					 (Slice){(char *) clean.data, clean.len});
+					 clean_text(call, &clean, message, strlen(message), MAX_MESSAGE));
 	attachment_send(OPEN_CALL(call)->att, frame);
 	buf_free(&clean);
 }
@@ -746,13 +743,11 @@ call_output_from(DispatchCall *call, const FrameOutput *out, Buf *owner)
 		Buf traceback;
 
 		call->failed++;
-		clean_text(call, &type, out->type.p, out->type.n, MAX_TYPE);
-		clean_text(call, &message, out->message.p, out->message.n, MAX_MESSAGE);
-		clean_text(call, &traceback, out->traceback.p, out->traceback.n,
-				   MAX_TRACEBACK);
-		clean.type = (Slice){(char *) type.data, type.len};
-		clean.message = (Slice){(char *) message.data, message.len};
-		clean.traceback = (Slice){(char *) traceback.data, traceback.len};
+		clean.type = clean_text(call, &type, out->type.p, out->type.n, MAX_TYPE);
+		clean.message = clean_text(call, &message, out->message.p,
+								   out->message.n, MAX_MESSAGE);
+		clean.traceback = clean_text(call, &traceback, out->traceback.p,
+									 out->traceback.n, MAX_TRACEBACK);
 		add_output(oc, &clean, NULL);
 		buf_free(&type);
 		buf_free(&message);
