@@ -23,7 +23,7 @@
 #include "jobs/run_job_internal.h"
 
 #define PATIENT_TRIES 8 /* in vain, with the same error: some two minutes */
-#define MAX_S 5.0		/* in a step */
+#define MAX_S 5.0		/* in a step, if it has written anything */
 #define MANY_ALONE 16	/* refused, and none written: it is not they */
 
 typedef struct Parts
@@ -62,7 +62,7 @@ is_over(const RunJob *rj, const Parts *parts)
 {
 	return rj->call == NULL || rj->job->state == JOB_CANCELLING ||
 		(parts->written == 0 && parts->alone >= MANY_ALONE) ||
-		monotonic_seconds() > parts->until;
+		(parts->progress && monotonic_seconds() > parts->until);
 }
 
 static int

@@ -54,6 +54,7 @@ struct Sink
 	int nrows;				 /* of the batch that is being written */
 	Map statements;			 /* SinkStatement *, by what they write */
 	bool refused_often;		 /* by the table, of late: see sink_refused.c */
+	bool timed_out;			 /* the last statement that has failed */
 	int nuntold;			 /* failures that the table did not take, of the batch */
 	const ErrorData *untold; /* why, of the last of them */
 };

@@ -21,6 +21,14 @@
 #define FEW_ROWS 400 /* to try one after the other */
 #define OFTEN 2		 /* refused, when fewer rows than this are between */
 
+/* More time than the owner gives it would not help a statement. */
+static bool
+is_passing(const Sink *sink, const ErrorData *edata)
+{
+	return error_is_passing(edata) &&
+		!(sink->timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED);
+}
+
 /* Write groups, which must not be none. */
 static void
 run_groups(Sink *sink, List *groups, bool errors, bool *applied)
@@ -54,7 +62,7 @@ run_statements(Sink *sink, List *groups, bool errors, bool *applied)
 		edata = sub_abort(&sub);
 	}
 	PG_END_TRY();
-	if (edata != NULL && error_is_passing(edata))
+	if (edata != NULL && is_passing(sink, edata))
 		ReThrowError(edata);
 	return edata;
 }
@@ -154,7 +162,7 @@ write_up_to_refused(Sink *sink, SinkRow *rows, int lo, int hi,
 	}
 	PG_END_TRY();
 	sink_free_groups(groups);
-	if (*edata != NULL && error_is_passing(*edata))
+	if (*edata != NULL && is_passing(sink, *edata))
 		ReThrowError(*edata);
 	return n;
 }

@@ -9,6 +9,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "clock.h"
 #include "executor/spi.h"
 #include "jobs/sink_internal.h"
 #include "utils/array.h"
@@ -181,10 +182,12 @@ get_statement(Sink *sink, SinkAction action, const Bitmapset *columns)
 
 /* The owner's statement_timeout does nothing by itself in a background worker. */
 static int
-execute_in_time(SPIPlanPtr plan, Datum *args)
+execute_in_time(Sink *sink, SPIPlanPtr plan, Datum *args)
 {
 	volatile int rc = 0;
+	double until = monotonic_seconds() + StatementTimeout / 1000.0;
 
+	sink->timed_out = false;
 	if (StatementTimeout <= 0)
 		return SPI_execute_plan(plan, args, NULL, false, 0);
 	enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
@@ -192,11 +195,14 @@ execute_in_time(SPIPlanPtr plan, Datum *args)
 	{
 		rc = SPI_execute_plan(plan, args, NULL, false, 0);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		disable_timeout(STATEMENT_TIMEOUT, false);
+		sink->timed_out = monotonic_seconds() >= until;
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	return rc;
 }
 
@@ -205,7 +211,7 @@ sink_execute(Sink *sink, SinkAction action, const Bitmapset *columns,
 			 Datum *args)
 {
 	SPIPlanPtr plan = get_statement(sink, action, columns);
-	int rc = execute_in_time(plan, args);
+	int rc = execute_in_time(sink, plan, args);
 
 	if (rc < 0)
 		elog(ERROR, "could not write results: %s", SPI_result_code_string(rc));
