@@ -323,7 +323,8 @@ static const struct
 	 * changed by somebody stays alone.  They are grouped by hashing, for sorting
 	 * would compare all of these columns, many times, and found again by their
 	 * place in the table: no other plan will do when there are many.  The first may
-	 * have run before: all of its next run is what it has now.
+	 * have run before: all of its next run is what it has now.  None stops the
+	 * others: alone, they would not have reached a limit of failures but 0.
 	 */
 	[JOIN_JOBS] = {
 		"WITH small AS MATERIALIZED (SELECT id, j.ctid AS place, c.ctid AS chunk_place, function, version, kwargs, format, priority, "
@@ -336,7 +337,7 @@ static const struct
 		"AND state = 'pending' AND by_trigger AND NOT backfill AND j.inputs = 1 "
 		"AND remote_call_id IS NULL AND tries = 0 AND crashes = 0 AND retry_at IS NULL "
 		"AND start_at IS NULL AND deadline IS NULL AND unique_key IS NULL "
-		"AND order_stripes IS NULL "
+		"AND order_stripes IS NULL AND max_failures IS DISTINCT FROM 0 "
 		"AND home = modal_batch.this_database() "
 		"AND id NOT IN (SELECT unnest($4)) ORDER BY priority DESC, id LIMIT $5 "
 		"FOR UPDATE OF j SKIP LOCKED), "
@@ -363,7 +364,8 @@ static const struct
 		"stored AS (INSERT INTO modal_batch.chunk (job, first, count, inputs) "
 		"SELECT leader, sum(n) OVER (PARTITION BY leader ORDER BY part) - n, n, inputs "
 		"FROM parts RETURNING job, count) "
-		"UPDATE modal_batch.job j SET inputs = s.n, run_inputs = NULL FROM alike a "
+		"UPDATE modal_batch.job j SET inputs = s.n, run_inputs = NULL, "
+		"max_failures = CASE WHEN max_failures > 0 THEN greatest(max_failures, s.n) END FROM alike a "
 		"JOIN (SELECT job, sum(count) AS n FROM stored GROUP BY 1) AS s ON s.job = a.leader "
 		"WHERE a.id = a.leader AND j.ctid = a.place",
 		5, {REGROLEOID, BOOLOID, INT8OID, INT8ARRAYOID, INT4OID}},
