@@ -243,6 +243,12 @@ owner_session_is_checked(void)
 	return session_checked;
 }
 
+Oid
+owner_session_role(void)
+{
+	return session.key.owner;
+}
+
 bool
 owner_session_is_own(void)
 {

@@ -86,6 +86,8 @@ extern ErrorData *owner_access_error(Oid owner, OwnerAccess access);
 
 /* Enter the database, for good. */
 extern void owner_session_begin(const RunnerStart *start);
+/* Whose it is; InvalidOid: that of a scout, or no runner's. */
+extern Oid owner_session_role(void);
 /* May it go on like this?  In a transaction. */
 extern bool owner_session_fits(void);
 /* As far as the last transaction has seen, nothing has changed since it was asked that. */

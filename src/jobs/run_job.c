@@ -324,11 +324,12 @@ begin_new_run(RunJob *rj)
 
 	run_job_close_call(rj, FRAME_FLAG_DETACH);
 	runner_begin();
-	job = job_store_load(id);
+	job = job_store_lock_own(id);
 	if (job != NULL && (job->state == JOB_RUNNING || job->state == JOB_PENDING))
 		(void) job_store_requeue(job, false, NULL);
 	old = MemoryContextSwitchTo(rj->cxt);
-	job = job_store_load(id);
+	if (job != NULL)
+		job = job_store_load(id);
 	MemoryContextSwitchTo(old);
 	runner_commit();
 	if (job == NULL)

@@ -24,7 +24,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#define MAX_STATEMENT_ARGS 9
+#define MAX_STATEMENT_ARGS 10
 
 PG_FUNCTION_INFO_V1(modal_refuse_write);
 
@@ -109,8 +109,8 @@ static const struct
 		2, {INT8OID, BOOLOID}},
 	[STOP_JOB] = {
 		"UPDATE modal_batch.job SET state = 'cancelling', stop_reason = $2, "
-		NO_TROUBLE " WHERE id = $1 AND state IN ('pending', 'running')",
-		2, {INT8OID, JSONBOID}},
+		NO_TROUBLE " WHERE id = $1 AND owner = $3 AND state IN ('pending', 'running')",
+		3, {INT8OID, JSONBOID, REGROLEOID}},
 	[RETRY_JOB] = {
 		"UPDATE modal_batch.job SET failed_before = failed, "
 		"settled_before = succeeded + failed + stale, "
@@ -219,9 +219,9 @@ static const struct
 		"WHERE finished_at IS NULL AND owner = $1 AND id >= $2",
 		2, {REGROLEOID, INT8OID}},
 	[STATES] = {
-		"SELECT (SELECT state FROM modal_batch.job j WHERE j.id = a.id) "
+		"SELECT (SELECT state FROM modal_batch.job j WHERE j.id = a.id AND j.owner = $2) "
 		"FROM unnest($1) WITH ORDINALITY AS a(id, n) ORDER BY a.n",
-		1, {INT8ARRAYOID}},
+		2, {INT8ARRAYOID, REGROLEOID}},
 	[IS_BEHIND_OTHERS] = {
 		"SELECT $1 IN (" BEHIND_OTHERS("$2", "state = 'running'") ")", 2, {INT8OID, REGROLEOID}},
 	[FIRST_CHUNK] = {
@@ -242,9 +242,9 @@ static const struct
 		"failed = failed + $3, stale = stale + $4, submitted = $5, "
 		"run_done = run_done + $7, remote_ms = remote_ms + $8, usage = usage + $9, "
 		"last_error = coalesce($6, " FAILURE "), " NO_TROUBLE
-		" WHERE id = $1 AND state = 'running'",
-		9, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID,
-			FLOAT8OID, FLOAT8OID}},
+		" WHERE id = $1 AND owner = $10 AND state = 'running'",
+		10, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID,
+			 FLOAT8OID, FLOAT8OID, REGROLEOID}},
 	/* what was waited for since is over: inputs that have failed are not */
 	[FINISH_JOB] = {
 		"UPDATE modal_batch.job SET finished_at = clock_timestamp(), "
@@ -254,24 +254,24 @@ static const struct
 		"last_error = coalesce(stop_reason, $3, last_error, CASE WHEN failed > 0 THEN "
 		"(SELECT r.error FROM modal_batch.result r WHERE r.job = $1 "
 		"AND r.error IS NOT NULL ORDER BY r.ordinal DESC LIMIT 1) END), " NO_TROUBLE
-		" WHERE id = $1 AND state IN ('pending', 'running', 'cancelling') "
+		" WHERE id = $1 AND owner = $4 AND state IN ('pending', 'running', 'cancelling') "
 		"AND (state = 'cancelling') = ($2 = 'cancelled') "
 		"RETURNING state, inputs, succeeded, failed, stale, last_error",
-		3, {INT8OID, TEXTOID, JSONBOID}},
+		4, {INT8OID, TEXTOID, JSONBOID, REGROLEOID}},
 	[NOTE_ERROR] = {
 		"UPDATE modal_batch.job SET last_error = $2, tries = tries + 1, "
-		"retry_at = " RETRY_IN("$3") " WHERE id = $1 "
+		"retry_at = " RETRY_IN("$3") " WHERE id = $1 AND owner = $4 "
 		"AND state IN ('pending', 'running', 'cancelling')",
-		3, {INT8OID, JSONBOID, FLOAT8OID}},
+		4, {INT8OID, JSONBOID, FLOAT8OID, REGROLEOID}},
 	/* it goes on by itself: there is nothing to try again */
 	[NOTE_CALL_WAITS] = {
 		"UPDATE modal_batch.job SET last_error = $2, retry_at = clock_timestamp() "
-		"WHERE id = $1 AND state IN ('pending', 'running')",
-		2, {INT8OID, JSONBOID}},
+		"WHERE id = $1 AND owner = $3 AND state IN ('pending', 'running')",
+		3, {INT8OID, JSONBOID, REGROLEOID}},
 	[SET_ASIDE] = {
 		"UPDATE modal_batch.job SET retry_at = " RETRY_IN("$2") " "
-		"WHERE id = $1 AND state = 'running'",
-		2, {INT8OID, FLOAT8OID}},
+		"WHERE id = $1 AND owner = $3 AND state = 'running'",
+		3, {INT8OID, FLOAT8OID, REGROLEOID}},
 	[NOTE_CRASH] = {
 		"UPDATE modal_batch.job SET crashes = crashes + 1 WHERE id = $1 "
 		"AND owner = $2 AND finished_at IS NULL RETURNING crashes",
@@ -323,7 +323,8 @@ static const struct
 	 * changed by somebody stays alone.  They are grouped by hashing, for sorting
 	 * would compare all of these columns, many times, and found again by their
 	 * place in the table: no other plan will do when there are many.  The first may
-	 * have run before: all of its next run is what it has now.
+	 * have run before: all of its next run is what it has now.  None stops the
+	 * others: alone, they would not have reached a limit of failures but 0.
 	 */
 	[JOIN_JOBS] = {
 		"WITH small AS MATERIALIZED (SELECT id, j.ctid AS place, c.ctid AS chunk_place, function, version, kwargs, format, priority, "
@@ -336,7 +337,7 @@ static const struct
 		"AND state = 'pending' AND by_trigger AND NOT backfill AND j.inputs = 1 "
 		"AND remote_call_id IS NULL AND tries = 0 AND crashes = 0 AND retry_at IS NULL "
 		"AND start_at IS NULL AND deadline IS NULL AND unique_key IS NULL "
-		"AND order_stripes IS NULL "
+		"AND order_stripes IS NULL AND max_failures IS DISTINCT FROM 0 "
 		"AND home = modal_batch.this_database() "
 		"AND id NOT IN (SELECT unnest($4)) ORDER BY priority DESC, id LIMIT $5 "
 		"FOR UPDATE OF j SKIP LOCKED), "
@@ -363,7 +364,8 @@ static const struct
 		"stored AS (INSERT INTO modal_batch.chunk (job, first, count, inputs) "
 		"SELECT leader, sum(n) OVER (PARTITION BY leader ORDER BY part) - n, n, inputs "
 		"FROM parts RETURNING job, count) "
-		"UPDATE modal_batch.job j SET inputs = s.n, run_inputs = NULL FROM alike a "
+		"UPDATE modal_batch.job j SET inputs = s.n, run_inputs = NULL, "
+		"max_failures = CASE WHEN max_failures > 0 THEN greatest(max_failures, s.n) END FROM alike a "
 		"JOIN (SELECT job, sum(count) AS n FROM stored GROUP BY 1) AS s ON s.job = a.leader "
 		"WHERE a.id = a.leader AND j.ctid = a.place",
 		5, {REGROLEOID, BOOLOID, INT8OID, INT8ARRAYOID, INT4OID}},

@@ -436,28 +436,6 @@ job_store_owners(void)
 	return owners;
 }
 
-int64
-job_store_end_orphans(Oid owner, Jsonb *error)
-{
-	StoreScope scope;
-	Datum args[] = {ObjectIdGetDatum(owner)};
-	List *ids;
-	ListCell *lc;
-
-	store_enter(&scope);
-	ids = read_ids(&scope, store_run(JOBS_OF, args, NULL));
-	store_leave(&scope);
-	foreach (lc, ids)
-	{
-		int64 id = *(int64 *) lfirst(lc);
-
-		/* the one or the other, as its state allows */
-		if (!job_store_finish(id, JOB_FAILED, error, NULL))
-			(void) job_store_finish(id, JOB_CANCELLED, error, NULL);
-	}
-	return list_length(ids);
-}
-
 void
 job_store_note_waiting(Oid owner, bool only_login, Jsonb *error)
 {
@@ -471,7 +449,7 @@ void
 job_store_states(const int64 *ids, int n, JobState *states)
 {
 	StoreScope scope;
-	Datum args[] = {int8_array(ids, n)};
+	Datum args[] = {int8_array(ids, n), ObjectIdGetDatum(owner_session_role())};
 
 	store_enter(&scope);
 	store_run(STATES, args, NULL);
@@ -488,6 +466,14 @@ Job *
 job_store_load(int64 id)
 {
 	return load_job(LOAD_JOB, id, NULL);
+}
+
+Job *
+job_store_lock_own(int64 id)
+{
+	Job *job = load_job(LOCK_JOB, id, NULL);
+
+	return job != NULL && job->owner == owner_session_role() ? job : NULL;
 }
 
 int64
@@ -569,9 +555,10 @@ job_store_progress(int64 id, const JobProgress *progress)
 					PointerGetDatum(progress->failure),
 					Int64GetDatum(progress->run_done),
 					Float8GetDatum(progress->remote_ms),
-					Float8GetDatum(progress->usage)};
-	char nulls[9] = {' ', ' ', ' ', ' ', ' ',
-					 progress->failure == NULL ? 'n' : ' ', ' ', ' ', ' '};
+					Float8GetDatum(progress->usage),
+					ObjectIdGetDatum(owner_session_role())};
+	char nulls[10] = {' ', ' ', ' ', ' ', ' ',
+					  progress->failure == NULL ? 'n' : ' ', ' ', ' ', ' ', ' '};
 
 	return store_run_alone(PROGRESS, args, nulls) > 0;
 }
@@ -607,13 +594,13 @@ notify_end(int64 id, const JobEnd *end)
 	Async_Notify("modal_batch", payload);
 }
 
-bool
-job_store_finish(int64 id, JobState state, Jsonb *last_error, JobEnd *end)
+static bool
+finish(int64 id, Oid owner, JobState state, Jsonb *last_error, JobEnd *end)
 {
 	JobEnd ended;
 	Datum args[] = {Int64GetDatum(id), CStringGetTextDatum(state_names[state]),
-					PointerGetDatum(last_error)};
-	char nulls[3] = {' ', ' ', last_error == NULL ? 'n' : ' '};
+					PointerGetDatum(last_error), ObjectIdGetDatum(owner)};
+	char nulls[4] = {' ', ' ', last_error == NULL ? 'n' : ' ', ' '};
 	Datum job[] = {Int64GetDatum(id)};
 	StoreScope scope;
 	bool done;
@@ -637,9 +624,38 @@ job_store_finish(int64 id, JobState state, Jsonb *last_error, JobEnd *end)
 }
 
 bool
+job_store_finish(int64 id, JobState state, Jsonb *last_error, JobEnd *end)
+{
+	return finish(id, owner_session_role(), state, last_error, end);
+}
+
+int64
+job_store_end_orphans(Oid owner, Jsonb *error)
+{
+	StoreScope scope;
+	Datum args[] = {ObjectIdGetDatum(owner)};
+	List *ids;
+	ListCell *lc;
+
+	store_enter(&scope);
+	ids = read_ids(&scope, store_run(JOBS_OF, args, NULL));
+	store_leave(&scope);
+	foreach (lc, ids)
+	{
+		int64 id = *(int64 *) lfirst(lc);
+
+		/* the one or the other, as its state allows */
+		if (!finish(id, owner, JOB_FAILED, error, NULL))
+			(void) finish(id, owner, JOB_CANCELLED, error, NULL);
+	}
+	return list_length(ids);
+}
+
+bool
 job_store_stop(int64 id, Jsonb *reason)
 {
-	Datum args[] = {Int64GetDatum(id), PointerGetDatum(reason)};
+	Datum args[] = {Int64GetDatum(id), PointerGetDatum(reason),
+					ObjectIdGetDatum(owner_session_role())};
 
 	return store_run_alone(STOP_JOB, args, NULL) > 0;
 }
@@ -648,7 +664,8 @@ bool
 job_store_note_error(int64 id, Jsonb *last_error, double retry_in_s)
 {
 	Datum args[] = {Int64GetDatum(id), PointerGetDatum(last_error),
-					Float8GetDatum(retry_in_s)};
+					Float8GetDatum(retry_in_s),
+					ObjectIdGetDatum(owner_session_role())};
 
 	return store_run_alone(NOTE_ERROR, args, NULL) > 0;
 }
@@ -656,7 +673,8 @@ job_store_note_error(int64 id, Jsonb *last_error, double retry_in_s)
 void
 job_store_note_call_waits(int64 id, Jsonb *error)
 {
-	Datum args[] = {Int64GetDatum(id), PointerGetDatum(error)};
+	Datum args[] = {Int64GetDatum(id), PointerGetDatum(error),
+					ObjectIdGetDatum(owner_session_role())};
 
 	(void) store_run_alone(NOTE_CALL_WAITS, args, NULL);
 }
@@ -664,7 +682,8 @@ job_store_note_call_waits(int64 id, Jsonb *error)
 void
 job_store_set_aside(int64 id, double seconds)
 {
-	Datum args[] = {Int64GetDatum(id), Float8GetDatum(seconds)};
+	Datum args[] = {Int64GetDatum(id), Float8GetDatum(seconds),
+					ObjectIdGetDatum(owner_session_role())};
 
 	(void) store_run_alone(SET_ASIDE, args, NULL);
 }

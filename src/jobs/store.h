@@ -187,6 +187,12 @@ extern bool job_store_is_there(int64 id);
 
 /* --- used by the runner ------------------------------------------------- */
 
+/*
+ * A job is the runner's while it belongs to the role whose session that is.  It
+ * may get another owner at any time; then it is gone.
+ */
+
+
 /* Whose jobs there are that are unfinished and not paused. */
 extern List *job_store_owners(void);
 /*
@@ -211,15 +217,17 @@ extern int64 job_store_first_unfinished(Oid owner, int64 from);
 extern int64 job_store_end_orphans(Oid owner, Jsonb *error);
 /* Say why jobs of the owner wait: all, or those that need its login. */
 extern void job_store_note_waiting(Oid owner, bool only_login, Jsonb *error);
-/* States of these jobs; a job that is gone counts as cancelled. */
+/* States of these jobs; one that is gone counts as cancelled. */
 extern void job_store_states(const int64 *ids, int n, JobState *states);
-/* NULL when it is gone. */
+/* Whosever it is; NULL: there is no such job. */
 extern Job *job_store_load(int64 id);
+/* Locked; NULL when it is gone. */
+extern Job *job_store_lock_own(int64 id);
 /* The first index of the run whose chunk is still there; 0 when none is. */
 extern int64 job_store_first_chunk(int64 job);
 /* Chunks of the run from that index on, in order, at most limit of them. */
 extern List *job_store_chunks(int64 job, int64 index, int limit);
-/* The four below return false when the job is no longer running. */
+/* The five below return false when the job is no longer running, or gone. */
 extern bool job_store_started(const Job *job);
 extern bool job_store_progress(int64 id, const JobProgress *progress);
 /*

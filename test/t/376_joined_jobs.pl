@@ -100,6 +100,23 @@ is(sql(q{SELECT modal_retry(job) FROM modal_batch.jobs WHERE inputs = 50}), '5',
 quiet();
 is(sql(q{SELECT stale FROM modal_batch.jobs WHERE inputs = 50}), '0', '... and fail again, for they are what was sent');
 
+# --- limits of failures --------------------------------------------------------------
+
+for my $limit (1, 0)
+{
+	sql(qq{
+		DELETE FROM modal_batch.job; DELETE FROM modal_batch.joined_job; DELETE FROM modal_batch.result; TRUNCATE texts;
+		ALTER SERVER local OPTIONS (ADD max_failures '$limit')});
+	held(q{DO $$ BEGIN FOR i IN 1..40 LOOP
+			INSERT INTO texts VALUES (i, CASE WHEN i % 2 = 0 THEN 'x' ELSE i::text END); COMMIT;
+		END LOOP; END $$});
+	sql('ALTER SERVER local OPTIONS (DROP max_failures)');
+	release();
+	is(sql(q{SELECT count(*) FROM texts WHERE kept = id}), '20', "bad rows of other transactions stop none, with max_failures $limit");
+	is(sql(q{SELECT count(*), sum(inputs), sum(failed), string_agg(DISTINCT state, ' ') FROM modal_batch.jobs}),
+		$limit > 0 ? '1|40|20|completed' : '40|40|20|completed failed', '... and jobs end as each would alone');
+}
+
 # --- jobs that run again ------------------------------------------------------------
 
 sql(q{

@@ -248,6 +248,37 @@ makes_jobs_of('alice', q{INSERT INTO alice.keyless VALUES (1, 5)}, 'alice alice.
 sql('ALTER TABLE alice.k1 OWNER TO dave');
 refused_to('alice', q{INSERT INTO alice.keyless VALUES (2, 5)}, '... its next owner makes no jobs for somebody else\'s trigger');
 
+note 'a job that gets another owner while the runner of the one before is in a step';
+role('erin', 'LOGIN');
+role('frank', 'LOGIN');
+sql(q{
+	CREATE TABLE shared (id int, result bigint);
+	CREATE TABLE shared_too (id int, result bigint);
+	GRANT INSERT, SELECT ON shared, shared_too TO erin, frank;
+	CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		IF session_user = 'erin' THEN
+			PERFORM pg_sleep(3);
+			IF tg_nargs > 0 THEN EXECUTE 'SELECT no_such_function()'; END IF;
+		END IF;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER slow BEFORE INSERT ON shared FOR EACH STATEMENT EXECUTE FUNCTION slow();
+	CREATE TRIGGER slow BEFORE INSERT ON shared_too FOR EACH STATEMENT EXECUTE FUNCTION slow('and fails')});
+for my $table ('shared', 'shared_too')
+{
+	$local->set_faults("FunctionGetOutputs delay=0.5\n");
+	$job = sql_as('erin', qq{SELECT modal_spawn_map('local:builtin/square', 'SELECT g AS id, g AS n FROM generate_series(0, 9999) g', key => '{id}', into_table => '$table')});
+	$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'erin' AND wait_event = 'PgSleep')});
+	sql("SELECT modal_pause($job); REASSIGN OWNED BY erin TO frank; REVOKE INSERT ON $table FROM erin; SELECT modal_resume($job)");
+	job_becomes($node, $job, q{state = 'running' AND owner = 'frank'::regrole});
+	$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'erin' AND wait_event = 'PgSleep')});
+	$local->set_faults('');
+	job_ends($node, $job, 'completed', "$table: its new owner's runner completes it");
+	sink_is($node, $table, 10000, '... with one result for each input');
+	is(job($node, $job, 'succeeded, last_error'), '10000|', '... and nothing of the step that was under way');
+}
+
 note 'rights on the tables of jobs do not make a job';
 sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin;
 	GRANT TRUNCATE ON ALL TABLES IN SCHEMA modal_batch TO admin});
