@@ -346,7 +346,7 @@ list_reloaded(const char *file, const Executor *executor)
 
 /* How programs on this machine reach us. */
 static char *
-own_url(void)
+own_url(const char *scheme)
 {
 	static const char *const local[] = {"127.0.0.1", "0.0.0.0", "::1", "::"};
 	const char *host = options.host;
@@ -355,8 +355,8 @@ own_url(void)
 		if (strcmp(host, local[i]) == 0)
 			host = "localhost";
 	return strchr(host, ':') != NULL
-			   ? xasprintf("http://[%s]:%d", host, options.port)
-			   : xasprintf("http://%s:%d", host, options.port);
+			   ? xasprintf("%s://[%s]:%d", scheme, host, options.port)
+			   : xasprintf("%s://%s:%d", scheme, host, options.port);
 }
 
 /* What Modal's SDK needs in a function to reach us: not another account. */
@@ -412,16 +412,17 @@ print_certificate(void)
 static void
 announce(const char *token_id, const char *token_secret)
 {
+	char *url = own_url("https");
+
 	printf("ready\t%d\t%s/ca.pem\t%s\t%s\n", options.port, options.state_dir,
 		   token_id, token_secret);
-	printf("\nServing on https://localhost:%d (and http, for tests):\n",
-		   options.port);
+	printf("\nServing on %s (and http, for tests):\n", url);
 	listing_print(stdout, NULL);
 	printf("  builtin/...: functions for tests\n"
 		   "\n"
 		   "CREATE SERVER local FOREIGN DATA WRAPPER modal_batch\n"
-		   "  OPTIONS (url 'https://localhost:%d', ssl_ca '",
-		   options.port);
+		   "  OPTIONS (url '%s', ssl_ca '",
+		   url);
 	print_certificate();
 	printf("');\n"
 		   "CREATE USER MAPPING FOR CURRENT_USER SERVER local\n"
@@ -429,6 +430,7 @@ announce(const char *token_id, const char *token_secret)
 		   token_id, token_secret);
 	printf("\nConsole (this address works once): %s\n", console_link());
 	fflush(stdout);
+	free(url);
 }
 
 int
@@ -475,7 +477,7 @@ main(int argc, char **argv)
 	idempotency_init();
 	builtin_init();
 	options.port = conn_bind(options.host, options.port);
-	url = own_url();
+	url = own_url("http");
 	set_environment(url, token_id, token_secret);
 	host.web_url = xasprintf("%s/web", url);
 	console_init(url, options.port, options.host);
@@ -489,7 +491,7 @@ main(int argc, char **argv)
 	if (options.n_files > 0 && !host_init(&host))
 		return 1;
 	journal_init(options.state_dir);
-	conn_listen(options.state_dir);
+	conn_listen(options.state_dir, options.host);
 	serving = true;
 	announce(token_id, token_secret);
 	if (options.idle_limit > 0)

@@ -44,7 +44,7 @@ select_outputs(const Poll *poll, uint64_t *numbers, size_t max, size_t *bytes)
 	*bytes = 0;
 	if (poll->by_index)
 	{
-		for (int64_t idx = poll->start_idx;
+		for (int64_t idx = poll->start_idx > 0 ? poll->start_idx : 0;
 			 idx <= poll->end_idx && idx <= call->max_idx && n < max; idx++)
 		{
 			const Slot *slot = call_slot(call, (int32_t) idx);

@@ -4,8 +4,8 @@
  *	  The methods of modal.client.ModalClient.
  *
  * Repeating a request of an idempotent method with the same key has no effect
- * but to get the same reply again.  FunctionGetOutputs is among them because
- * of clear_on_success, which makes it drop what it gives.
+ * but to get the same reply again.  FunctionGetOutputs sees to that itself, for
+ * what clear_on_success makes it drop.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,6 +55,13 @@ const RpcMethod service_methods[] = {
 	{"MapCheckInputs", service_map_check_inputs, RPC_INPUT_PLANE},
 	{NULL, NULL, 0},
 };
+
+double
+service_seconds(const Modal__Client__Timestamp *time, double missing)
+{
+	return time == NULL ? missing
+						: (double) time->seconds + (double) time->nanos * 1e-9;
+}
 
 Handle *
 service_find_function(Rpc *rpc, const char *function_id)

@@ -21,6 +21,16 @@ extern const RpcMethod service_methods[];
 /* What a request names; NULL: there is none, and the Rpc is answered. */
 extern Handle *service_find_function(Rpc *rpc, const char *function_id);
 extern Call *service_find_call(Rpc *rpc, const char *call_id);
+/* Unix seconds. */
+extern double service_seconds(const Modal__Client__Timestamp *time,
+							  double missing);
+
+/* For the strings of a message that is only packed. */
+static inline char *
+unconst(const char *s)
+{
+	return (char *) (uintptr_t) s;
+}
 
 /* service_account.c */
 extern void service_client_hello(Rpc *rpc);

@@ -102,7 +102,7 @@ service_token_info_get(Rpc *rpc)
 
 	user.user_id = "us-local";
 	user.username = WORKSPACE;
-	reply.token_id = (char *) (uintptr_t) rpc_token_id();
+	reply.token_id = unconst(rpc_token_id());
 	reply.workspace_id = "ws-local";
 	reply.workspace_name = WORKSPACE;
 	reply.identity_case =
@@ -184,7 +184,7 @@ service_secret_get_or_create(Rpc *rpc)
 					 "Secret is missing key(s) %s", request->required_keys[i]);
 			return;
 		}
-	reply.secret_id = (char *) (uintptr_t) secret_id(secret);
+	reply.secret_id = unconst(secret_id(secret));
 	rpc_reply_message(rpc, &reply.base);
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * service_blob.c
- *	  Where to upload and download large payloads; http1.c does that.
+ *	  Where to upload and download large payloads; blob_http.c does that.
  *
  * URLs are plain HTTP on the same port, on the host that the client has
  * reached us by, and need no token: knowing the id of a blob is enough.

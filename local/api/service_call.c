@@ -76,8 +76,8 @@ service_function_map(Rpc *rpc)
 
 	policy = retry_policy_message(&handle->retry);
 	reply.function_call_id = id;
-	reply.function_call_jwt = (char *) (uintptr_t)
-		jwt_format_call(&rpc->arena, handle->id, call->number);
+	reply.function_call_jwt =
+		unconst(jwt_format_call(&rpc->arena, handle->id, call->number));
 	reply.retry_policy = &policy;
 	reply.sync_client_retries_enabled =
 		!call->async && handle->function->client_retries;

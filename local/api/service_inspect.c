@@ -224,8 +224,8 @@ add_call(Call *call, void *arg)
 	modal__client__function_call_call_graph_info__init(info);
 	info->function_call_id = id;
 	info->parent_input_id = call->parent_input_id;
-	info->function_name = (char *) (uintptr_t) call->handle->function->name;
-	info->module_name = (char *) (uintptr_t) call->handle->function->app;
+	info->function_name = unconst(call->handle->function->name);
+	info->module_name = unconst(call->handle->function->app);
 	reply->function_calls[reply->n_function_calls++] = info;
 	add_inputs(graph, call, id);
 }

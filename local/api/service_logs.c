@@ -34,13 +34,6 @@ typedef struct Filter
 	double until;
 } Filter;
 
-static double
-seconds_of(const Modal__Client__Timestamp *time, double missing)
-{
-	return time == NULL ? missing
-						: (double) time->seconds + (double) time->nanos * 1e-9;
-}
-
 static bool
 line_contains(const LogLine *line, const char *text)
 {
@@ -280,8 +273,8 @@ service_app_fetch_logs(Rpc *rpc)
 					  .input_id = "",
 					  .text = request->search_text,
 					  .stream = request->source,
-					  .since = seconds_of(request->since, 0),
-					  .until = seconds_of(request->until, INFINITY)};
+					  .since = service_seconds(request->since, 0),
+					  .until = service_seconds(request->until, INFINITY)};
 	if (!set_objects(rpc, &filter, request->function_call_id,
 					 request->function_id))
 		return;
@@ -321,8 +314,8 @@ service_app_count_logs(Rpc *rpc)
 					  .input_id = "",
 					  .text = request->search_text,
 					  .stream = request->source,
-					  .since = seconds_of(request->since, 0),
-					  .until = seconds_of(request->until, loop_wall_time())};
+					  .since = service_seconds(request->since, 0),
+					  .until = service_seconds(request->until, loop_wall_time())};
 	if (!set_objects(rpc, &filter, request->function_call_id,
 					 request->function_id))
 		return;

@@ -16,12 +16,6 @@ typedef Modal__Client__ClassParameterSpec ParameterSpec;
 
 #define LIVE_VERSION 1 /* of every app */
 
-static char *
-unconst(const char *s)
-{
-	return (char *) (uintptr_t) s;
-}
-
 /* --- metadata ------------------------------------------------------------ */
 
 static ParameterSpec *

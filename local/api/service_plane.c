@@ -15,12 +15,6 @@
 
 typedef Modal__Client__FunctionPutInputsItem PutItem;
 
-static char *
-unconst(const char *s)
-{
-	return (char *) (uintptr_t) s;
-}
-
 /* The call of a token; NULL: unknown or expired, and the Rpc is answered. */
 static Call *
 find_attempt(Rpc *rpc, const char *token, InputRef *ref)

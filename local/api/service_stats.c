@@ -40,13 +40,6 @@ service_function_get_current_stats(Rpc *rpc)
 
 typedef Modal__Client__Timestamp Timestamp;
 
-static double
-seconds_of(const Timestamp *time, double missing)
-{
-	return time == NULL ? missing
-						: (double) time->seconds + (double) time->nanos * 1e-9;
-}
-
 static Timestamp *
 timestamp(Arena *arena, double seconds)
 {
@@ -122,8 +115,8 @@ service_function_get_time_range_stats(Rpc *rpc)
 	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
-	until = seconds_of(request->until, loop_wall_time());
-	since = seconds_of(request->since, until - 3600);
+	until = service_seconds(request->until, loop_wall_time());
+	since = service_seconds(request->since, until - 3600);
 	if (!(since < until))
 	{
 		rpc_fail(rpc, GRPC_INVALID_ARGUMENT, "since must be before until");
@@ -198,8 +191,8 @@ service_function_get_metrics(Rpc *rpc)
 	handle = service_find_function(rpc, request->function_id);
 	if (handle == NULL)
 		return;
-	until = seconds_of(request->until, loop_wall_time());
-	since = seconds_of(request->since, until - 3600);
+	until = service_seconds(request->until, loop_wall_time());
+	since = service_seconds(request->since, until - 3600);
 	width = request->bucket_secs_opt_case ==
 					MODAL__CLIENT__FUNCTION_GET_METRICS_REQUEST__BUCKET_SECS_OPT_BUCKET_SECS &&
 				request->bucket_secs >= HISTORY_SECONDS

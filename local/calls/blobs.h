@@ -16,7 +16,8 @@
 #include "util.h"
 
 #define BLOB_ID_SIZE 28
-#define MAX_BLOB_SIZE ((int64_t) 4 * 1024 * 1024 * 1024)
+/* With what a request says it goes to a process in 4 GB. */
+#define MAX_BLOB_SIZE ((int64_t) 3900 * 1024 * 1024)
 #define MAX_BLOB_PARTS 10000
 
 extern void blobs_init(const char *state_dir);

@@ -7,12 +7,12 @@
  */
 #include "console/access.h"
 
-#include <arpa/inet.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
+#include "net/conn.h"
 #include "util.h"
 
 #define KEY_BYTES 16
@@ -100,15 +100,6 @@ access_has_cookie(const HttpRequest *request)
 	return found;
 }
 
-static bool
-is_address(const char *name)
-{
-	struct in6_addr address;
-
-	return inet_pton(AF_INET, name, &address) == 1 ||
-		   inet_pton(AF_INET6, name, &address) == 1;
-}
-
 /* An address is what nobody can make lead elsewhere. */
 bool
 access_right_host(const HttpRequest *request)
@@ -128,7 +119,7 @@ access_right_host(const HttpRequest *request)
 	else if ((end = strrchr(host, ':')) != NULL)
 		*end = '\0';
 	right = strcasecmp(name, "localhost") == 0 ||
-			strcasecmp(name, access.host) == 0 || is_address(name);
+			strcasecmp(name, access.host) == 0 || conn_is_address(name);
 	free(host);
 	return right;
 }

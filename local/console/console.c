@@ -45,6 +45,10 @@ static const char refusal[] =
 	"once; <code>kill -USR1</code> makes it print another one."
 	"<p><a href=\"\">Try again</a>";
 
+static const char other_host[] =
+	"modal-local's console answers to localhost, to addresses, and to the name "
+	"that --host gives.\n";
+
 static char *base_url;
 
 void
@@ -218,7 +222,8 @@ console_begin(HttpRequest *request)
 
 	if (!access_right_host(request))
 	{
-		http_refuse(request, "421 Misdirected Request");
+		respond(request, "421 Misdirected Request", "text/plain", "",
+				other_host, strlen(other_host));
 		return;
 	}
 	if (path[0] != '/')

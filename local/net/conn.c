@@ -484,10 +484,19 @@ conn_bind(const char *host, int port)
 												 : bound.v4.sin_port);
 }
 
-void
-conn_listen(const char *state_dir)
+bool
+conn_is_address(const char *host)
 {
-	listener.tls = tls_init(state_dir);
+	struct in6_addr address;
+
+	return inet_pton(AF_INET, host, &address) == 1 ||
+		   inet_pton(AF_INET6, host, &address) == 1;
+}
+
+void
+conn_listen(const char *state_dir, const char *host)
+{
+	listener.tls = tls_init(state_dir, host);
 	if (listen(listener.fd, SOMAXCONN) != 0)
 		die_errno("cannot listen");
 	listener.lfd = loop_add_fd(listener.fd, EPOLLIN, accept_connections, NULL);

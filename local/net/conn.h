@@ -40,7 +40,9 @@ extern const Protocol http1_protocol;
  * accept connections.  Both exit when they cannot.
  */
 extern int conn_bind(const char *host, int port);
-extern void conn_listen(const char *state_dir);
+extern void conn_listen(const char *state_dir, const char *host);
+/* Is it an address, not a name? */
+extern bool conn_is_address(const char *host);
 extern void conn_stop_listening(void);
 
 /* There is something to write: it will be, at the end of this round. */

@@ -11,6 +11,7 @@
  */
 #include "net/tls.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "net/conn.h"
 #include "util.h"
 
 #define VALID_DAYS 3650
@@ -60,9 +62,41 @@ add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 	X509_EXTENSION_free(extension);
 }
 
+/* The host that we listen on, when that is a name beside SERVER_NAMES; else NULL. */
+static const char *
+further_name(const char *host)
+{
+	static const char *const others[] = {"localhost", "127.0.0.1", "::1",
+										 "0.0.0.0", "::"};
+
+	for (int i = 0; i < 5; i++)
+		if (strcmp(host, others[i]) == 0)
+			return NULL;
+	if (conn_is_address(host))
+		return host;
+	for (const char *p = host; *p != '\0'; p++)
+		if (!isalnum((unsigned char) *p) && *p != '.' && *p != '-')
+			return NULL;
+	return host;
+}
+
+static void
+add_names(X509 *cert, X509 *issuer, const char *further)
+{
+	char *names = further == NULL
+					  ? xstrdup(SERVER_NAMES)
+					  : xasprintf(SERVER_NAMES ",%s:%s",
+								  conn_is_address(further) ? "IP" : "DNS",
+								  further);
+
+	add_extension(cert, issuer, NID_subject_alt_name, names);
+	free(names);
+}
+
+/* Of an authority (issuer NULL), or of a server, which may have a further name. */
 static X509 *
 make_certificate(EVP_PKEY *key, const char *common_name, X509 *issuer,
-				 EVP_PKEY *issuer_key)
+				 EVP_PKEY *issuer_key, const char *further)
 {
 	X509 *cert = X509_new();
 	X509_NAME *name;
@@ -97,7 +131,7 @@ make_certificate(EVP_PKEY *key, const char *common_name, X509 *issuer,
 		add_extension(cert, issuer, NID_key_usage,
 					  "critical,digitalSignature");
 		add_extension(cert, issuer, NID_ext_key_usage, "serverAuth");
-		add_extension(cert, issuer, NID_subject_alt_name, SERVER_NAMES);
+		add_names(cert, issuer, further);
 	}
 	check(X509_sign(cert, issuer_key, EVP_sha256()) > 0, "signature");
 	return cert;
@@ -123,7 +157,7 @@ write_pem(const char *path, int mode, X509 *cert, EVP_PKEY *key)
 }
 
 static void
-make_files(const char *ca_path, const char *server_path)
+make_files(const char *ca_path, const char *server_path, const char *further)
 {
 	EVP_PKEY *ca_key = EVP_EC_gen("P-256");
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -131,8 +165,8 @@ make_files(const char *ca_path, const char *server_path)
 	X509 *cert;
 
 	check(ca_key != NULL && key != NULL, "key");
-	ca = make_certificate(ca_key, "modal-local authority", NULL, ca_key);
-	cert = make_certificate(key, "localhost", ca, ca_key);
+	ca = make_certificate(ca_key, "modal-local authority", NULL, ca_key, NULL);
+	cert = make_certificate(key, "localhost", ca, ca_key, further);
 	write_pem(server_path, 0600, cert, key);
 	write_pem(ca_path, 0644, ca, NULL);
 	X509_free(cert);
@@ -141,9 +175,16 @@ make_files(const char *ca_path, const char *server_path)
 	EVP_PKEY_free(ca_key);
 }
 
-/* Is there a certificate that is valid for some time yet? */
 static bool
-usable(const char *path)
+has_name(X509 *cert, const char *name)
+{
+	return name == NULL || X509_check_host(cert, name, 0, 0, NULL) == 1 ||
+		   X509_check_ip_asc(cert, name, 0) == 1;
+}
+
+/* Is there a certificate (of that name) that is valid for some time yet? */
+static bool
+usable(const char *path, const char *name)
 {
 	FILE *file = fopen(path, "re");
 	X509 *cert;
@@ -158,7 +199,8 @@ usable(const char *path)
 	}
 	cert = PEM_read_X509(file, NULL, NULL, NULL);
 	fclose(file);
-	ok = cert != NULL && X509_cmp_time(X509_get0_notAfter(cert), &later) > 0;
+	ok = cert != NULL && has_name(cert, name) &&
+		 X509_cmp_time(X509_get0_notAfter(cert), &later) > 0;
 	X509_free(cert);
 	ERR_clear_error();
 	return ok;
@@ -182,14 +224,15 @@ select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 }
 
 SSL_CTX *
-tls_init(const char *state_dir)
+tls_init(const char *state_dir, const char *host)
 {
+	const char *further = further_name(host);
 	char *ca_path = xasprintf("%s/ca.pem", state_dir);
 	char *server_path = xasprintf("%s/server.pem", state_dir);
 	SSL_CTX *ctx;
 
-	if (!usable(ca_path) || !usable(server_path))
-		make_files(ca_path, server_path);
+	if (!usable(ca_path, NULL) || !usable(server_path, further))
+		make_files(ca_path, server_path, further);
 	ctx = SSL_CTX_new(TLS_server_method());
 	if (ctx == NULL)
 		die("cannot make a TLS context: %s", tls_error());

@@ -13,9 +13,10 @@
 /*
  * A context that serves the certificate kept in state_dir (ca.pem for clients,
  * server.pem with the key for us) and negotiates h2 or http/1.1.  Makes both
- * files when one is missing or has expired; exits when it cannot.
+ * files when one is missing, has expired or is not of the host that we listen
+ * on; exits when it cannot.
  */
-extern SSL_CTX *tls_init(const char *state_dir);
+extern SSL_CTX *tls_init(const char *state_dir, const char *host);
 /* The reason of the last failure of OpenSSL. */
 extern const char *tls_error(void);
 

@@ -212,6 +212,9 @@ with server() as s:
         same([(o.idx, s.value(o.result)) for o in reply.outputs], [(i, i) for i in range(10, 20)],
              "results by index, as often as wanted")
     began = time.monotonic()
+    same(len(s.outputs(call.function_call_id, start_idx=-2 ** 31, end_idx=9, timeout=0).outputs), 10, "from before the first")
+    ok(time.monotonic() - began < 1, "which takes no longer")
+    began = time.monotonic()
     reply = s.outputs(call.function_call_id, start_idx=100, end_idx=100, timeout=0.5)
     ok(len(reply.outputs) == 0 and time.monotonic() - began >= 0.5,
        "a poll for an index that is not there waits as long as it asked to")

@@ -184,6 +184,8 @@ def test_blobs():
         same(values(s, results, 50), [bytes(9000 + i) for i in range(50)], "results are there after a crash")
         same([s.download(i) for i in ids], contents, "and what was uploaded")
 
+        refused(lambda: s.call("BlobCreate", pb.BlobCreateRequest(content_length=2 ** 32 - 4)), 3,
+                "what a process cannot take is refused")
         _, last = upload(s, b"l" * 5000)
         restart(s)
         same(s.download(last), b"l" * 5000, "each start begins a file")
@@ -286,6 +288,26 @@ def test_folder():
     ok(done.returncode == 1 and "--dir" in done.stderr, "without a home it wants to be told a folder", done)
 
 
+def test_host():
+    with tempfile.TemporaryDirectory() as folder:
+        for host in ("127.0.0.1", "127.0.0.2"):
+            process = subprocess.Popen([PROGRAM, "--port", "0", "--dir", folder, "--host", host], stdout=subprocess.PIPE, text=True)
+            port, ca = process.stdout.readline().split("\t")[1:3]
+            said = ""
+            while "CREATE USER MAPPING" not in said:
+                said += process.stdout.readline()
+            name = "localhost" if host == "127.0.0.1" else host
+            url = "https://%s:%s" % (name, port)
+            ok("(url '%s'" % url in said, "the server that is created is at %s" % name, said)
+            command = ["curl", "-s", "--http1.1", "--cacert", ca, "-w", "%{http_code}", url + "/console/"]
+            ok(subprocess.check_output(command).endswith(b"403"), "where it has a certificate for that")
+            said = subprocess.check_output([*command, "-H", "Host: other"])
+            ok(b"--host" in said and said.endswith(b"421"), "other names are refused by the console, with the reason", said)
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+
+
 def test_lock():
     with server() as s:
         place = s.call("BlobCreate", pb.BlobCreateRequest(content_length=100_000))
@@ -310,4 +332,5 @@ test_parts()
 test_descriptors()
 test_folder()
 test_lock()
+test_host()
 done()
