@@ -154,18 +154,17 @@ def test_changes():
 
 def console(f):
     """Opens the console, and returns what asks it for an action."""
-    connection = http.client.HTTPConnection("localhost", int(f.server.port), timeout=30)
-    connection.request("GET", "/console" + f.await_line("Console").partition("/console")[2])
-    reply = connection.getresponse()
-    cookie = reply.getheader("set-cookie").partition(";")[0]
-    reply.read()
+    def ask(method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("localhost", int(f.server.port), timeout=30)
+        connection.request(method, "/console" + path, body, headers)
+        reply = connection.getresponse()
+        data = reply.read()
+        connection.close()
+        return reply, data
 
-    def act(action, **fields):
-        connection.request("POST", "/console/do/" + action, json.dumps(fields), {
-            "Cookie": cookie, "Origin": "http://localhost:" + f.server.port, "Content-Type": "application/json"})
-        return json.loads(connection.getresponse().read())
-
-    return act
+    login, _ = ask("GET", f.await_line("Console").partition("/console")[2])
+    headers = {"Cookie": login.getheader("set-cookie").partition(";")[0], "Origin": "http://localhost:" + f.server.port}
+    return lambda action, **fields: json.loads(ask("POST", "/do/" + action, json.dumps(fields), **headers)[1])
 
 
 APP = '''
