@@ -255,7 +255,8 @@ conn_write(void *arg)
 		conn_free(conn);
 		return;
 	}
-	watch(conn, EPOLLIN | (pending ? EPOLLOUT : 0));
+	/* Of one that is to end nothing is read any more. */
+	watch(conn, (conn->finishing ? 0 : EPOLLIN) | (pending ? EPOLLOUT : 0));
 }
 
 /* --- reading ------------------------------------------------------------- */

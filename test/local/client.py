@@ -119,6 +119,12 @@ class Server:
         return [dict([w.split("=", 1) for w in line[5:]], rpc=line[2], outcome=line[3])
                 for line in lines if line[1] != "0" and rpc in (None, line[2])]
 
+    def cpu(self):
+        """In hundredths of a second."""
+        with open("/proc/%d/stat" % self.process.pid) as f:
+            fields = f.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
     # --- requests ----------------------------------------------------------
 
     def send(self, name, request, tls=None, headers=None, key=None, path=None):

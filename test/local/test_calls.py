@@ -296,13 +296,16 @@ with server() as s:
     reply.process.communicate()
     before = resident()
     with socket.create_connection(("localhost", int(s.port))) as flood:
-        flood.settimeout(5)
+        flood.settimeout(1)
         try:
             for _ in range(1000):
                 flood.sendall(b"GET /console/ HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
         except OSError:
             pass
         ok(resident() - before < 30 * 2 ** 20, "nor are answers to requests", resident() - before)
+        before = s.cpu()
+        time.sleep(1)
+        ok(s.cpu() - before < 20, "and who has sent too many does not keep it busy", s.cpu() - before)
 
     same(s.call("TokenInfoGet").token_id, "ak-local", "TokenInfoGet")
     same(s.call("WorkspaceNameLookup", pb.Empty()).username, "local", "WorkspaceNameLookup")
