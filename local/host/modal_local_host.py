@@ -136,6 +136,8 @@ WRITING = {} if KNOWS_DATES else {"default": encode_date}
 
 
 def decode_arguments(call):
+    if not call.arguments:
+        return (), {}
     if call.format == PICKLE:
         args, kwargs = pickle.loads(call.arguments)
     else:

@@ -241,6 +241,9 @@ def test_failures(host):
     host.last_id += 1
     host.sock.sendall(CALL.pack(5, host.targets["echo"], CBOR, 0, host.last_id) + struct.pack("<I", 0) + b"\xff")
     same(host.reply()[1], FAILURE, "arguments that are not CBOR")
+    host.last_id += 1
+    host.sock.sendall(CALL.pack(4, host.targets["leap_day"], CBOR, 0, host.last_id) + struct.pack("<I", 0))
+    same(host.reply()[1], RESULT, "no bytes are no arguments")
     same(host.result("echo", "alive"), "alive", "the host lives on")
 
 
