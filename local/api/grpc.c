@@ -164,7 +164,7 @@ stream_data(void *state, const uint8_t *data, size_t len)
 {
 	Rpc *rpc = state;
 
-	if (!rpc->begun && !rpc->too_large &&
+	if (!rpc->begun && !rpc->too_large && rpc_has_token(rpc) &&
 		!grpc_reader_feed(&rpc->body, data, len))
 		rpc->too_large = true;
 }
@@ -177,6 +177,11 @@ stream_complete(void *state)
 
 	if (rpc->begun)
 		return;
+	if (!rpc_has_token(rpc))
+	{
+		rpc_dispatch(rpc);
+		return;
+	}
 	result = rpc->too_large ? GRPC_FRAME_TOO_LARGE
 							: grpc_reader_next(&rpc->body, &rpc->request,
 											   &rpc->request_len);

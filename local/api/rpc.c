@@ -359,10 +359,9 @@ secret_matches(const char *given, const char *right)
 		   CRYPTO_memcmp(given, right, strlen(right)) == 0;
 }
 
-static bool
-check_token(Rpc *rpc)
+bool
+rpc_has_token(const Rpc *rpc)
 {
-	const char *auth = rpc->headers[HEADER_AUTH_TOKEN];
 	/* The same pair, with any refresh token, is an OAuth client. */
 	bool oauth = rpc->headers[HEADER_REFRESH_TOKEN] != NULL;
 	const char *id = rpc->headers[oauth ? HEADER_OAUTH_CLIENT_ID
@@ -370,8 +369,16 @@ check_token(Rpc *rpc)
 	const char *secret = rpc->headers[oauth ? HEADER_OAUTH_CLIENT_SECRET
 											: HEADER_TOKEN_SECRET];
 
-	if (!secret_matches(id, settings.token_id) ||
-		!secret_matches(secret, settings.token_secret))
+	return secret_matches(id, settings.token_id) &&
+		   secret_matches(secret, settings.token_secret);
+}
+
+static bool
+check_token(Rpc *rpc)
+{
+	const char *auth = rpc->headers[HEADER_AUTH_TOKEN];
+
+	if (!rpc_has_token(rpc))
 	{
 		rpc_fail(rpc, GRPC_UNAUTHENTICATED,
 				 "Token missing or not known to this server");

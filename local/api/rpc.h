@@ -125,6 +125,8 @@ extern void grpc_respond(Rpc *rpc);
 extern void grpc_respond_http_status(Rpc *rpc, int status);
 extern void grpc_respond_without_trailers(Rpc *rpc);
 
+/* For grpc.c: without it rpc_dispatch refuses, and looks at no request. */
+extern bool rpc_has_token(const Rpc *rpc);
 /*
  * For grpc.c: the request is complete; all of the reply has been taken, so far;
  * the stream has ended.

@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import re
 import socket
 
 from client import *
@@ -34,6 +35,15 @@ with server() as s:
     refused(lambda: s.call("FunctionGet", get, headers={"x-modal-token-secret": "as-wrong", "x-modal-local-fault": "delay=5"}),
             16, "who is not known cannot ask for faults")
     ok(time.monotonic() - began < 4, "but is refused at once")
+
+    def peak():
+        with open("/proc/%d/status" % s.process.pid) as f:
+            return int(re.search(r"VmHWM:\s*(\d+)", f.read()).group(1)) * 1024
+
+    before = peak()
+    refused(lambda: s.call("FunctionGet", bytes(60 * 2 ** 20), headers={"x-modal-token-secret": "as-wrong"}), 16,
+            "nor send a large request")
+    ok(peak() - before < 20 * 2 ** 20, "of which nothing is kept", peak() - before)
     python = {"x-modal-client-type": "1", "x-modal-client-version": "1.5.4",
               "x-modal-python-version": "3.12.1"}
     ok(s.call("FunctionGet", get, headers=python).function_id, "a Python client")
