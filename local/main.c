@@ -290,12 +290,12 @@ default_state_directory(void)
 static void
 lock_state_directory(void)
 {
+	static int fd; /* open until we end */
 	char *path = xasprintf("%s/lock", options.state_dir);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		die_errno("cannot open \"%s\"", path);
-	/* Until we end: it is never closed. */
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
 	{
 		if (errno == EWOULDBLOCK)
