@@ -195,16 +195,17 @@ blob_get(const char *id)
 {
 	BlobContent content = {0};
 	int64_t size;
-	void *file;
 	int fd;
 
 	content.data = pack_get(id, &content.len);
 	if (content.data != NULL || (fd = blob_open(id, &size)) < 0)
 		return content;
-	file = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (file != MAP_FAILED)
-		content = (BlobContent){file, (size_t) size, true};
+	content.len = (size_t) size;
+	content.data = mmap(NULL, content.len, PROT_READ, MAP_PRIVATE, fd, 0);
+	content.mapped = content.data != MAP_FAILED;
 	close(fd);
+	if (!content.mapped)
+		content = (BlobContent){0};
 	return content;
 }
 
