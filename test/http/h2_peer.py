@@ -53,6 +53,7 @@ h2 is the library.
 """
 
 import argparse
+import functools
 import gzip
 import json
 import socket
@@ -104,6 +105,7 @@ def count(key):
         return counts[key]
 
 
+@functools.cache
 def bomb():
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     return packer.compress(b'"' + b"x" * (200 << 20) + b'"') + packer.flush()

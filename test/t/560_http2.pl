@@ -115,6 +115,30 @@ error_like("SELECT modal_remote('peer:gzip-cut', 'xx')", qr/08P01: .*truncated/,
 error_like("SELECT modal_remote('peer:gzip-bad', 'xx')", qr/08P01: .*compressed body cannot be read/,
 	'a body that is not compressed');
 error_like("SELECT modal_remote('peer:gzip-bomb', 'xx')", qr/54000: .*body is too large/, 'a bomb');
+# Many at once that unpack to 64 MB each hold up nobody for a large part of the time that they take.
+my $bomber = HttpPeer->new(http2 => []);
+$bomber->server($node, 'bombs', "args 'array', http_version '2', gzip 'on', retry_budget '0', timeout '60', max_concurrency '24',
+	max_reply_bytes '64000000'");
+error_like("SELECT modal_remote('bombs:gzip-bomb', 'xx')", qr/54000: .*body is too large/, 'a bomb of more than 64 MB');
+my $bombs = ModalSession->new($node);
+$bombs->begin(q{SELECT count(error) FROM modal_map('bombs:gzip-bomb', 'SELECT generate_series(1, 72)', on_error => 'return')});
+my $measuring = ModalSession->new($node);
+cmp_ok($measuring->query(q{
+	CREATE FUNCTION held_up() RETURNS numeric LANGUAGE plpgsql AS $$
+	DECLARE
+		began timestamptz;
+		slowest interval := '0';
+	BEGIN
+		WHILE (SELECT count(*) > 0 FROM modal_batch.activity WHERE function LIKE 'bombs:%') LOOP
+			began := clock_timestamp();
+			PERFORM modal_remote('peer:echo', 1);
+			slowest := greatest(slowest, clock_timestamp() - began);
+		END LOOP;
+		RETURN round((extract(epoch FROM slowest) / extract(epoch FROM clock_timestamp() - now()))::numeric, 3);
+	END $$;
+	SELECT held_up()}), '<', 0.25, 'many bombs: others go on');
+is($bombs->query('SELECT 1'), "72\n1", 'many bombs');
+$_->quit for $bombs, $measuring;
 echoes('peer:head-100', 10, '100 kB of headers');
 error_like("SELECT modal_remote('peer:head-300', 1)", qr/54000: .*headers are too large|08006: /, '300 kB of headers');
 error_like("SELECT modal_remote('hasty:silent', 1)", qr/57014: .*did not answer in time/, 'silence');
