@@ -14,10 +14,14 @@
 #ifndef MODAL_JOBS_RUNNER_XACT_H
 #define MODAL_JOBS_RUNNER_XACT_H
 
+#include "compat.h"
+
 extern void runner_begin(void);
 extern void runner_commit(void);
 extern void runner_rollback(void);
-/* The present or last one has ended with a lock timeout. */
-extern void runner_waited_in_vain(void);
+/* In PG_CATCH: aborts it.  The error is in that context, the current one then. */
+extern ErrorData *runner_take_error(MemoryContext cxt);
+/* Use the tables; false when a lock, or the like, is in the way. */
+extern bool runner_unless_locked(void (*use) (void));
 
 #endif /* MODAL_JOBS_RUNNER_XACT_H */
