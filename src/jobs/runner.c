@@ -22,8 +22,7 @@
  *	  its row, and is taken up again from there.
  *	- A job with which it crashes is known to the next runner (suspect.h).
  *
- * Without a role, a runner is the database's scout: it looks whose jobs there
- * are, and says so to the launcher.
+ * Without a role, a runner is the database's scout (scout.h).
  *
  *-------------------------------------------------------------------------
  */
@@ -38,6 +37,7 @@
 #include "jobs/runner.h"
 #include "jobs/runner_state.h"
 #include "jobs/runner_xact.h"
+#include "jobs/scout.h"
 #include "jobs/store.h"
 #include "jobs/suspect.h"
 #include "lib/ilist.h"
@@ -365,29 +365,6 @@ look_for_jobs(void)
 	runner_commit();
 }
 
-/* Use the tables; false when a lock, or the like, is in the way. */
-static bool
-unless_locked(void (*use) (void))
-{
-	ErrorData *volatile edata = NULL;
-
-	PG_TRY();
-	{
-		use();
-	}
-	PG_CATCH();
-	{
-		edata = runner_take_error(loop_cxt);
-	}
-	PG_END_TRY();
-	if (edata == NULL)
-		return true;
-	if (!error_is_contention(edata))
-		ReThrowError(edata);
-	ereport(LOG, (errmsg("could not use the tables of jobs: %s", edata->message)));
-	return false;
-}
-
 /*
  * It is to leave.  What a function that remembers nothing has in hand is
  * waited for; all else goes on at the service.
@@ -476,7 +453,7 @@ look_if_wished(void)
 		return false;
 	look_again = false;
 	unpaused_s = 0;
-	if (!unless_locked(look_for_jobs))
+	if (!runner_unless_locked(look_for_jobs))
 	{
 		next_look = monotonic_seconds() + LOOK_RETRY_S;
 		return false;
@@ -562,20 +539,19 @@ step_all(long *wait_ms)
 
 /* --- life ----------------------------------------------------------------- */
 
+/*
+ * What has been kept for long enough may be much, and of others: removing it is
+ * the scout's work.
+ */
 static void
-expire_results(void)
+look_for_expired(void)
 {
-	int64 n = 0;
-
 	last_expiry = monotonic_seconds();
 	runner_begin();
-	if (job_store_exists() && modal_trigger_job_retention_s >= 0)
-		(void) job_store_expire_of_triggers(modal_trigger_job_retention_s);
-	if (job_store_exists() && modal_result_retention_s >= 0)
-		n = job_store_expire(modal_result_retention_s);
+	if (job_store_exists() &&
+		job_store_has_expired(modal_result_retention_s, modal_trigger_job_retention_s))
+		(void) launcher_want((RunnerKey) {MyDatabaseId, InvalidOid});
 	runner_commit();
-	if (n > 0)
-		ereport(LOG, (errmsg("removed " INT64_FORMAT " jobs that ended longer ago than modal_batch.result_retention", n)));
 }
 
 /* When to come back after leaving; negative: when there is work. */
@@ -603,7 +579,7 @@ leave_or_stay(double idle_since)
 
 	if (ms > 0)
 		return ms;
-	(void) unless_locked(expire_results);
+	(void) runner_unless_locked(look_for_expired);
 	if (runner_leave(back_s()))
 		proc_exit(0);
 	return 0;
@@ -640,7 +616,7 @@ run_jobs(void)
 		if (leaving)
 			break;
 		if (monotonic_seconds() - last_expiry > EXPIRY_INTERVAL_S)
-			(void) unless_locked(expire_results);
+			(void) runner_unless_locked(look_for_expired);
 		if (nactive > 0)
 			idle_since = monotonic_seconds();
 		runner_set_idle(nactive == 0);
@@ -689,54 +665,6 @@ judge_suspect(void)
 	}
 	runner_commit();
 	runner_job_changed();
-}
-
-/* --- the scout ------------------------------------------------------------ */
-
-static void
-scout_owner(Oid owner)
-{
-	OwnerAccess access = owner_access(MyDatabaseId, owner);
-	Jsonb *error = edata_to_jsonb(owner_access_error(owner, access), 1);
-
-	if (access == OWNER_GONE)
-	{
-		while (job_store_end_orphans(owner, error) > 0)
-			CHECK_FOR_INTERRUPTS();
-		return;
-	}
-	if (access == OWNER_REFUSED)
-		job_store_note_waiting(owner, false, error);
-	if (!launcher_want((RunnerKey) {MyDatabaseId, owner}))
-		back_in_s = BACK_S; /* too many at present */
-}
-
-static void
-scout_database(void)
-{
-	ListCell *lc;
-
-	back_in_s = -1;
-	runner_begin();
-	if (job_store_exists())
-		foreach (lc, job_store_owners())
-			scout_owner(lfirst_oid(lc));
-	runner_commit();
-	runner_job_changed();
-}
-
-static void
-scout(void)
-{
-	RunnerWish wish;
-
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		(void) runner_take_wish(&wish, &from_job);
-		if (wish == RUNNER_STAY && !unless_locked(scout_database))
-			back_in_s = LOOK_RETRY_S;
-	} while (!runner_leave(back_in_s));
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "clock.h"
+#include "jobs/error.h"
 #include "jobs/runner_xact.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
@@ -93,4 +94,27 @@ runner_take_error(MemoryContext cxt)
 	if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		waited_in_vain();
 	return edata;
+}
+
+bool
+runner_unless_locked(void (*use) (void))
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ErrorData *volatile edata = NULL;
+
+	PG_TRY();
+	{
+		use();
+	}
+	PG_CATCH();
+	{
+		edata = runner_take_error(cxt);
+	}
+	PG_END_TRY();
+	if (edata == NULL)
+		return true;
+	if (!error_is_contention(edata))
+		ReThrowError(edata);
+	ereport(LOG, (errmsg("could not use the tables of jobs: %s", edata->message)));
+	return false;
 }

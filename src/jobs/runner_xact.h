@@ -21,5 +21,7 @@ extern void runner_commit(void);
 extern void runner_rollback(void);
 /* In PG_CATCH: aborts it.  The error is in that context, the current one then. */
 extern ErrorData *runner_take_error(MemoryContext cxt);
+/* Use the tables; false when a lock, or the like, is in the way. */
+extern bool runner_unless_locked(void (*use) (void));
 
 #endif /* MODAL_JOBS_RUNNER_XACT_H */

@@ -57,6 +57,16 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 #define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
 /* One of a trigger that has inputs left, or failures: it is in a partial index. */
 #define IS_TO_BE_DONE "by_trigger AND (finished_at IS NULL OR has_failed)"
+/* So many seconds ago; NULL: never. */
+#define ENDED_BEFORE(secs) \
+	"finished_at < clock_timestamp() - make_interval(secs => " secs ")"
+/* A trigger's job of which only the numbers are worth keeping. */
+#define HAS_WRITTEN_ALL \
+	"by_trigger AND NOT backfill AND state = 'completed' AND failed = 0"
+/* Of what these jobs have in another table, no more than so much. */
+#define EXPIRE_PART(name, job) \
+	"DELETE FROM modal_batch." name " WHERE ctid = ANY (ARRAY(SELECT ctid " \
+	"FROM modal_batch." name " WHERE " job " = ANY ($1) LIMIT $2))"
 /* It would run if that were this one. */
 #define IS_OF_OTHER_DATABASE \
 	"finished_at IS NULL AND home <> modal_batch.this_database() " \
@@ -286,17 +296,23 @@ static const struct
 		"UPDATE modal_batch.job SET on_complete_done = true, "
 		"last_error = coalesce($2, last_error) WHERE id = $1",
 		2, {INT8OID, JSONBOID}},
+	[HAS_EXPIRED] = {
+		"SELECT EXISTS (SELECT FROM modal_batch.job WHERE " ENDED_BEFORE("$1")
+		" OR " HAS_WRITTEN_ALL " AND " ENDED_BEFORE("$2") ")",
+		2, {FLOAT8OID, FLOAT8OID}},
+	[EXPIRED] = {
+		"SELECT id FROM modal_batch.job WHERE " ENDED_BEFORE("$1")
+		" LIMIT $2 FOR UPDATE SKIP LOCKED",
+		2, {FLOAT8OID, INT4OID}},
+	[EXPIRE_RESULTS] = {EXPIRE_PART("result", "job"), 2, {INT8ARRAYOID, INT4OID}},
+	[EXPIRE_CHUNKS] = {EXPIRE_PART("chunk", "job"), 2, {INT8ARRAYOID, INT4OID}},
+	[EXPIRE_JOINED] = {EXPIRE_PART("joined_job", "joined_to"), 2, {INT8ARRAYOID, INT4OID}},
 	[EXPIRE] = {
-		"WITH old AS (DELETE FROM modal_batch.job WHERE finished_at < "
-		"clock_timestamp() - make_interval(secs => $1) RETURNING id), "
-		"r AS (DELETE FROM modal_batch.result WHERE job IN (SELECT id FROM old)), "
-		"c AS (DELETE FROM modal_batch.chunk WHERE job IN (SELECT id FROM old)), "
-		"j AS (DELETE FROM modal_batch.joined_job WHERE joined_to IN (SELECT id FROM old)), "
-		"t AS (DELETE FROM modal_batch.trigger_total WHERE NOT EXISTS (SELECT "
+		"WITH t AS (DELETE FROM modal_batch.trigger_total WHERE NOT EXISTS (SELECT "
 		"FROM pg_attribute a WHERE a.attrelid = table_oid AND a.attnum = column_number "
 		"AND NOT a.attisdropped)) "
-		"SELECT count(*) FROM old",
-		1, {FLOAT8OID}},
+		"DELETE FROM modal_batch.job WHERE id = ANY ($1)",
+		1, {INT8ARRAYOID}},
 	[COLUMN_JOBS] = {
 		"SELECT id, owner, finished_at IS NOT NULL, state = 'failed' "
 		"FROM modal_batch.job WHERE into_table = $1 AND result_column = $2 "
@@ -374,9 +390,9 @@ static const struct
 		1, {INT8OID}},
 	/* what they have done is still counted */
 	[EXPIRE_OF_TRIGGERS] = {
-		"WITH old AS (DELETE FROM modal_batch.job WHERE by_trigger AND NOT backfill "
-		"AND state = 'completed' AND failed = 0 AND finished_at < "
-		"clock_timestamp() - make_interval(secs => $1) "
+		"WITH old AS (DELETE FROM modal_batch.job WHERE ctid = ANY (ARRAY(SELECT ctid "
+		"FROM modal_batch.job WHERE " HAS_WRITTEN_ALL " AND " ENDED_BEFORE("$1")
+		" LIMIT $2 FOR UPDATE SKIP LOCKED)) "
 		"RETURNING id, into_table, result_column, succeeded, stale), "
 		"j AS (DELETE FROM modal_batch.joined_job WHERE joined_to IN (SELECT id FROM old)), "
 		"t AS (INSERT INTO modal_batch.trigger_total AS t "
@@ -386,7 +402,7 @@ static const struct
 		"ON CONFLICT (table_oid, column_number) DO UPDATE SET jobs = t.jobs + EXCLUDED.jobs, "
 		"succeeded = t.succeeded + EXCLUDED.succeeded, stale = t.stale + EXCLUDED.stale) "
 		"SELECT count(*) FROM old",
-		1, {FLOAT8OID}},
+		2, {FLOAT8OID, INT4OID}},
 };
 
 /*

@@ -254,9 +254,19 @@ struct Tuplestorestate;
 extern TupleDesc job_store_result_desc(void);
 extern void job_store_add_results(struct Tuplestorestate *rows, double count);
 extern void job_store_set_on_complete_done(int64 id, Jsonb *last_error);
-/* Drop finished jobs that are older than modal_batch.result_retention. */
-extern int64 job_store_expire(int retention_s);
+
+/* --- used by the scout -------------------------------------------------- */
+
+/*
+ * Drop finished jobs, whosever they are, that are older than
+ * modal_batch.result_retention: a part of what there is, so that the transaction
+ * is short; a job goes after all that it has.  True when there may be more;
+ * *jobs counts them.  Negative: none.
+ */
+extern bool job_store_expire(int retention_s, int64 *jobs);
 /* And those of triggers that succeeded, after another time; they stay counted. */
-extern int64 job_store_expire_of_triggers(int retention_s);
+extern bool job_store_expire_of_triggers(int retention_s);
+/* Is there anything for these two? */
+extern bool job_store_has_expired(int retention_s, int trigger_retention_s);
 
 #endif /* MODAL_JOBS_STORE_H */

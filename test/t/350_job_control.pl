@@ -159,6 +159,18 @@ my ($status, $out, $err) = modal_psql($node, "SELECT modal_wait($job)");
 like($err, qr/42704: job $job does not exist/, '... is forgotten');
 $node->poll_query_until('postgres',
 	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'modal_batch runner'});
+$job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g FROM generate_series(1, 25000) g')});
+job_ends($node, $job, 'completed', 'a job with many results');
+sql(q{
+	CREATE TABLE removed (name text, rows bigint, xact xid8, by text);
+	CREATE FUNCTION note_removed() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO public.removed SELECT tg_table_name, count(*), pg_current_xact_id(),
+			(SELECT backend_type FROM pg_stat_activity WHERE pid = pg_backend_pid()) FROM gone HAVING count(*) > 0;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER removed AFTER DELETE ON modal_batch.result REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_removed();
+	CREATE TRIGGER removed AFTER DELETE ON modal_batch.job REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_removed()});
 $node->append_conf('postgresql.conf', "modal_batch.result_retention = '0s'\n");
 $node->reload;
 spawn($node, q{modal_spawn('local:builtin/echo', 1)});
@@ -166,6 +178,10 @@ ok($node->poll_query_until('postgres',
 		q{SELECT (SELECT count(*) FROM modal_batch.job WHERE finished_at IS NOT NULL) = 0
 			AND (SELECT count(*) FROM modal_batch.result) = 0}),
 	'ended jobs go with their results after modal_batch.result_retention');
+cmp_ok(sql('SELECT max(rows) FROM removed'), '<=', 10000, '... a part at a time');
+is(sql(q{SELECT count(DISTINCT xact) >= 3, max(xact::text::bigint) FILTER (WHERE name = 'result') <= max(xact::text::bigint) FILTER (WHERE name = 'job'),
+	string_agg(DISTINCT by, ' ') FROM removed}), 't|t|modal_batch scout', '... each a transaction, the job after its results, by nobody who has jobs to run');
+sql('DROP FUNCTION note_removed() CASCADE; DROP TABLE removed');
 $node->append_conf('postgresql.conf', "modal_batch.result_retention = '1h'\n");
 $node->reload;
 
