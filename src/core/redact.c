@@ -121,7 +121,7 @@ html_char(const Scan *s, size_t i, int *c)
 	static const struct
 	{
 		const char *text;
-		char c;
+		unsigned char c;
 	} names[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'},
 				 {"&quot;", '"'}, {"&apos;", '\''}};
 	size_t at = i + 2;

@@ -185,7 +185,7 @@ put_percent_decoded(Buf *out, const char *text)
 		if (isxdigit((unsigned char) digits[0]) && end == digits + 2)
 			text += 2;
 		else
-			code = *text;
+			code = (unsigned char) *text;
 		buf_put_u8(out, (uint8_t) code);
 	}
 }
