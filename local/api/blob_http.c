@@ -262,13 +262,13 @@ join_turn(void *arg)
 
 	switch (blob_join_some(t->join, etag))
 	{
-		case BLOB_JOIN_GOES_ON:
+		case BLOB_GOES_ON:
 			loop_set_timer(&t->turn, 0, join_turn, request);
 			return;
-		case BLOB_JOIN_FAILED:
+		case BLOB_FAILED:
 			respond(request, "400 Invalid Part", "", "");
 			return;
-		case BLOB_JOINED:
+		case BLOB_WHOLE:
 			snprintf(body, sizeof(body),
 					 "<CompleteMultipartUploadResult><ETag>\"%s\"</ETag>"
 					 "</CompleteMultipartUploadResult>",

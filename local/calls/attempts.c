@@ -20,6 +20,7 @@
 #include "calls/details.h"
 #include "calls/faults.h"
 #include "calls/journal.h"
+#include "calls/large_result.h"
 #include "calls/logs.h"
 #include "calls/output.h"
 #include "options.h"
@@ -49,6 +50,7 @@ struct Input
 	bool running; /* as far as is known */
 	uint32_t internal_failures;
 	const char *excess; /* why this generator is stopped; NULL: it is not */
+	LargeResult *large; /* that is being kept; NULL: none */
 	InputFault fault;
 	double created;	   /* Unix seconds */
 	double started_at; /* likewise, of this attempt */
@@ -167,22 +169,6 @@ attempts_release_held(Call *call)
 	buf_reset(&call->held);
 }
 
-/*
- * A result too large to travel inline goes to a blob; blob_id "" if not.  False:
- * there is no room for it.
- */
-static bool
-store_large_result(const Call *call, const ExecutionResult *result,
-				   char *blob_id)
-{
-	size_t limit = (size_t) (call->async ? options.max_async_inline
-										: options.max_inline);
-
-	blob_id[0] = '\0';
-	return result->data_len <= limit ||
-		   blob_write(blob_id, result->data, result->data_len);
-}
-
 static void
 record_output(const Call *call, int32_t idx, ResultStatus status,
 			  const void *item, size_t len)
@@ -212,7 +198,7 @@ give_output(Call *call, int32_t idx, uint32_t attempt, double started_at,
 	/* A client that leaves retries to us knows of its first attempt only. */
 	if (!call->async && !client_retries(call))
 		attempt = 0;
-	if (!store_large_result(call, result, blob_id))
+	if (!large_result_store(call, result, blob_id))
 	{
 		blob_id[0] = '\0';
 		result = &no_room;
@@ -341,6 +327,7 @@ input_free(Input *input)
 		input->prev->next = input->next;
 	else
 		call->inputs = input->next;
+	large_result_free(input->large);
 	blob_release(&input->blob);
 	free(input->blob_id);
 	free(input->method);
@@ -428,6 +415,14 @@ is_generator(const Execution *execution)
 									 : execution->function->generator;
 }
 
+static void
+large_result_kept(void *arg, const ExecutionResult *result)
+{
+	ExecutionResult no_room = exception_result(RESULT_FAILURE, NO_ROOM_TEXT);
+
+	finish_input(arg, result != NULL ? result : &no_room);
+}
+
 void
 execution_done(Execution *execution, const ExecutionResult *result)
 {
@@ -447,7 +442,10 @@ execution_done(Execution *execution, const ExecutionResult *result)
 		return;
 	if (result->status != RESULT_SUCCESS || !is_generator(execution))
 	{
-		finish_input(input, result);
+		if (large_result_is_slow(input->call, result))
+			input->large = large_result_keep(result, large_result_kept, input);
+		else
+			finish_input(input, result);
 		return;
 	}
 	/* GeneratorDone { items_total = 1 } */

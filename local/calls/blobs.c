@@ -29,6 +29,7 @@
 #define MAX_PART_AGE 86400 /* seconds, of an upload that does not go on */
 #define SWEEP_SECONDS 3600.0
 #define COPY_SIZE (256 * 1024)
+#define WRITE_SIZE (1024 * 1024)
 #define ID_PREFIX "bl-"
 #define ID_HEX 24
 
@@ -168,26 +169,84 @@ write_all(int fd, const uint8_t *data, size_t len)
 	return true;
 }
 
+static void
+remove_part(const char *id, int part, bool whole)
+{
+	char *path = part_path(id, part, whole);
+
+	unlink(path);
+	free(path);
+}
+
+struct BlobWrite
+{
+	char id[BLOB_ID_SIZE];
+	int fd; /* the file is ours; -1: there is none */
+	const uint8_t *data;
+	size_t left;
+};
+
+BlobWrite *
+blob_write_begin(char *id, const void *data, size_t len)
+{
+	BlobWrite *w = xcalloc(sizeof(*w));
+
+	blob_new_id(id);
+	memcpy(w->id, id, sizeof(w->id));
+	w->fd = blob_open_part(id, 0);
+	w->data = data;
+	w->left = len;
+	return w;
+}
+
+BlobState
+blob_write_some(BlobWrite *w)
+{
+	size_t n = w->left < WRITE_SIZE ? w->left : WRITE_SIZE;
+	int fd = w->fd;
+
+	if (fd < 0 || !write_all(fd, w->data, n))
+		return BLOB_FAILED;
+	w->data += n;
+	w->left -= n;
+	if (w->left > 0)
+		return BLOB_GOES_ON;
+	w->fd = -1;
+	if (close(fd) == 0 && blob_finish_part(w->id, 0))
+		return BLOB_WHOLE;
+	remove_part(w->id, 0, false);
+	return BLOB_FAILED;
+}
+
+void
+blob_write_free(BlobWrite *w)
+{
+	if (w == NULL)
+		return;
+	if (w->fd >= 0)
+	{
+		close(w->fd);
+		remove_part(w->id, 0, false);
+	}
+	free(w);
+}
+
 bool
 blob_write(char *id, const void *data, size_t len)
 {
-	char *path;
-	bool ok;
-	int fd;
+	BlobWrite *w;
+	BlobState state;
 
-	blob_new_id(id);
 	if (len <= SMALL_BLOB)
+	{
+		blob_new_id(id);
 		return pack_put(id, data, len);
-	fd = blob_open_part(id, 0);
-	if (fd < 0)
-		return false;
-	ok = write_all(fd, data, len);
-	if (close(fd) == 0 && ok && blob_finish_part(id, 0))
-		return true;
-	path = part_path(id, 0, false);
-	unlink(path);
-	free(path);
-	return false;
+	}
+	w = blob_write_begin(id, data, len);
+	while ((state = blob_write_some(w)) == BLOB_GOES_ON)
+		;
+	blob_write_free(w);
+	return state == BLOB_WHOLE;
 }
 
 BlobContent
@@ -304,15 +363,10 @@ static void
 remove_parts(const BlobJoin *join)
 {
 	for (int part = 1; part <= join->n; part++)
-	{
-		char *path = part_path(join->id, part, true);
-
-		unlink(path);
-		free(path);
-	}
+		remove_part(join->id, part, true);
 }
 
-static BlobJoinState
+static BlobState
 end_join(BlobJoin *join, char *etag)
 {
 	uint8_t digest[MD5_SIZE];
@@ -324,31 +378,31 @@ end_join(BlobJoin *join, char *etag)
 	md5_hex(etag, digest);
 	sprintf(etag + 2 * MD5_SIZE, "-%d", join->n);
 	if (!blob_finish_part(join->id, 0))
-		return BLOB_JOIN_FAILED;
+		return BLOB_FAILED;
 	/* until now it could be begun again */
 	remove_parts(join);
-	return BLOB_JOINED;
+	return BLOB_WHOLE;
 }
 
-BlobJoinState
+BlobState
 blob_join_some(BlobJoin *join, char *etag)
 {
 	static uint8_t buffer[COPY_SIZE];
 	ssize_t n;
 
 	if (join->out < 0)
-		return BLOB_JOIN_FAILED;
+		return BLOB_FAILED;
 	if (join->part > join->n)
 		return end_join(join, etag);
 	if (join->in < 0 && !open_part(join))
-		return BLOB_JOIN_FAILED;
+		return BLOB_FAILED;
 	n = read(join->in, buffer, sizeof(buffer));
 	if (n < 0 || !write_all(join->out, buffer, (size_t) n))
-		return BLOB_JOIN_FAILED;
+		return BLOB_FAILED;
 	EVP_DigestUpdate(join->md5, buffer, (size_t) n);
 	if (n == 0)
 		end_part(join);
-	return BLOB_JOIN_GOES_ON;
+	return BLOB_GOES_ON;
 }
 
 void
@@ -360,11 +414,8 @@ blob_join_free(BlobJoin *join)
 		close(join->in);
 	if (join->out >= 0)
 	{
-		char *path = part_path(join->id, 0, false);
-
 		close(join->out);
-		unlink(path);
-		free(path);
+		remove_part(join->id, 0, false);
 	}
 	EVP_MD_CTX_free(join->md5);
 	EVP_MD_CTX_free(join->parts);

@@ -28,6 +28,22 @@ extern bool blob_id_valid(const char *id, size_t len);
 extern bool blob_exists(const char *id);
 /* Keep data under a new id; false: there is no room. */
 extern bool blob_write(char *id, const void *data, size_t len);
+
+/* How far something is that is done a piece at a time, between which the loop can turn. */
+typedef enum BlobState
+{
+	BLOB_GOES_ON,
+	BLOB_WHOLE,
+	BLOB_FAILED
+} BlobState;
+
+/* The same of what is large; the data must stay until the end. */
+#define LARGE_BLOB (4 * 1024 * 1024)
+typedef struct BlobWrite BlobWrite;
+extern BlobWrite *blob_write_begin(char *id, const void *data, size_t len);
+extern BlobState blob_write_some(BlobWrite *write);
+extern void blob_write_free(BlobWrite *write);
+
 /* The content; of a large one its file, mapped: to read it would hold up all. */
 typedef struct BlobContent
 {
@@ -45,22 +61,15 @@ extern void blob_release(BlobContent *content);
 extern int blob_open_part(const char *id, int part);
 extern bool blob_finish_part(const char *id, int part);
 /*
- * Join n parts, a piece at a time, for they may be large: after each the loop
- * can turn.  It fails when a part is missing, the disk is full, or another join
+ * Join n parts, a piece at a time, for they may be large.  It fails when a part is missing, the disk is full, or another join
  * of them is under way.  The parts stay until they are joined, so that it can be
  * begun again.  etag, then: the MD5 of their MD5s, in hexadecimal, a hyphen and
  * n, as S3 has it.
  */
 #define BLOB_ETAG_SIZE 48
 typedef struct BlobJoin BlobJoin;
-typedef enum BlobJoinState
-{
-	BLOB_JOIN_GOES_ON,
-	BLOB_JOINED,
-	BLOB_JOIN_FAILED
-} BlobJoinState;
 extern BlobJoin *blob_join_begin(const char *id, int n);
-extern BlobJoinState blob_join_some(BlobJoin *join, char *etag);
+extern BlobState blob_join_some(BlobJoin *join, char *etag);
 extern void blob_join_free(BlobJoin *join);
 extern int blob_open(const char *id, int64_t *size);
 

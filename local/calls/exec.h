@@ -200,6 +200,7 @@ typedef struct ExecutionResult
 	DataFormat format; /* of data; FORMAT_UNSPECIFIED without data */
 	const void *data;  /* copied */
 	size_t data_len;
+	const char *blob_id; /* as which the data is kept; NULL: it is not yet */
 	const char *exception; /* Python's repr, NULL on success; copied */
 	size_t exception_len;
 	const char *traceback; /* may be NULL; copied */

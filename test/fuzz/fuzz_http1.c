@@ -81,13 +81,13 @@ blob_join_begin(const char *id, int n)
 	return join;
 }
 
-BlobJoinState
+BlobState
 blob_join_some(BlobJoin *join, char *etag)
 {
 	if (join->turns++ < join->n % 3)
-		return BLOB_JOIN_GOES_ON;
+		return BLOB_GOES_ON;
 	snprintf(etag, BLOB_ETAG_SIZE, "%032d-%d", 0, join->n);
-	return join->n % 7 != 6 ? BLOB_JOINED : BLOB_JOIN_FAILED;
+	return join->n % 7 != 6 ? BLOB_WHOLE : BLOB_FAILED;
 }
 
 void

@@ -211,6 +211,29 @@ def test_blobs():
         same(s.download(waiting), b"w" * 9000, "and what waited is on the disk")
 
 
+def test_large_results():
+    sizes = [5_000_000, 20_000_000, 7]
+    with server() as s:
+        results = spawn(s, [item(i, size) for i, size in enumerate(sizes)], "large")
+        ok(wait_for(lambda: finished(s, results)), "results that take long to be written")
+        same(values(s, results, len(sizes)), [bytes(size) for size in sizes], "are what they were")
+        call = s.call("FunctionCallFromId", pb.FunctionCallFromIdRequest(function_call_id=results.function_call_id))
+        same(call.num_inputs, len(sizes), "once each")
+        set_limit(s, resource.RLIMIT_FSIZE, 6_000_000)
+        results = spawn(s, [item(i, size) for i, size in enumerate(sizes)], "large")
+        ok(wait_for(lambda: finished(s, results)), "some without room")
+        outputs = s.outputs(results.function_call_id, start_idx=0, end_idx=2, timeout=0).outputs
+        same([(o.result.status, o.result.exception) for o in outputs if o.result.status != SUCCESS],
+             [(FAILURE, "OSError('there is no room for the result in modal-local')")], "fail, and say why")
+        same(len(s.value(outputs[0].result)), sizes[0], "the others do not")
+        same([name for name in os.listdir(s.path("state/blobs")) if name.endswith(".new")], [], "and leave nothing behind")
+        for _ in range(5):
+            call = spawn(s, [item(0, sizes[1])], "large")
+            s.call("FunctionCallCancel", pb.FunctionCallCancelRequest(function_call_id=call.function_call_id))
+        ok(wait_for(lambda: not [name for name in os.listdir(s.path("state/blobs")) if name.endswith(".new")]),
+           "nor does what is cancelled")
+
+
 def test_unreadable():
     with server() as s:
         _, blob = upload(s, payload(b"a" * 5000))
@@ -322,6 +345,7 @@ test_bound()
 test_keep()
 test_full()
 test_blobs()
+test_large_results()
 test_unreadable()
 test_parts()
 test_descriptors()
