@@ -12,6 +12,7 @@
 #include "core/allowed_hosts.h"
 #include "guc.h"
 #include "link/shmem.h"
+#include "postmaster/interrupt.h"
 #include "tcop/pquery.h"
 
 char *modal_allowed_hosts = NULL;
@@ -348,6 +349,15 @@ define_for_jobs(void)
 		"Its jobs share it.",
 		&modal_runner_memory_kb, 64 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP,
 		GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+void
+modal_reload_configuration(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
 }
 
 void

@@ -42,6 +42,9 @@ extern char *modal_debug_remote_language; /* .debug_remote_language */
 extern Oid modal_server_setter(void);
 extern const char *modal_standing_server(void);
 
+/* Read the configuration files again, if that was asked for. */
+extern void modal_reload_configuration(void);
+
 extern void modal_guc_init(void);
 
 #endif /* MODAL_GUC_H */

@@ -65,7 +65,8 @@ extern void *map_remove_bytes(Map *map, const void *key, size_t n);
 
 /*
  * Visits all values, in no order.  The current one may be removed meanwhile;
- * nothing else, and nothing may be put in.
+ * so may others, after which one that stays may be visited twice.  Nothing may
+ * be put in.
  *
  *	 MapVisit visit = {0};
  *	 while ((value = map_next(&map, &visit)) != NULL) …

@@ -13,8 +13,9 @@
  *	   after driver->cancel(), never in both ways.  A driver may say its last
  *	   word in any of the functions of its CallDriver, open included: so
  *	   nothing here touches a call after it has called one.
- *	 - driver->cancel() frees the driver's state and runs no callback of any
- *	   other call, so the calls of an attachment can be visited meanwhile.
+ *	 - driver->cancel() frees the driver's state.  What it leaves may go to
+ *	   another call, which may end of that: visits of an attachment's calls
+ *	   survive it (map_next).
  *	 - Frames of a call keep their order: whatever sends one sends the outputs
  *	   that were collected first (begin_frame).
  *	 - Nothing here throws, and nothing waits.  A frame for which there is no

@@ -21,6 +21,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "guc.h"
 #include "jobs/owner.h"
 #include "jobs/runner.h"
 #include "jobs/runner_state.h"
@@ -270,11 +271,7 @@ modal_launcher_main(Datum main_arg)
 		long wait_ms;
 
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		modal_reload_configuration();
 		check_starts();
 		if (waiting_databases == NIL && launcher_take_look_everywhere())
 			look_everywhere();

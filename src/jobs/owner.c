@@ -174,8 +174,8 @@ owner_access_error(Oid owner, OwnerAccess access)
 
 /*
  * What settings of a role, a database or the server could make of our
- * transactions.  The others are the owner's; statement_timeout and the like do
- * nothing in a background worker.
+ * transactions.  The others are the owner's.  Nothing in a background worker
+ * starts the clock of statement_timeout: who runs the owner's statements does.
  */
 static void
 set_options(void)

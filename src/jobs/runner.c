@@ -586,15 +586,6 @@ leave_or_stay(double idle_since)
 }
 
 static void
-reload_configuration(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-}
-
-static void
 run_jobs(void)
 {
 	double idle_since = last_expiry = monotonic_seconds();
@@ -606,7 +597,7 @@ run_jobs(void)
 		bool more;
 
 		CHECK_FOR_INTERRUPTS();
-		reload_configuration();
+		modal_reload_configuration();
 		MemoryContextSwitchTo(loop_cxt);
 		MemoryContextReset(loop_cxt);
 

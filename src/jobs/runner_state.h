@@ -11,7 +11,7 @@
  * wanted again.
  *
  * The entry without an owner is for the database's scout, which looks whose
- * jobs there are (runner.c).
+ * jobs there are (scout.h).
  *
  *-------------------------------------------------------------------------
  */

@@ -14,7 +14,6 @@
 #include "jobs/runner_xact.h"
 #include "jobs/scout.h"
 #include "jobs/store.h"
-#include "postmaster/interrupt.h"
 
 #define BACK_S 60 /* when there are too many runners */
 #define LOOK_RETRY_S 1 /* when the tables cannot be read */
@@ -73,15 +72,6 @@ expire_part(void)
 	removed = 0;
 }
 
-static void
-reload_configuration(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-}
-
 void
 scout(void)
 {
@@ -93,7 +83,7 @@ scout(void)
 		bool wished;
 
 		CHECK_FOR_INTERRUPTS();
-		reload_configuration();
+		modal_reload_configuration();
 		wished = runner_take_wish(&wish, &from_job);
 		if (wish != RUNNER_STAY)
 		{

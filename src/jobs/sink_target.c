@@ -247,18 +247,23 @@ is_key(const SinkTarget *target, AttrNumber attno)
 	return false;
 }
 
-/* Rows are found by their keys, and read for that. */
+/* Rows are found by their keys, in mode replace in their order, and read for that. */
 static void
-check_keys(Relation rel, const SinkTarget *target, Oid userid)
+check_keys(Relation rel, const SinkTarget *target, SinkMode mode, Oid userid)
 {
 	for (int i = 0; i < target->nkeys; i++)
 	{
 		Form_pg_attribute att = column_of(target, target->keys[i]);
+		TypeCacheEntry *type = lookup_type_cache(
+			att->atttypid, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+		bool replace = mode == SINK_REPLACE;
 
-		if (!OidIsValid(lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR)->eq_opr))
+		if (!OidIsValid(replace ? type->lt_opr : type->eq_opr))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_FUNCTION),
-					 errmsg("key column \"%s\" of relation \"%s\" is of type %s, which has no equality operator",
+					 errmsg(replace
+								? "key column \"%s\" of relation \"%s\" is of type %s, which has no order"
+								: "key column \"%s\" of relation \"%s\" is of type %s, which has no equality operator",
 							NameStr(att->attname), RelationGetRelationName(rel),
 							format_type_be(att->atttypid))));
 		if (pg_class_aclcheck(target->relid, userid, ACL_SELECT) != ACLCHECK_OK &&
@@ -269,6 +274,13 @@ check_keys(Relation rel, const SinkTarget *target, Oid userid)
 	}
 }
 
+static void
+refuse_both(const char *one, const char *other)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("%s and %s are the same", one, other)));
+}
+
 /* Columns that are written have each its own purpose. */
 static void
 check_purposes(const SinkTarget *target, SinkMode mode)
@@ -277,6 +289,8 @@ check_purposes(const SinkTarget *target, SinkMode mode)
 
 	if (is_key(target, target->error))
 		twice = target->error;
+	else if (is_key(target, target->ordinality))
+		twice = target->ordinality;
 	else if (mode != SINK_UPDATE && is_key(target, target->result))
 		twice = target->result;
 	if (twice != 0)
@@ -284,11 +298,11 @@ check_purposes(const SinkTarget *target, SinkMode mode)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" is in the key",
 						NameStr(column_of(target, twice)->attname)),
-				 errdetail("It can take neither results nor errors.")));
+				 errdetail("It can take neither results, nor their numbers, nor errors.")));
 	if (target->error != 0 && target->error == target->result)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("result column and error column are the same")));
+		refuse_both("result column", "error column");
+	if (target->ordinality != 0 && target->ordinality == target->result)
+		refuse_both("result column", "ordinality column");
 }
 
 static void
@@ -306,47 +320,19 @@ check_error(Relation rel, const SinkTarget *target)
 				 errhint("Use a column of type jsonb.")));
 }
 
-/* Rows are deleted by key, and numbered. */
+/* Rows are numbered. */
 static void
-check_replace(Relation rel, const SinkTarget *target)
+check_ordinality(Relation rel, const SinkTarget *target)
 {
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		Form_pg_attribute att = column_of(target, target->keys[i]);
+	Form_pg_attribute att = column_of(target, target->ordinality);
 
-		if (!OidIsValid(lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_FUNCTION),
-					 errmsg("key column \"%s\" of relation \"%s\" is of type %s, which has no order",
-							NameStr(att->attname), RelationGetRelationName(rel),
-							format_type_be(att->atttypid))));
-		if (target->keys[i] == target->result ||
-			target->keys[i] == target->ordinality)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("column \"%s\" is in the key", NameStr(att->attname)),
-					 errdetail("It can take neither results nor their numbers.")));
-	}
-	if (target->ordinality == 0)
-		return;
-	if (target->ordinality == target->result)
+	if (att->atttypid != INT4OID && att->atttypid != INT8OID)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("result column and ordinality column are the same")));
-	switch (column_of(target, target->ordinality)->atttypid)
-	{
-		case INT4OID:
-		case INT8OID:
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("ordinality column \"%s\" of relation \"%s\" is of type %s",
-							NameStr(column_of(target, target->ordinality)->attname),
-							RelationGetRelationName(rel),
-							format_type_be(column_of(target, target->ordinality)->atttypid)),
-					 errhint("Use a column of type integer or bigint.")));
-	}
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("ordinality column \"%s\" of relation \"%s\" is of type %s",
+						NameStr(att->attname), RelationGetRelationName(rel),
+						format_type_be(att->atttypid)),
+				 errhint("Use a column of type integer or bigint.")));
 }
 
 static void
@@ -466,12 +452,11 @@ sink_target_get(const SinkSpec *spec, Oid userid)
 	look_at_indexes(rel, target);
 	if (spec->mode == SINK_UPSERT)
 		check_upsert(rel, target);
-	if (spec->mode == SINK_REPLACE)
-		check_replace(rel, target);
-	else
-		check_purposes(target, spec->mode);
+	check_purposes(target, spec->mode);
 	if (spec->mode != SINK_INSERT)
-		check_keys(rel, target, userid);
+		check_keys(rel, target, spec->mode, userid);
+	if (target->ordinality != 0)
+		check_ordinality(rel, target);
 	if (target->error != 0)
 		check_error(rel, target);
 	relation_close(rel, AccessShareLock);
