@@ -190,6 +190,7 @@ set_options(void)
 		{"session_replication_role", "origin"},
 		{"synchronous_commit", "on"},
 		{"row_security", "on"},
+		{"exit_on_error", "off"}, /* a row that is refused is no reason to end */
 	};
 
 	for (size_t i = 0; i < lengthof(options); i++)

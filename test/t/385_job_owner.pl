@@ -117,7 +117,7 @@ note 'settings of a DBA do not keep the runner from its work';
 sql(qq{ALTER ROLE bob SET $_}) for 'default_transaction_read_only = on', "default_transaction_isolation = 'serializable'",
   'default_transaction_deferrable = on', "lock_timeout = '1ms'", "idle_in_transaction_session_timeout = '1ms'",
   'session_replication_role = replica', "row_security = off", "role = crew", "enable_indexscan = off", "plan_cache_mode = force_custom_plan",
-  "statement_timeout = '1s'";
+  "statement_timeout = '1s'", 'exit_on_error = on';
 sql(q{GRANT crew TO bob});
 sql(qq{ALTER ROLE bob SET transaction_timeout = '10ms'})
   if sql(q{SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'}) > 0;
