@@ -97,52 +97,63 @@ place_waiting_databases(void)
 		waiting_databases = list_delete_first(waiting_databases);
 }
 
-static bool
-database_is_usable(Oid dbid)
+typedef enum DatabaseState
+{
+	DATABASE_GONE, /* or invalid: it is only there to be dropped */
+	DATABASE_CLOSED,
+	DATABASE_OPEN
+} DatabaseState;
+
+static DatabaseState
+database_state(Oid dbid)
 {
 	HeapTuple tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dbid));
-	bool usable;
+	Form_pg_database database;
+	DatabaseState state;
 
 	if (!HeapTupleIsValid(tup))
-		return false;
-	usable = ((Form_pg_database) GETSTRUCT(tup))->datconnlimit !=
-		DATCONNLIMIT_INVALID_DB;
+		return DATABASE_GONE;
+	database = (Form_pg_database) GETSTRUCT(tup);
+	state = database->datconnlimit == DATCONNLIMIT_INVALID_DB ? DATABASE_GONE
+		: database->datallowconn							  ? DATABASE_OPEN
+															  : DATABASE_CLOSED;
 	ReleaseSysCache(tup);
-	return usable;
+	return state;
 }
 
 /*
  * May it be started, and how?  When nobody may act as that role here, the
- * database's scout says so to its jobs.
+ * database's scout says so to its jobs, if it can get in.
  */
 static bool
 may_start(RunnerKey key, OwnerAccess *access)
 {
 	RunnerKey scout = {key.dbid, InvalidOid};
 	MemoryContext old = CurrentMemoryContext;
-	bool usable;
+	DatabaseState state;
 
 	StartTransactionCommand();
-	usable = database_is_usable(key.dbid);
+	state = database_state(key.dbid);
 	*access = !OidIsValid(key.owner) ? OWNER_SESSION
-		: !usable					 ? OWNER_GONE
+		: state == DATABASE_GONE	 ? OWNER_GONE
 									 : owner_access(key.dbid, key.owner);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);
 
-	if (!usable || *access == OWNER_GONE)
+	if (state == DATABASE_GONE || *access == OWNER_GONE)
 	{
 		launcher_forget(key);
 		suspect_forget(key);
-		if (usable)
+		if (state != DATABASE_GONE)
 			(void) launcher_want(scout);
+		return false;
 	}
-	else if (*access == OWNER_REFUSED)
-	{
-		launcher_start_failed(key);
+	if (state == DATABASE_OPEN && *access != OWNER_REFUSED)
+		return true;
+	launcher_start_failed(key);
+	if (state == DATABASE_OPEN)
 		(void) launcher_want(scout);
-	}
-	return usable && *access != OWNER_GONE && *access != OWNER_REFUSED;
+	return false;
 }
 
 static bool

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/async.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
@@ -133,12 +134,30 @@ owner_can_log_in(Oid owner)
 	return login;
 }
 
+/* As it does sessions: a limit of 0 keeps out all but superusers. */
+static bool
+database_takes(Oid dbid, Oid owner)
+{
+	HeapTuple tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dbid));
+	Form_pg_database database;
+	bool takes;
+
+	if (!HeapTupleIsValid(tup))
+		return false;
+	database = (Form_pg_database) GETSTRUCT(tup);
+	takes = database->datallowconn &&
+		(database->datconnlimit != 0 || superuser_arg(owner));
+	ReleaseSysCache(tup);
+	return takes;
+}
+
 OwnerAccess
 owner_access(Oid dbid, Oid owner)
 {
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		return OWNER_GONE;
-	if (object_aclcheck(DatabaseRelationId, dbid, owner, ACL_CONNECT) != ACLCHECK_OK)
+	if (!database_takes(dbid, owner) ||
+		object_aclcheck(DatabaseRelationId, dbid, owner, ACL_CONNECT) != ACLCHECK_OK)
 		return OWNER_REFUSED;
 	return owner_can_log_in(owner) ? OWNER_SESSION : OWNER_NO_LOGIN;
 }

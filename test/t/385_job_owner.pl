@@ -165,7 +165,8 @@ my @locks = (
 	[   'ALTER ROLE alice CONNECTION LIMIT 0',
 		q{ALTER ROLE alice CONNECTION LIMIT -1; GRANT crew TO alice; GRANT CONNECT ON DATABASE postgres TO crew;
 			REVOKE CONNECT ON DATABASE postgres FROM PUBLIC} ],
-	[ 'REVOKE crew FROM alice', 'GRANT crew TO alice' ]);
+	[ 'REVOKE crew FROM alice', 'GRANT crew TO alice' ],
+	[ 'ALTER DATABASE postgres CONNECTION LIMIT 0', 'ALTER DATABASE postgres CONNECTION LIMIT -1' ]);
 sql_as('alice', 'CREATE TABLE alice.squares (id int, result bigint)');
 for my $lock (@locks)
 {
