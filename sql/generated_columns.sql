@@ -195,6 +195,13 @@ SELECT modal_generate_column('snap', 'r', 'local:builtin/echo', '{a}') > 0 AS jo
 COMMIT;
 SELECT inputs FROM show_jobs();
 DROP TABLE snap;
+
+-- the lowest priority has none below it
+CREATE TABLE low (id int PRIMARY KEY, a int, r int);
+INSERT INTO low VALUES (1, 1);
+SELECT modal_generate_column('low', 'r', 'local:builtin/echo', '{a}', priority => -2147483648) > 0 AS job;
+SELECT priority FROM modal_batch.jobs WHERE into_table = 'low'::regclass;
+DROP TABLE low;
 DROP TRIGGER pause ON modal_batch.job;
 CALL no_jobs();
 SET client_min_messages = warning;
