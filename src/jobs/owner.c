@@ -16,6 +16,7 @@
 #include "commands/prepare.h"
 #include "commands/sequence.h"
 #include "jobs/owner.h"
+#include "jobs/suspect.h"
 #include "postmaster/bgworker.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
@@ -87,10 +88,13 @@ owner_enter_job(OwnerScope *scope, const Job *job)
 {
 	Assert(OidIsValid(job->owner) && job->owner == session.key.owner);
 	if (!owner_session_fits())
+	{
+		suspect_set(0); /* that says nothing of the job */
 		ereport(FATAL,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("role \"%s\" may no longer log in and connect to this database",
 						GetUserNameFromId(job->owner, true))));
+	}
 	session_used = true;
 	enter(scope, job->owner, OTHERS_CODE, job->search_path != NULL
 			  ? job->search_path

@@ -639,9 +639,12 @@ static void
 judge_suspect(void)
 {
 	int64 id = suspect_begin(me.key);
+	int64 died_with = runner_take_died_with();
 	ErrorData edata = {0};
 	int crashes;
 
+	if (id == 0)
+		id = died_with;
 	if (id == 0)
 		return;
 	runner_begin();

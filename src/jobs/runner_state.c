@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "guc.h"
 #include "jobs/runner_state.h"
+#include "jobs/suspect.h"
 #include "storage/ipc.h"
 #include "utils/hsearch.h"
 
@@ -216,6 +217,7 @@ runner_exit(int code, Datum arg)
 		if (progressed || entry->since - entered_at > MAX_BACKOFF_S)
 			entry->failures = 0;
 		entry->wanted = true;
+		entry->died_with = suspect_in_hand();
 		back_off(entry);
 	}
 	free_entry_if_unused(entry);
@@ -257,6 +259,18 @@ runner_enter(RunnerKey key)
 	}
 	on_shmem_exit(runner_exit, (Datum) 0);
 	return true;
+}
+
+int64
+runner_take_died_with(void)
+{
+	int64 job;
+
+	LWLockAcquire(modal_shared->lock, LW_EXCLUSIVE);
+	job = my_entry->died_with;
+	my_entry->died_with = 0;
+	LWLockRelease(modal_shared->lock);
+	return job;
 }
 
 bool

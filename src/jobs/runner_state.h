@@ -41,6 +41,8 @@ extern void runner_allow(Oid dbid);
 
 /* Take the entry; false when another runner has it or none is wanted. */
 extern bool runner_enter(RunnerKey key);
+/* The job with which the runner before this one has ended itself; 0: none. */
+extern int64 runner_take_died_with(void);
 
 typedef enum RunnerWish
 {

@@ -19,6 +19,7 @@
 
 static int file = -1; /* -1: there is none */
 static int64 written = 0; /* what is in it */
+static int64 in_hand = 0;
 static char path[MAXPGPATH];
 
 static void
@@ -73,6 +74,7 @@ suspect_begin(RunnerKey key)
 void
 suspect_set(int64 job)
 {
+	in_hand = job;
 	if (file < 0 || job == written)
 		return;
 	errno = ENOSPC; /* when only a part of it is written */
@@ -80,6 +82,12 @@ suspect_set(int64 job)
 		written = job;
 	else
 		go_without("write");
+}
+
+int64
+suspect_in_hand(void)
+{
+	return in_hand;
 }
 
 void

@@ -11,6 +11,9 @@
  * crash leaves it behind.  It is written and not mapped: on a full disk a
  * write is an error, and a store a signal that would be such a crash.
  *
+ * A runner that ends itself with a job leaves no file, for all of them end so
+ * when the server stops.  Where that goes on, shared memory has the number.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef MODAL_JOBS_SUSPECT_H
@@ -22,6 +25,8 @@
 extern int64 suspect_begin(RunnerKey key);
 /* This one is touched now; 0: none. */
 extern void suspect_set(int64 job);
+/* The one that is; also after the file has gone. */
+extern int64 suspect_in_hand(void);
 
 /* There is no such role or database any more. */
 extern void suspect_forget(RunnerKey key);

@@ -160,6 +160,7 @@ typedef struct RunnerShared
 	double not_before;	/* see clock.h */
 	double since;		/* running, or waiting to be started */
 	int64 from_job;		/* no job below is among those that are wanted */
+	int64 died_with;	/* the job that the last one had in hand; 0: none */
 } RunnerShared;
 
 /*

@@ -55,6 +55,22 @@ $node->safe_psql('postgres', "UPDATE modal_batch.job SET on_complete = NULL WHER
 job_ends($node, $poison, 'completed', 'mended, it goes on');
 is(job($node, $poison, 'succeeded'), '1', '... to its result');
 
+# One that only ends its runner, which nothing takes for a crash.
+($poison, $neighbour) = $node->safe_psql('postgres', q{SET ROLE bob;
+	SELECT modal_spawn_map('local:builtin/square', 'SELECT 1', on_complete => 'SELECT pg_terminate_backend(pg_backend_pid())', priority => 1),
+		modal_spawn_map('local:builtin/sleep', 'SELECT 0.1 FROM generate_series(1, 10)')}) =~ /(\d+)/g;
+job_ends($node, $poison, 'failed', 'a job that ends its runner is set aside');
+like(job($node, $poison, q{last_error->>'message'}), qr/crashed 3 times with this job/, '... and says why');
+job_ends($node, $neighbour, 'completed', '... and another job of its owner completes');
+my $sleep = spawn($node, q{modal_spawn('local:builtin/sleep', 3)});
+for (1 .. 3)
+{
+	job_becomes($node, $sleep, q{state = 'running'});
+	$node->poll_query_until('postgres', q{SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
+		WHERE backend_type = 'modal_batch runner' AND usename = current_user});
+}
+job_ends($node, $sleep, 'completed', 'ended by others while it waits, a job goes on');
+
 # The job in hand is in a file of the runner's.
 $node->safe_psql('postgres', q{
 	CREATE ROLE carol LOGIN;
