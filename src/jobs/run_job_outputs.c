@@ -373,6 +373,7 @@ typedef struct BatchPart
 	ErrorData *limit; /* ends the job; NULL: none */
 	JobEnd end;
 	bool running;	  /* false: the job is not to run any more */
+	bool changed;	  /* by what has been written: that holds, with the results */
 } BatchPart;
 
 /* Up to the commit; what outlives the transaction is in that context. */
@@ -389,7 +390,10 @@ write_part(RunJob *rj, BatchPart *part, MemoryContext cxt)
 	mark_done(rj, part->lo, part->n);
 	MemoryContextSwitchTo(cxt);
 	part->limit = limit_reached(rj, &part->progress);
-	part->running = job_store_progress(id, &part->progress);
+	part->running = job_store_progress(id, &part->progress, false);
+	/* a trigger of the table may have cancelled the job, or paused it */
+	part->changed = !part->running && job_store_is_own_change(id) &&
+		job_store_progress(id, &part->progress, true);
 	if (part->running && part->last)
 		part->running = run_job_finish(
 			rj, part->limit == NULL ? JOB_COMPLETED : JOB_FAILED, part->limit,
@@ -438,8 +442,8 @@ run_job_write_part(RunJob *rj, int lo, int n, bool *at_commit)
 	PG_TRY();
 	{
 		write_part(rj, &part, cxt);
-		committing = part.running;
-		if (part.running)
+		committing = part.running || part.changed;
+		if (committing)
 			runner_commit();
 		else
 			runner_rollback();

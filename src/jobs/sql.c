@@ -24,7 +24,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#define MAX_STATEMENT_ARGS 10
+#define MAX_STATEMENT_ARGS 11
 
 PG_FUNCTION_INFO_V1(modal_refuse_write);
 
@@ -252,9 +252,9 @@ static const struct
 		"failed = failed + $3, stale = stale + $4, submitted = $5, "
 		"run_done = run_done + $7, remote_ms = remote_ms + $8, usage = usage + $9, "
 		"last_error = coalesce($6, " FAILURE "), " NO_TROUBLE
-		" WHERE id = $1 AND owner = $10 AND state = 'running'",
-		10, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID,
-			 FLOAT8OID, FLOAT8OID, REGROLEOID}},
+		" WHERE id = $1 AND owner = $10 AND (state = 'running' OR $11)",
+		11, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID,
+			 FLOAT8OID, FLOAT8OID, REGROLEOID, BOOLOID}},
 	/* what was waited for since is over: inputs that have failed are not */
 	[FINISH_JOB] = {
 		"UPDATE modal_batch.job SET finished_at = clock_timestamp(), "

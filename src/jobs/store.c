@@ -468,6 +468,14 @@ job_store_load(int64 id)
 	return load_job(LOAD_JOB, id, NULL);
 }
 
+bool
+job_store_is_own_change(int64 id)
+{
+	bool own_change = false;
+
+	return load_job(LOAD_JOB, id, &own_change) != NULL && own_change;
+}
+
 Job *
 job_store_lock_own(int64 id)
 {
@@ -546,7 +554,7 @@ job_store_started(const Job *job)
 }
 
 bool
-job_store_progress(int64 id, const JobProgress *progress)
+job_store_progress(int64 id, const JobProgress *progress, bool any_state)
 {
 	Datum args[] = {Int64GetDatum(id), Int64GetDatum(progress->succeeded),
 					Int64GetDatum(progress->failed),
@@ -556,9 +564,10 @@ job_store_progress(int64 id, const JobProgress *progress)
 					Int64GetDatum(progress->run_done),
 					Float8GetDatum(progress->remote_ms),
 					Float8GetDatum(progress->usage),
-					ObjectIdGetDatum(owner_session_role())};
-	char nulls[10] = {' ', ' ', ' ', ' ', ' ',
-					  progress->failure == NULL ? 'n' : ' ', ' ', ' ', ' ', ' '};
+					ObjectIdGetDatum(owner_session_role()),
+					BoolGetDatum(any_state)};
+	char nulls[11] = {' ', ' ', ' ', ' ', ' ',
+					  progress->failure == NULL ? 'n' : ' ', ' ', ' ', ' ', ' ', ' '};
 
 	return store_run_alone(PROGRESS, args, nulls) > 0;
 }

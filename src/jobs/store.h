@@ -221,6 +221,8 @@ extern void job_store_note_waiting(Oid owner, bool only_login, Jsonb *error);
 extern void job_store_states(const int64 *ids, int n, JobState *states);
 /* Whosever it is; NULL: there is no such job. */
 extern Job *job_store_load(int64 id);
+/* Has the present transaction made its row what it is? */
+extern bool job_store_is_own_change(int64 id);
 /* Locked; NULL when it is gone. */
 extern Job *job_store_lock_own(int64 id);
 /* The first index of the run whose chunk is still there; 0 when none is. */
@@ -229,7 +231,9 @@ extern int64 job_store_first_chunk(int64 job);
 extern List *job_store_chunks(int64 job, int64 index, int limit);
 /* The five below return false when the job is no longer running, or gone. */
 extern bool job_store_started(const Job *job);
-extern bool job_store_progress(int64 id, const JobProgress *progress);
+/* In any state: as long as it is there. */
+extern bool job_store_progress(int64 id, const JobProgress *progress,
+							   bool any_state);
 /*
  * A job that was stopped ends as failed instead of cancelled.  Whoever listens
  * is told; *end may be NULL.

@@ -107,6 +107,54 @@ job_ends($node, $job, 'completed', 'a job that is paused and resumed again and a
 sink_is($node, 'flicker', 10000, '... with one result for each input');
 $local->set_faults('');
 
+# --- what changes nothing locks nothing -------------------------------------------
+
+$job = spawn($node, q{modal_spawn('local:builtin/sleep', 1)});
+job_becomes($node, $job, q{state = 'running'});
+is(sql("BEGIN; SELECT modal_resume($job); SELECT modal_wait($job, '60 s'); COMMIT"), "f\ncompleted",
+	'a job that runs is not resumed, and can be waited for then');
+$local->set_faults("FunctionCallCancel delay=1\n");
+$job = endless();
+sql("SELECT modal_cancel($job)");
+is(sql("BEGIN; SELECT modal_pause($job); SELECT modal_resume($job); SELECT modal_wait($job, '60 s'); COMMIT"), "f\nf\ncancelled",
+	'one that is to be cancelled is neither paused nor resumed, and can be waited for then');
+$local->set_faults('');
+
+# --- from within ------------------------------------------------------------------
+
+sql(q{
+	CREATE TABLE changing (job bigint, change text);
+	CREATE TABLE changed (id int, result bigint);
+	CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$
+	DECLARE c record;
+	BEGIN
+		FOR c IN DELETE FROM changing RETURNING * LOOP
+			EXECUTE format('SELECT modal_%s(%s)', c.change, c.job);
+		END LOOP;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER change AFTER INSERT ON changed FOR EACH STATEMENT EXECUTE FUNCTION change()});
+for my $change ([ 'cancel', 'cancelled' ], [ 'pause', 'paused' ])
+{
+	my ($verb, $state) = @$change;
+
+	$local->clear_log;
+	$local->set_faults("FunctionGetOutputs delay=0.2\n");
+	$job = sql(qq{
+		TRUNCATE changed;
+		WITH j AS (SELECT modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(0, 9999) g',
+			key => '{id}', into_table => 'changed') AS job)
+		INSERT INTO changing SELECT job, '$verb' FROM j RETURNING job});
+	is(sql("SELECT modal_wait($job, '60 s')"), $state, "$verb by a trigger of the table: the job is $state");
+	cmp_ok(job($node, $job, 'succeeded'), '>', 0, '... with what was written');
+	is(sql('SELECT count(*) FROM changed'), job($node, $job, 'succeeded'), '... all of which is counted');
+	is(sql('SELECT count(*) FROM changing'), '0', '... as is what else the trigger has done');
+	$local->set_faults('');
+}
+is(sql("SELECT modal_resume($job)"), 't', 'paused so, it is resumed');
+job_ends($node, $job, 'completed', '... and completes');
+sink_is($node, 'changed', 10000, '... with one result for each input');
+
 # --- what failed remotely ----------------------------------------------------------
 
 $job = spawn($node, q{modal_spawn_map('local:builtin/fail',
