@@ -675,18 +675,9 @@ END;
 COMMENT ON FUNCTION modal_results(bigint) IS
 	'results of a job that has no table for them, and the failures of any job';
 
--- Two statements: the second one's snapshot is taken after the wait.  Somebody's
--- unnest(bigint[]) in this schema would come before the one for any array.
 CREATE FUNCTION modal_gather(VARIADIC jobs bigint[])
 	RETURNS TABLE (job bigint, ordinal bigint, result jsonb, error jsonb)
-	LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	SELECT modal_wait(j.job, NULL::interval) FROM pg_catalog.unnest(modal_gather.jobs) AS j(job);
-	SELECT j.job, r.ordinal, r.result, r.error
-	FROM pg_catalog.unnest(modal_gather.jobs) WITH ORDINALITY AS j(job, n)
-		CROSS JOIN LATERAL modal_results(j.job) AS r
-	ORDER BY j.n, r.ordinal;
-END;
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION modal_gather(bigint[]) IS
 	'waits for the end of jobs and returns their results';
 

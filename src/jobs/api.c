@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * api.c
- *	  SQL functions on existing jobs: wait, cancel, pause, resume, retry,
- *	  forget.
+ *	  SQL functions on existing jobs: wait, gather, cancel, pause, resume,
+ *	  retry, forget.
  *
  * They change the job's row in the caller's transaction; the runner sees it
  * when that commits.  Whose job it is, job_store_get checks.
@@ -11,23 +11,28 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_type.h"
 #include "clock.h"
 #include "endpoint/endpoint.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "jobs/home.h"
 #include "jobs/limits.h"
 #include "jobs/new_owner.h"
 #include "jobs/runner_state.h"
+#include "jobs/sql.h"
 #include "jobs/store.h"
 #include "jobs/watch.h"
 #include "jobs/wake.h"
 #include "link/shmem.h"
 #include "storage/condition_variable.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "values/values.h"
 
 PG_FUNCTION_INFO_V1(modal_wait);
+PG_FUNCTION_INFO_V1(modal_gather);
 PG_FUNCTION_INFO_V1(modal_check_job);
 PG_FUNCTION_INFO_V1(modal_function_label);
 PG_FUNCTION_INFO_V1(modal_cancel);
@@ -37,13 +42,19 @@ PG_FUNCTION_INFO_V1(modal_retry);
 PG_FUNCTION_INFO_V1(modal_forget);
 PG_FUNCTION_INFO_V1(modal_start_runner);
 
+pg_noreturn static void
+refuse_null_job(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					errmsg("job must not be null")));
+}
+
 static int64
 job_argument(FunctionCallInfo fcinfo)
 {
 	modal_check_preloaded();
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("job must not be null")));
+		refuse_null_job();
 	return PG_GETARG_INT64(0);
 }
 
@@ -128,11 +139,9 @@ tell_what_job_waits_for(const Job *job, Told *told)
  * begins to wait for its next try; returns at once for a paused job, which
  * would not end by itself.
  */
-Datum
-modal_wait(PG_FUNCTION_ARGS)
+static Job *
+wait_for_job(int64 id, double deadline)
 {
-	int64 id = job_argument(fcinfo);
-	double deadline = deadline_argument(fcinfo);
 	Told told = {false};
 	Job *job;
 
@@ -151,10 +160,96 @@ modal_wait(PG_FUNCTION_ARGS)
 	}
 	ConditionVariableCancelSleep();
 	job_warn_of_failures(job);
+	return job;
+}
+
+Datum
+modal_wait(PG_FUNCTION_ARGS)
+{
+	int64 id = job_argument(fcinfo);
+	Job *job = wait_for_job(id, deadline_argument(fcinfo));
+
 	PG_RETURN_TEXT_P(cstring_to_text(job_state_name(job->state)));
 }
 
+/* Results of a job that the caller has waited for, from after that ordinal on. */
+static int
+gather_results(ReturnSetInfo *rsinfo, int64 id, const Job *job, int64 *after)
+{
+	StoreScope scope;
+	Datum args[] = {Int64GetDatum(job->id), Int64GetDatum(*after)};
+	int n;
+
+	store_enter(&scope);
+	n = (int) store_run(GATHER_RESULTS, args, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		Datum values[4] = {Int64GetDatum(id)};
+		bool isnull[4] = {false};
+
+		for (int k = 1; k < 4; k++)
+			values[k] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+									  k, &isnull[k]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+		*after = DatumGetInt64(values[1]);
+	}
+	store_leave(&scope);
+	return n;
+}
+
+/*
+ * The results are those that are there after the wait, as the states are, also
+ * in a transaction whose snapshot is older.
+ */
+Datum
+modal_gather(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum *ids;
+	bool *nulls;
+	int n = 0;
+	Job **jobs;
+
+	modal_check_preloaded();
+	InitMaterializedSRF(fcinfo, 0);
+	if (!PG_ARGISNULL(0))
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64),
+						  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, &nulls, &n);
+	jobs = palloc(sizeof(Job *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			refuse_null_job();
+		jobs[i] = wait_for_job(DatumGetInt64(ids[i]), HUGE_VAL);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		int64 after = -1;
+
+		while (gather_results(rsinfo, DatumGetInt64(ids[i]), jobs[i], &after) > 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	return (Datum) 0;
+}
+
 /* --- changing ------------------------------------------------------------- */
+
+#define IN_STATE(state) (1 << (state))
+
+/*
+ * The job, locked if its state is among these, in which there is something to
+ * do.  In others it stays unlocked: its runner would wait until the caller's
+ * transaction ends, which may itself wait for the job.
+ */
+static Job *
+job_to_change(FunctionCallInfo fcinfo, int states)
+{
+	int64 id = job_argument(fcinfo);
+	Job *job = job_store_look(id, NULL);
+
+	return (IN_STATE(job->state) & states) != 0 ? job_store_get(id, true, NULL)
+												: job;
+}
 
 static void
 set_state(Job *job, JobState state)
@@ -186,7 +281,8 @@ go_on(Job *job)
 Datum
 modal_cancel(PG_FUNCTION_ARGS)
 {
-	Job *job = job_store_get(job_argument(fcinfo), true, NULL);
+	Job *job = job_to_change(fcinfo, ~(IN_STATE(JOB_COMPLETED) |
+									   IN_STATE(JOB_CANCELLED)));
 	bool terminate = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
 	/* a failed job may still have a remote call that goes on */
@@ -201,7 +297,7 @@ modal_cancel(PG_FUNCTION_ARGS)
 Datum
 modal_pause(PG_FUNCTION_ARGS)
 {
-	Job *job = job_store_get(job_argument(fcinfo), true, NULL);
+	Job *job = job_to_change(fcinfo, IN_STATE(JOB_PENDING) | IN_STATE(JOB_RUNNING));
 
 	if (job->state != JOB_PENDING && job->state != JOB_RUNNING)
 		PG_RETURN_BOOL(false);
@@ -212,7 +308,7 @@ modal_pause(PG_FUNCTION_ARGS)
 Datum
 modal_resume(PG_FUNCTION_ARGS)
 {
-	Job *job = job_store_get(job_argument(fcinfo), true, NULL);
+	Job *job = job_to_change(fcinfo, IN_STATE(JOB_PAUSED));
 
 	if (job->state != JOB_PAUSED)
 		PG_RETURN_BOOL(false);

@@ -189,6 +189,10 @@ static const struct
 		"AND payload IS NOT NULL AND error IS NOT NULL AND ordinal > $2 "
 		"AND ($3 IS NULL OR error->>'code' = $3) ORDER BY ordinal LIMIT 1000",
 		3, {INT8OID, INT8OID, TEXTOID}},
+	[GATHER_RESULTS] = {
+		"SELECT ordinal, result, error FROM modal_batch.result WHERE job = $1 "
+		"AND ordinal > $2 ORDER BY ordinal LIMIT 1000",
+		2, {INT8OID, INT8OID}},
 	[DELETE_FAILED] = {
 		"DELETE FROM modal_batch.result WHERE job = $1 AND payload IS NOT NULL "
 		"AND error IS NOT NULL AND ($2 IS NULL OR error->>'code' = $2)",
@@ -498,6 +502,7 @@ snapshot_of(StatementId id)
 		case LOOK_AT_JOB:
 		case IS_BEHIND_OTHERS:
 		case WITH_UNIQUE_KEY:
+		case GATHER_RESULTS:
 			return GetLatestSnapshot();
 		case COLUMN_JOBS:
 			return GetActiveSnapshot();

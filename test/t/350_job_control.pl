@@ -186,6 +186,9 @@ is(job($node, $job, q{last_error->>'code'}), '22012', '... and is noted');
 is(sql('SELECT array_agg(result ORDER BY job) FROM modal_gather('
 	  . join(',', map { spawn($node, "modal_spawn('local:builtin/square', $_)") } 2 .. 4) . ')'),
 	'{4,9,16}', 'modal_gather');
+$job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT g FROM generate_series(1, 2500) g')});
+is( sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT count(*), min(job) = $job, sum(result::int), array_agg(ordinal ORDER BY ordinal) = array_agg(ordinal) FROM modal_gather($job); COMMIT"),
+	"1\n2500|t|5211458750|t", '... of results that are younger than the transaction');
 
 # --- rights come before locks ---------------------------------------------------------------
 
