@@ -39,6 +39,7 @@
 #include "jobs/owner.h"
 #include "jobs/run_job_internal.h"
 #include "jobs/runner_xact.h"
+#include "jobs/sink_target.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -136,6 +137,29 @@ run_job_stand_still(RunJob *rj)
 }
 
 bool
+run_job_read_row(RunJob *rj)
+{
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "modal_batch job row", ALLOCSET_SMALL_SIZES);
+	MemoryContext old;
+	Job *job;
+
+	sink_target_hold(&rj->job->sink);
+	old = MemoryContextSwitchTo(cxt);
+	job = job_store_load(rj->job->id);
+	MemoryContextSwitchTo(old);
+	if (job == NULL || job->state != rj->job->state ||
+		job->owner != rj->job->owner)
+		return false;
+	rj->job = job;
+	MemoryContextSetParent(cxt, rj->cxt);
+	if (rj->row_cxt != NULL)
+		MemoryContextDelete(rj->row_cxt);
+	rj->row_cxt = cxt;
+	return true;
+}
+
+bool
 run_job_is_quiet(const RunJob *rj, double seconds)
 {
 	return rj->call != NULL && rj->started && rj->finished && !rj->call_done &&
@@ -207,7 +231,7 @@ job_window(const RunJob *rj, const Endpoint *endpoint)
 static void
 open_call(RunJob *rj)
 {
-	Job *job = rj->job;
+	Job *job;
 	RemoteCallSpec spec = {0};
 	Endpoint *endpoint;
 	const char *rest;
@@ -215,6 +239,14 @@ open_call(RunJob *rj)
 
 	make_call_context(rj);
 	runner_begin();
+	/* those of other jobs are not followed */
+	if (rj->job->by_trigger && !run_job_read_row(rj))
+	{
+		runner_commit();
+		run_job_stand_still(rj);
+		return;
+	}
+	job = rj->job;
 	rj->sink = sink_create(rj->call_cxt, job);
 	endpoint = get_endpoint(rj, &rest);
 	rj->bulk = endpoint->protocol == ENDPOINT_HTTP &&

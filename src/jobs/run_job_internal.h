@@ -101,6 +101,12 @@ extern void run_job_close_call(RunJob *rj, int flags);
  * It was cancelled or paused meanwhile: its row says what is to be done.
  */
 extern void run_job_stand_still(RunJob *rj);
+/*
+ * Read its row anew, in a transaction, in which the columns that it names keep
+ * their names: one that was renamed while the row was read would not be found,
+ * or be another one.  False: the job is no longer to run as it did.
+ */
+extern bool run_job_read_row(RunJob *rj);
 
 /* --- run_job_inputs.c ----------------------------------------------------- */
 

@@ -470,31 +470,17 @@ run_job_write_part(RunJob *rj, int lo, int n, bool *at_commit)
 static bool
 renew_sink(RunJob *rj)
 {
-	MemoryContext cxt = AllocSetContextCreate(
-		CurrentMemoryContext, "modal_batch job row", ALLOCSET_SMALL_SIZES);
-	MemoryContext old;
-	Job *job;
-
+	if (rj->sink != NULL)
+		sink_free(rj->sink);
+	rj->sink = NULL;
 	runner_begin();
-	old = MemoryContextSwitchTo(cxt);
-	job = job_store_load(rj->job->id);
-	MemoryContextSwitchTo(old);
-	if (job == NULL || job->state != JOB_RUNNING ||
-		job->owner != rj->job->owner)
+	if (!run_job_read_row(rj))
 	{
 		runner_commit();
 		run_job_stand_still(rj);
 		return false;
 	}
-	if (rj->sink != NULL)
-		sink_free(rj->sink);
-	rj->sink = NULL;
-	rj->job = job;
-	MemoryContextSetParent(cxt, rj->cxt);
-	if (rj->row_cxt != NULL)
-		MemoryContextDelete(rj->row_cxt);
-	rj->row_cxt = cxt;
-	rj->sink = sink_create(rj->call_cxt, job);
+	rj->sink = sink_create(rj->call_cxt, rj->job);
 	runner_commit();
 	rj->rewrites = false;
 	return true;

@@ -23,6 +23,7 @@
 #include "jobs/sink_target.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -461,6 +462,15 @@ sink_target_get(const SinkSpec *spec, Oid userid)
 		check_error(rel, target);
 	relation_close(rel, AccessShareLock);
 	return target;
+}
+
+void
+sink_target_hold(const SinkSpec *spec)
+{
+	if (OidIsValid(spec->into_table))
+		LockRelationOid(spec->into_table, AccessShareLock);
+	if (OidIsValid(spec->source_table))
+		LockRelationOid(spec->source_table, AccessShareLock);
 }
 
 /* Does a column that the target has still have that name? */

@@ -62,6 +62,8 @@ typedef struct SinkTarget
  * be written, 22023 one for two purposes, 42501 not allowed to userid.
  */
 extern SinkTarget *sink_target_get(const SinkSpec *spec, Oid userid);
+/* None of its columns, nor of its source's, gets another name in this transaction. */
+extern void sink_target_hold(const SinkSpec *spec);
 /*
  * Error 55P03 when the table or a column has another name now, or there are
  * other columns, or of other types: what was made of the target is of no use any

@@ -207,6 +207,35 @@ is(sql("SET lock_timeout = '1s'; $shown"), $declared, '... as it is');
 $busy->quit;
 sql('DROP TABLE busy, beside; DROP ROLE stranger');
 
+# --- renamed while a job is taken up ----------------------------------------------------
+
+sql(q{CREATE TABLE renamed (id int PRIMARY KEY, n int, square bigint, other bigint);
+	SELECT modal_generate_column('renamed', 'square', 'local:builtin/square', '{n}', backfill => false)});
+for my $case ([ 'RENAME n TO m', 'square' ],
+	[ 'RENAME square TO s; ALTER TABLE renamed RENAME other TO square; ALTER TABLE renamed RENAME s TO other', 'other' ])
+{
+	my ($rename, $column) = @$case;
+
+	sql('TRUNCATE renamed');
+	$local->kill9;
+	sql('INSERT INTO renamed VALUES (1, 5)');
+	$job = sql('SELECT max(job) FROM modal_batch.jobs');
+	ok(job_becomes($node, $job, 'retry_at IS NOT NULL'), 'a job that waits for its next try');
+	$local->start;
+	sql(qq{
+		BEGIN;
+		ALTER TABLE renamed $rename;
+		DO \$\$ BEGIN
+			WHILE NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'renamed'::regclass AND NOT granted) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		END \$\$;
+		COMMIT});
+	job_ends($node, $job, 'completed', "... meets $rename");
+	is(sql("SELECT $column FROM renamed"), '25', '... and writes to the column that it was for');
+}
+sql('DROP TABLE renamed');
+
 # --- owners, dumps --------------------------------------------------------------------------------
 
 sql(q{
