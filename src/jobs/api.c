@@ -11,6 +11,7 @@
  */
 #include "compat.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "clock.h"
 #include "endpoint/endpoint.h"
@@ -30,6 +31,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "values/values.h"
+
+#define STANDBY_LOOK_MS 1000L
 
 PG_FUNCTION_INFO_V1(modal_wait);
 PG_FUNCTION_INFO_V1(modal_gather);
@@ -134,6 +137,15 @@ tell_what_job_waits_for(const Job *job, Told *told)
 				 errhint("modal_cancel() ends it.")));
 }
 
+/* On a standby nobody tells: what ends the job is on another server. */
+static long
+until_next_look(long left)
+{
+	return RecoveryInProgress() && (left < 0 || left > STANDBY_LOOK_MS)
+		? STANDBY_LOOK_MS
+		: left;
+}
+
 /*
  * Sleeps on a condition variable that is broadcast whenever any job ends, or
  * begins to wait for its next try; returns at once for a paused job, which
@@ -155,7 +167,8 @@ wait_for_job(int64 id, double deadline)
 		left = monotonic_ms_until(deadline);
 		if (job_has_ended(job) || job->state == JOB_PAUSED || left == 0)
 			break;
-		(void) ConditionVariableTimedSleep(&modal_shared->job_changed, left,
+		(void) ConditionVariableTimedSleep(&modal_shared->job_changed,
+										   until_next_look(left),
 										   PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
