@@ -92,3 +92,19 @@ owner_change_job(Job *job)
 	store_run_alone(TAKE_OVER, args, NULL);
 	job->owner = job_store_load(job->id)->owner;
 }
+
+bool
+owner_change_hand_over(const Job *job)
+{
+	const Job *now = job_store_lock_own(job->id);
+
+	if (now == NULL || (now->state != JOB_RUNNING && now->state != JOB_PENDING))
+		return false;
+	job_store_set_state(job->id, JOB_PENDING);
+	follow_tables(job->id);
+	now = job_store_load(job->id);
+	if (now->owner == job->owner)
+		return false;
+	wake_runner_at_commit(now->owner);
+	return true;
+}

@@ -6,7 +6,8 @@
  * A trigger's jobs follow the owner of the table; the others follow REASSIGN
  * OWNED, and when their owner is gone, whoever may and wants to go on with
  * them.  A running job goes on as who started it: the owner is changed only
- * while no runner has the job, and a runner starts it only as its owner.
+ * while no runner has the job, and a runner starts it only as its owner.  One
+ * that may not write to its table any more is handed over.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,5 +28,11 @@ extern void owner_change_follow(const OwnerChange *change);
 
 /* Before the current user goes on with a job that has ended or is paused. */
 extern void owner_change_job(Job *job);
+
+/*
+ * The runner gives up a job of a trigger whose table is another role's now: it
+ * goes on as that role's.  False: the table is the owner's, or gone.
+ */
+extern bool owner_change_hand_over(const Job *job);
 
 #endif /* MODAL_JOBS_NEW_OWNER_H */

@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "guc.h"
 #include "jobs/error.h"
+#include "jobs/new_owner.h"
 #include "jobs/owner.h"
 #include "jobs/run_job_internal.h"
 #include "jobs/runner_state.h"
@@ -241,6 +242,25 @@ keeps_results(const RunJob *rj, const ErrorData *edata)
 		(rj->deadline == HUGE_VAL || monotonic_ms_until(rj->deadline) > 0);
 }
 
+/* A trigger's job that may not do what its table's owner may. */
+static bool
+is_handed_over(RunJob *rj, const ErrorData *edata)
+{
+	bool handed;
+
+	if (!rj->job->by_trigger ||
+		edata->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return false;
+	runner_begin();
+	handed = owner_change_hand_over(rj->job);
+	if (handed)
+		runner_commit();
+	else
+		runner_rollback();
+	rj->done = handed;
+	return handed;
+}
+
 void
 run_job_error(RunJob *rj, const ErrorData *edata)
 {
@@ -269,6 +289,6 @@ run_job_error(RunJob *rj, const ErrorData *edata)
 						job->id, edata->message)));
 		run_job_end(rj, JOB_CANCELLED, edata);
 	}
-	else
+	else if (!is_handed_over(rj, edata))
 		run_job_end(rj, JOB_FAILED, edata);
 }

@@ -280,6 +280,23 @@ for my $table ('shared', 'shared_too')
 	is(job($node, $job, 'succeeded, last_error'), '10000|', '... and nothing of the step that was under way');
 }
 
+note 'a table that gets another owner while a job of its trigger runs';
+sql(q{
+	CREATE TABLE handed (id int PRIMARY KEY, n int, square bigint);
+	ALTER TABLE handed OWNER TO erin;
+	SELECT modal_generate_column('handed', 'square', 'local:builtin/square', '{n}')});
+$local->set_faults("FunctionGetOutputs delay=2\n");
+$local->clear_log;
+sql('INSERT INTO handed SELECT g, g FROM generate_series(1, 3000) g');
+$job = sql('SELECT max(job) FROM modal_batch.jobs');
+job_becomes($node, $job, q{state = 'running' AND owner = 'erin'::regrole AND in_flight > 0});
+sql('ALTER TABLE handed OWNER TO frank');
+$local->set_faults('');
+job_ends($node, $job, 'completed', 'it goes on as the new owner\'s');
+is(job($node, $job, 'owner, succeeded, last_error'), 'frank|3000|', '... to its end');
+is(sql('SELECT count(*) FROM handed WHERE square = n::bigint * n'), '3000', '... with all results');
+inputs_are($local, 3000, '... of inputs that were sent once');
+
 note 'rights on the tables of jobs do not make a job';
 sql(q{CREATE ROLE admin LOGIN BYPASSRLS; GRANT pg_write_all_data, pg_read_all_data TO admin;
 	GRANT TRUNCATE ON ALL TABLES IN SCHEMA modal_batch TO admin});
