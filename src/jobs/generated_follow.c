@@ -15,6 +15,7 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "jobs/extension_version.h"
 #include "jobs/generated_follow.h"
@@ -93,7 +94,7 @@ generated_other_table(Oid trigger)
 	return other;
 }
 
-/* Triggers of other tables that fill this one (OurTrigger *). */
+/* Triggers of other tables that fill this one (OurTrigger *), clones not. */
 static List *
 triggers_into(Relation triggers, Oid relid)
 {
@@ -127,31 +128,43 @@ triggers_into(Relation triggers, Oid relid)
 	return found;
 }
 
+/* A row of a catalog as the present command leaves it; a copy.  NULL: it is gone. */
+static HeapTuple
+row_to_be(Oid catalog, Oid index, AttrNumber column, Oid oid)
+{
+	Relation rel = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(oid));
+	scan = systable_beginscan(rel, index, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return tuple;
+}
+
 /* The name that the present command gives the table, qualified; NULL: it is gone. */
 static char *
 table_name_to_be(Oid relid)
 {
-	Relation catalog = table_open(RelationRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	char *name = NULL;
+	HeapTuple table = row_to_be(RelationRelationId, ClassOidIndexId,
+								Anum_pg_class_oid, relid);
+	HeapTuple schema;
 
-	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, ClassOidIndexId, true, SnapshotSelf, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-		name = quote_qualified_identifier(get_namespace_name(form->relnamespace),
-										  NameStr(form->relname));
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return name;
+	if (!HeapTupleIsValid(table))
+		return NULL;
+	schema = row_to_be(NamespaceRelationId, NamespaceOidIndexId,
+					   Anum_pg_namespace_oid,
+					   ((Form_pg_class) GETSTRUCT(table))->relnamespace);
+	if (!HeapTupleIsValid(schema))
+		return NULL;
+	return quote_qualified_identifier(
+		NameStr(((Form_pg_namespace) GETSTRUCT(schema))->nspname),
+		NameStr(((Form_pg_class) GETSTRUCT(table))->relname));
 }
 
 void
@@ -176,6 +189,28 @@ generated_follow_table(Oid relid)
 		trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));
 	}
 	table_close(catalog, RowExclusiveLock);
+}
+
+void
+generated_follow_schema(Oid nsp)
+{
+	Relation catalog = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	List *tables = NIL;
+	HeapTuple tuple;
+	ListCell *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		if (form->relnamespace == nsp && form->relkind != RELKIND_INDEX)
+			tables = lappend_oid(tables, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	foreach (lc, tables)
+		generated_follow_table(lfirst_oid(lc));
 }
 
 /* --- columns -------------------------------------------------------------- */
@@ -204,6 +239,18 @@ name_to_be(Oid relid, AttrNumber attno)
 	return name;
 }
 
+/* A column of the table that it fills. */
+static void
+rename_in_other(Relation catalog, OurTrigger *ours, const char *old_name,
+				const char *new_name)
+{
+	TriggerSpec spec;
+
+	trigger_spec_read(&spec, ours->nargs, ours->args);
+	if (trigger_spec_rename_other(&spec, old_name, new_name))
+		trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));
+}
+
 /* Has it any triggers of ours? */
 static bool
 rename_in_triggers(Oid relid, const char *old_name, const char *new_name)
@@ -227,11 +274,11 @@ rename_in_triggers(Oid relid, const char *old_name, const char *new_name)
 	foreach (lc, others)
 	{
 		OurTrigger *ours = lfirst(lc);
-		TriggerSpec spec;
+		ListCell *lc2;
 
-		trigger_spec_read(&spec, ours->nargs, ours->args);
-		if (trigger_spec_rename_other(&spec, old_name, new_name))
-			trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));
+		rename_in_other(catalog, ours, old_name, new_name);
+		foreach (lc2, trigger_catalog_clones(catalog, ours))
+			rename_in_other(catalog, lfirst(lc2), old_name, new_name);
 	}
 	table_close(catalog, RowExclusiveLock);
 	return triggers != NIL || others != NIL;
