@@ -20,6 +20,7 @@
 #include "jobs/run_job_internal.h"
 #include "jobs/runner_state.h"
 #include "jobs/runner_xact.h"
+#include "jobs/sql.h"
 #include "jobs/subxact.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -241,6 +242,35 @@ keeps_results(const RunJob *rj, const ErrorData *edata)
 		(rj->deadline == HUGE_VAL || monotonic_ms_until(rj->deadline) > 0);
 }
 
+static bool
+name_equal(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/*
+ * Was a rename committed between the reading of the job's row and that of the
+ * table, for which we may have waited?
+ */
+static bool
+was_renamed(const RunJob *rj)
+{
+	const SinkSpec *sink = &rj->job->sink;
+	const Job *job;
+	bool renamed;
+
+	runner_begin();
+	job = job_store_load(rj->job->id);
+	renamed = job != NULL &&
+		!(names_equal(job->sink.key_columns, sink->key_columns) &&
+		  names_equal(job->sink.check_columns, sink->check_columns) &&
+		  name_equal(job->sink.result_column, sink->result_column) &&
+		  name_equal(job->sink.ordinality_column, sink->ordinality_column) &&
+		  name_equal(job->sink.version_column, sink->version_column));
+	runner_commit();
+	return renamed;
+}
+
 void
 run_job_error(RunJob *rj, const ErrorData *edata)
 {
@@ -253,7 +283,8 @@ run_job_error(RunJob *rj, const ErrorData *edata)
 		run_job_close_call(rj, FRAME_FLAG_DETACH);
 	rj->unwritten = false;
 	rj->retry_at = monotonic_seconds() + UNRECORDED_PAUSE_S;
-	if (error_is_transient(edata->sqlerrcode))
+	if (error_is_transient(edata->sqlerrcode) ||
+		(job->state != JOB_CANCELLING && was_renamed(rj)))
 	{
 		ereport(LOG, (errmsg("job " INT64_FORMAT " will be tried again: %s",
 							 job->id, edata->message),

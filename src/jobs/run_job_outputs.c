@@ -18,6 +18,7 @@
 #include "jobs/runner_state.h"
 #include "jobs/runner_xact.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 
 #define BATCH_S 0.05	/* results wait no longer to be written */
@@ -462,6 +463,16 @@ run_job_write_part(RunJob *rj, int lo, int n, bool *at_commit)
 	return NULL;
 }
 
+/* Nothing gets another name between the reading of the row and of its tables. */
+static void
+lock_tables(const SinkSpec *sink)
+{
+	if (OidIsValid(sink->into_table))
+		LockRelationOid(sink->into_table, AccessShareLock);
+	if (OidIsValid(sink->source_table))
+		LockRelationOid(sink->source_table, AccessShareLock);
+}
+
 /* The table may have been altered, and the names of its columns with the row. */
 static bool
 renew_sink(RunJob *rj)
@@ -472,6 +483,7 @@ renew_sink(RunJob *rj)
 	Job *job;
 
 	runner_begin();
+	lock_tables(&rj->job->sink);
 	old = MemoryContextSwitchTo(cxt);
 	job = job_store_load(rj->job->id);
 	MemoryContextSwitchTo(old);
