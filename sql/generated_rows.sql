@@ -203,6 +203,24 @@ DROP TABLE pieces;
 INSERT INTO docs VALUES (2, 1, '["a"]');
 SELECT * FROM finish();
 
+-- keys of columns with another collation or precision
+CREATE TABLE c_keys (id text COLLATE "C" PRIMARY KEY, pages jsonb);
+CREATE TABLE posix_keys (id text COLLATE "POSIX", result text);
+INSERT INTO c_keys VALUES ('a', '["x", "y"]');
+SELECT modal_generate_rows('c_keys', 'posix_keys', 'local:builtin/echo', '{pages}', '{id}') IS NOT NULL AS made;
+INSERT INTO c_keys VALUES ('b', '["z"]');
+SELECT * FROM finish();
+DELETE FROM c_keys WHERE id = 'a';
+SELECT * FROM posix_keys;
+SELECT forget();
+CREATE TABLE fine (price numeric(10, 2), at timestamptz, name varchar(10), pages jsonb, PRIMARY KEY (price, at, name));
+CREATE TABLE coarse (price numeric(10, 0), at timestamptz(0), exact numeric(10, 2), any_number numeric, moment timestamptz, name varchar(5), result text);
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{price, moment, name}');
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{exact, at, name}');
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{any_number, moment, name}', backfill => false) IS NULL AS no_job;
+SELECT modal_drop_generated_rows('fine', 'coarse');
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{exact, moment, name}', backfill => false) IS NULL AS no_job;
+
 SET client_min_messages = warning;
 DROP SCHEMA generated_rows CASCADE;
 DROP SCHEMA generated_rows_moved CASCADE;
