@@ -203,6 +203,30 @@ DROP TABLE pieces;
 INSERT INTO docs VALUES (2, 1, '["a"]');
 SELECT * FROM finish();
 
+-- whose row security is forced, and a writer that has it off
+CREATE ROLE regress_modal_kept;
+GRANT USAGE, CREATE ON SCHEMA generated_rows TO regress_modal_kept;
+CREATE TABLE kept (id int PRIMARY KEY, pages jsonb);
+CREATE TABLE kept_pages (id int, result text);
+ALTER TABLE kept_pages ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY all_rows ON kept_pages USING (true);
+ALTER TABLE kept OWNER TO regress_modal_kept;
+ALTER TABLE kept_pages OWNER TO regress_modal_kept;
+CREATE USER MAPPING FOR regress_modal_kept SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local');
+GRANT USAGE ON FOREIGN SERVER local TO regress_modal_kept;
+SELECT modal_generate_rows('kept', 'kept_pages', 'local:builtin/echo', '{pages}', '{id}', backfill => false) IS NULL AS no_job;
+INSERT INTO kept VALUES (1, '["x"]');
+SELECT * FROM finish();
+SELECT count(*) FROM kept_pages;
+SET ROLE regress_modal_kept;
+SET row_security = off;
+DELETE FROM kept;
+RESET row_security;
+SELECT count(*) FROM kept_pages;
+RESET ROLE;
+SELECT forget();
+DROP OWNED BY regress_modal_kept;
+DROP ROLE regress_modal_kept;
 -- keys of columns with another collation or precision
 CREATE TABLE c_keys (id text COLLATE "C" PRIMARY KEY, pages jsonb);
 CREATE TABLE posix_keys (id text COLLATE "POSIX", result text);
