@@ -386,7 +386,7 @@ generated_start_job(const char *function, Job *model, const char *query)
 	OwnerScope scope;
 	int64 id;
 
-	model->priority = Min(model->priority, 0) - 1;
+	model->priority = Max(Min(model->priority, 0), PG_INT32_MIN + 1) - 1;
 	owner_enter(&scope, model->owner);
 	id = spawn_backfill(function, model, query);
 	owner_leave(&scope);

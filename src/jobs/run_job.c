@@ -518,7 +518,7 @@ run_job_state_changed(RunJob *rj, JobState state)
 static int
 weight(const RunJob *rj)
 {
-	return Min(Max(rj->job->priority + 1, 1), MAX_WEIGHT);
+	return 1 + Min(Max(rj->job->priority, 0), MAX_WEIGHT - 1);
 }
 
 /* Before the call's id is stored. */
