@@ -22,6 +22,7 @@
 #include "jobs/store.h"
 #include "jobs/trigger_catalog.h"
 #include "jobs/trigger_rows.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -147,6 +148,18 @@ row_to_be(Oid catalog, Oid index, AttrNumber column, Oid oid)
 	return tuple;
 }
 
+/*
+ * As it is now, and stays: its own table is not locked, so that others may drop
+ * it.  NULL: they have.
+ */
+static OurTrigger *
+lock_trigger(Relation triggers, const OurTrigger *found)
+{
+	LockDatabaseObject(TriggerRelationId, found->form->oid, 0,
+					   ShareUpdateExclusiveLock);
+	return trigger_catalog_get(triggers, found->form->oid);
+}
+
 /* The name that the present command gives the table, qualified; NULL: it is gone. */
 static char *
 table_name_to_be(Oid relid)
@@ -176,9 +189,11 @@ generated_follow_table(Oid relid)
 
 	foreach (lc, triggers_into(catalog, relid))
 	{
-		OurTrigger *ours = lfirst(lc);
+		OurTrigger *ours = lock_trigger(catalog, lfirst(lc));
 		TriggerSpec spec;
 
+		if (ours == NULL)
+			continue;
 		trigger_spec_read(&spec, ours->nargs, ours->args);
 		if (name == NULL)
 			name = table_name_to_be(relid);
@@ -241,11 +256,14 @@ name_to_be(Oid relid, AttrNumber attno)
 
 /* A column of the table that it fills. */
 static void
-rename_in_other(Relation catalog, OurTrigger *ours, const char *old_name,
+rename_in_other(Relation catalog, const OurTrigger *found, const char *old_name,
 				const char *new_name)
 {
+	OurTrigger *ours = lock_trigger(catalog, found);
 	TriggerSpec spec;
 
+	if (ours == NULL)
+		return;
 	trigger_spec_read(&spec, ours->nargs, ours->args);
 	if (trigger_spec_rename_other(&spec, old_name, new_name))
 		trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));

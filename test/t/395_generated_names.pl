@@ -142,6 +142,17 @@ $session->query_safe('COMMIT');
 sql('ALTER TABLE chunks RENAME document TO doc; ALTER TABLE numbers RENAME "the key" TO id');
 all_right('names that change while the runner waits for the table');
 
+# a declaration that somebody else is dropping
+sql(q{CREATE TABLE lone (id int PRIMARY KEY, pages jsonb); CREATE TABLE lone_rows (doc int, result text);
+	SELECT modal_generate_rows('lone', 'lone_rows', 'local:builtin/echo', '{pages}', '{doc}', backfill => false)});
+$session->query_safe('BEGIN; DROP TRIGGER modal_generate_lone_rows ON lone');
+$other->query_until(qr/begun/, qq{\\echo begun\nALTER TABLE lone_rows RENAME doc TO document;\n});
+wait_until('a session that waits for the declaration', sub {
+	sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND NOT granted}) eq '1' });
+$session->query_safe('COMMIT');
+$other->query_safe('SELECT 1');
+is(sql(q{SELECT attname FROM pg_attribute WHERE attrelid = 'lone_rows'::regclass AND attnum = 1}), 'document', 'a rename waits for who drops the declaration');
+
 # --- what is gone ---------------------------------------------------------------------------
 
 sql(q{CREATE TABLE gone (id int PRIMARY KEY, pages jsonb, square bigint, n int); CREATE TABLE of_gone (doc int, n int, result text)});
