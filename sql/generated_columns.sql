@@ -204,5 +204,12 @@ SELECT priority FROM modal_batch.jobs WHERE into_table = 'low'::regclass;
 DROP TABLE low;
 DROP TRIGGER pause ON modal_batch.job;
 CALL no_jobs();
+-- the lowest priority of all is no higher one for the backfill
+CREATE TABLE lowest (id int PRIMARY KEY, a int, r int);
+BEGIN;
+SELECT modal_generate_column('lowest', 'r', 'local:builtin/echo', '{a}', priority => -2147483648) AS job \gset
+SELECT priority FROM modal_batch.job WHERE id = :job;
+ROLLBACK;
+DROP TABLE lowest;
 SET client_min_messages = warning;
 DROP SCHEMA generated_columns CASCADE;

@@ -203,6 +203,48 @@ DROP TABLE pieces;
 INSERT INTO docs VALUES (2, 1, '["a"]');
 SELECT * FROM finish();
 
+-- whose row security is forced, and a writer that has it off
+CREATE ROLE regress_modal_kept;
+GRANT USAGE, CREATE ON SCHEMA generated_rows TO regress_modal_kept;
+CREATE TABLE kept (id int PRIMARY KEY, pages jsonb);
+CREATE TABLE kept_pages (id int, result text);
+ALTER TABLE kept_pages ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY all_rows ON kept_pages USING (true);
+ALTER TABLE kept OWNER TO regress_modal_kept;
+ALTER TABLE kept_pages OWNER TO regress_modal_kept;
+CREATE USER MAPPING FOR regress_modal_kept SERVER local OPTIONS (token_id 'ak-local', token_secret 'as-local');
+GRANT USAGE ON FOREIGN SERVER local TO regress_modal_kept;
+SELECT modal_generate_rows('kept', 'kept_pages', 'local:builtin/echo', '{pages}', '{id}', backfill => false) IS NULL AS no_job;
+INSERT INTO kept VALUES (1, '["x"]');
+SELECT * FROM finish();
+SELECT count(*) FROM kept_pages;
+SET ROLE regress_modal_kept;
+SET row_security = off;
+DELETE FROM kept;
+RESET row_security;
+SELECT count(*) FROM kept_pages;
+RESET ROLE;
+SELECT forget();
+DROP OWNED BY regress_modal_kept;
+DROP ROLE regress_modal_kept;
+-- keys of columns with another collation or precision
+CREATE TABLE c_keys (id text COLLATE "C" PRIMARY KEY, pages jsonb);
+CREATE TABLE posix_keys (id text COLLATE "POSIX", result text);
+INSERT INTO c_keys VALUES ('a', '["x", "y"]');
+SELECT modal_generate_rows('c_keys', 'posix_keys', 'local:builtin/echo', '{pages}', '{id}') IS NOT NULL AS made;
+INSERT INTO c_keys VALUES ('b', '["z"]');
+SELECT * FROM finish();
+DELETE FROM c_keys WHERE id = 'a';
+SELECT * FROM posix_keys;
+SELECT forget();
+CREATE TABLE fine (price numeric(10, 2), at timestamptz, name varchar(10), pages jsonb, PRIMARY KEY (price, at, name));
+CREATE TABLE coarse (price numeric(10, 0), at timestamptz(0), exact numeric(10, 2), any_number numeric, moment timestamptz, name varchar(5), result text);
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{price, moment, name}');
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{exact, at, name}');
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{any_number, moment, name}', backfill => false) IS NULL AS no_job;
+SELECT modal_drop_generated_rows('fine', 'coarse');
+SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{exact, moment, name}', backfill => false) IS NULL AS no_job;
+
 SET client_min_messages = warning;
 DROP SCHEMA generated_rows CASCADE;
 DROP SCHEMA generated_rows_moved CASCADE;

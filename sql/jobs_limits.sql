@@ -143,6 +143,14 @@ SELECT function FROM modal_batch.jobs WHERE state = 'pending' ORDER BY job;
 ROLLBACK;
 DROP ROLE regress_limits_other;
 SELECT modal_forget(:job);
+-- one that has failed is not completed by a code that none of its failures has
+SELECT modal_spawn_map('local:builtin/fail', $$SELECT 'x'$$, max_failures => 0) AS job \gset
+SET client_min_messages = error;
+SELECT modal_wait(:job);
+SELECT modal_retry(:job, code => '22P02') AS inputs;
+SELECT state, inputs, failed, last_error->>'message' LIKE '% inputs have failed, of which 0 may' AS says_why FROM modal_batch.jobs WHERE job = :job;
+RESET client_min_messages;
+SELECT modal_forget(:job);
 
 SET client_min_messages = warning;
 DROP SCHEMA limits CASCADE;

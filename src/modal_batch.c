@@ -16,6 +16,7 @@
 #include "guc.h"
 #include "jobs/trigger_check.h"
 #include "jobs/utility_hook.h"
+#include "jobs/wake.h"
 #include "link/shmem.h"
 #include "postmaster/bgworker.h"
 #include "typed/apply.h"
@@ -63,6 +64,7 @@ _PG_init(void)
 		return;
 
 	modal_utility_hook_init();
+	modal_wake_init();
 	for (int i = 0; i < modal_dispatchers; i++)
 		register_worker("modal_batch dispatcher", "modal_dispatcher_main", i);
 	if (modal_run_jobs)

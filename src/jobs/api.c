@@ -367,9 +367,9 @@ modal_retry(PG_FUNCTION_ARGS)
 {
 	Job *job = job_store_get(job_argument(fcinfo), true, NULL);
 	char *code = code_argument(fcinfo);
+	bool all_settled = job_settled(job) == job->inputs;
 	bool with_failed = job->failed > 0 &&
-		(job->state == JOB_COMPLETED || code != NULL ||
-		 job_settled(job) == job->inputs);
+		(job->state == JOB_COMPLETED || code != NULL || all_settled);
 	int64 inputs;
 
 	if (job->state != JOB_FAILED && job->state != JOB_COMPLETED)
@@ -378,7 +378,8 @@ modal_retry(PG_FUNCTION_ARGS)
 				 errmsg("job " INT64_FORMAT " cannot be retried in state \"%s\"",
 						job->id, job_state_name(job->state)),
 				 errdetail("Jobs that are completed or failed can.")));
-	if (job->state == JOB_COMPLETED &&
+	/* with nothing to run, it would end anew, and as completed */
+	if ((job->state == JOB_COMPLETED || (all_settled && code != NULL)) &&
 		(!with_failed || !job_store_has_failure(job->id, code)))
 		PG_RETURN_INT64(0);
 	inputs = with_failed ? run_failed_again(job, code) : go_on(job);

@@ -15,12 +15,14 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "jobs/extension_version.h"
 #include "jobs/generated_follow.h"
 #include "jobs/store.h"
 #include "jobs/trigger_catalog.h"
 #include "jobs/trigger_rows.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -93,7 +95,7 @@ generated_other_table(Oid trigger)
 	return other;
 }
 
-/* Triggers of other tables that fill this one (OurTrigger *). */
+/* Triggers of other tables that fill this one (OurTrigger *), clones not. */
 static List *
 triggers_into(Relation triggers, Oid relid)
 {
@@ -127,31 +129,55 @@ triggers_into(Relation triggers, Oid relid)
 	return found;
 }
 
+/* A row of a catalog as the present command leaves it; a copy.  NULL: it is gone. */
+static HeapTuple
+row_to_be(Oid catalog, Oid index, AttrNumber column, Oid oid)
+{
+	Relation rel = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(oid));
+	scan = systable_beginscan(rel, index, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return tuple;
+}
+
+/*
+ * As it is now, and stays: its own table is not locked, so that others may drop
+ * it.  NULL: they have.
+ */
+static OurTrigger *
+lock_trigger(Relation triggers, const OurTrigger *found)
+{
+	LockDatabaseObject(TriggerRelationId, found->form->oid, 0,
+					   ShareUpdateExclusiveLock);
+	return trigger_catalog_get(triggers, found->form->oid);
+}
+
 /* The name that the present command gives the table, qualified; NULL: it is gone. */
 static char *
 table_name_to_be(Oid relid)
 {
-	Relation catalog = table_open(RelationRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	char *name = NULL;
+	HeapTuple table = row_to_be(RelationRelationId, ClassOidIndexId,
+								Anum_pg_class_oid, relid);
+	HeapTuple schema;
 
-	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, ClassOidIndexId, true, SnapshotSelf, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-		name = quote_qualified_identifier(get_namespace_name(form->relnamespace),
-										  NameStr(form->relname));
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return name;
+	if (!HeapTupleIsValid(table))
+		return NULL;
+	schema = row_to_be(NamespaceRelationId, NamespaceOidIndexId,
+					   Anum_pg_namespace_oid,
+					   ((Form_pg_class) GETSTRUCT(table))->relnamespace);
+	if (!HeapTupleIsValid(schema))
+		return NULL;
+	return quote_qualified_identifier(
+		NameStr(((Form_pg_namespace) GETSTRUCT(schema))->nspname),
+		NameStr(((Form_pg_class) GETSTRUCT(table))->relname));
 }
 
 void
@@ -163,9 +189,11 @@ generated_follow_table(Oid relid)
 
 	foreach (lc, triggers_into(catalog, relid))
 	{
-		OurTrigger *ours = lfirst(lc);
+		OurTrigger *ours = lock_trigger(catalog, lfirst(lc));
 		TriggerSpec spec;
 
+		if (ours == NULL)
+			continue;
 		trigger_spec_read(&spec, ours->nargs, ours->args);
 		if (name == NULL)
 			name = table_name_to_be(relid);
@@ -176,6 +204,28 @@ generated_follow_table(Oid relid)
 		trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));
 	}
 	table_close(catalog, RowExclusiveLock);
+}
+
+void
+generated_follow_schema(Oid nsp)
+{
+	Relation catalog = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	List *tables = NIL;
+	HeapTuple tuple;
+	ListCell *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		if (form->relnamespace == nsp && form->relkind != RELKIND_INDEX)
+			tables = lappend_oid(tables, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	foreach (lc, tables)
+		generated_follow_table(lfirst_oid(lc));
 }
 
 /* --- columns -------------------------------------------------------------- */
@@ -204,6 +254,21 @@ name_to_be(Oid relid, AttrNumber attno)
 	return name;
 }
 
+/* A column of the table that it fills. */
+static void
+rename_in_other(Relation catalog, const OurTrigger *found, const char *old_name,
+				const char *new_name)
+{
+	OurTrigger *ours = lock_trigger(catalog, found);
+	TriggerSpec spec;
+
+	if (ours == NULL)
+		return;
+	trigger_spec_read(&spec, ours->nargs, ours->args);
+	if (trigger_spec_rename_other(&spec, old_name, new_name))
+		trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));
+}
+
 /* Has it any triggers of ours? */
 static bool
 rename_in_triggers(Oid relid, const char *old_name, const char *new_name)
@@ -227,11 +292,11 @@ rename_in_triggers(Oid relid, const char *old_name, const char *new_name)
 	foreach (lc, others)
 	{
 		OurTrigger *ours = lfirst(lc);
-		TriggerSpec spec;
+		ListCell *lc2;
 
-		trigger_spec_read(&spec, ours->nargs, ours->args);
-		if (trigger_spec_rename_other(&spec, old_name, new_name))
-			trigger_catalog_store(catalog, ours, trigger_spec_write(&spec));
+		rename_in_other(catalog, ours, old_name, new_name);
+		foreach (lc2, trigger_catalog_clones(catalog, ours))
+			rename_in_other(catalog, lfirst(lc2), old_name, new_name);
 	}
 	table_close(catalog, RowExclusiveLock);
 	return triggers != NIL || others != NIL;

@@ -29,6 +29,8 @@ extern void generated_depend(Oid trigger, Oid relid, const TriggerSpec *spec);
 extern void generated_follow_column(Oid relid, AttrNumber attno);
 /* The table is: its name stands in declarations of rows that are its. */
 extern void generated_follow_table(Oid relid);
+/* The schema is: its name is part of its tables'. */
+extern void generated_follow_schema(Oid nsp);
 /*
  * The other table that a trigger, or the one of which it is a clone, fills:
  * what its text says was true when it was made.  InvalidOid: there is none.

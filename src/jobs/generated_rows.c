@@ -176,6 +176,7 @@ modal_generate_rows(PG_FUNCTION_ARGS)
 
 	read_spec(fcinfo, target, &spec);
 	trigger_check_spec(source, &spec);
+	trigger_rows_check_keys(source, target, &spec);
 	if (declarations(RelationGetRelid(source), RelationGetRelid(target)) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

@@ -63,6 +63,9 @@ enter(OwnerScope *scope, Oid owner, int sec_context, const char *search_path)
 	enter_rights(scope, owner, sec_context);
 	(void) set_config_option("search_path", search_path, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/* whoever writes rows may have it off, to see all of their own */
+	(void) set_config_option("row_security", "on", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void

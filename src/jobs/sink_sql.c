@@ -16,6 +16,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
 #include "utils/typcache.h"
 
 bool
@@ -359,6 +360,18 @@ append_delete(const Sink *sink, StringInfo sql)
 	append_key_condition(sink, sql, ACTION_DELETE);
 }
 
+/* That of the column: the other side of the comparison may have another one. */
+static void
+append_collation(StringInfo sql, Oid relid, const char *name)
+{
+	Oid type, collation;
+	int32 typmod;
+
+	get_atttypetypmodcoll(relid, get_attnum(relid, name), &type, &typmod, &collation);
+	if (OidIsValid(collation))
+		appendStringInfo(sql, " COLLATE %s", generate_collation_name(collation));
+}
+
 static void
 append_lock_source(const Sink *sink, StringInfo sql)
 {
@@ -375,7 +388,9 @@ append_lock_source(const Sink *sink, StringInfo sql)
 
 		appendStringInfo(sql, "t.%s ", quote_identifier(lfirst(lc)));
 		sink_target_append_equals(t, sql, attno);
-		appendStringInfo(sql, " s.c%d AND ", attno);
+		appendStringInfo(sql, " s.c%d", attno);
+		append_collation(sql, source->relid, lfirst(lc));
+		appendStringInfoString(sql, " AND ");
 	}
 	append_fingerprint(sql, source->checks);
 	appendStringInfoString(sql, " FOR NO KEY UPDATE OF t");

@@ -372,7 +372,7 @@ find_source(const SinkSpec *spec)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table of the arguments, with OID %u, does not exist",
 						spec->source_table)));
-	(void) find_columns(rel, spec->check_columns, "argument column", false);
+	source->attnos = find_columns(rel, spec->check_columns, "argument column", false);
 	source->relid = spec->source_table;
 	source->name = qualified_name(rel);
 	source->keys = relation_primary_key(source->relid);

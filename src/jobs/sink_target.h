@@ -25,6 +25,7 @@ typedef struct SinkSource
 	char *name;	  /* qualified and quoted */
 	List *keys;	  /* char *, of its primary key */
 	List *checks; /* char *, of spec->check_columns */
+	AttrNumber *attnos; /* of these */
 } SinkSource;
 
 typedef struct SinkTarget

@@ -26,6 +26,7 @@
  */
 #include "compat.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
 #include "commands/trigger.h"
@@ -35,6 +36,7 @@
 #include "jobs/limits.h"
 #include "jobs/owner.h"
 #include "jobs/sink_target.h"
+#include "jobs/sql.h"
 #include "jobs/store.h"
 #include "jobs/trigger.h"
 #include "jobs/trigger_catalog.h"
@@ -47,6 +49,7 @@
 #include "jobs/webhook.h"
 #include "lib/ilist.h"
 #include "link/shmem.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -76,7 +79,8 @@ typedef struct Source
 	int nkeys;			 /* of watched, at its end */
 	int result;			 /* where the result goes */
 	int version;		 /* -1: there is no such column */
-	NameData *names;	 /* their names and types, when the encoder was made */
+	NameData table;		 /* what all had for names and types when the encoder was made */
+	NameData *names;
 	Oid *types;
 	InputEncoder *enc;	 /* NULL: to be made */
 	SPIPlanPtr clear;	 /* see trigger_clear.h, trigger_rows.h */
@@ -218,26 +222,44 @@ trigger_target(Oid relid, Oid trigger, bool missing_ok)
 	return target;
 }
 
-/* By its name of now. */
-static void
-set_other_table(const Trigger *trigger, TriggerSpec *spec)
+/*
+ * By the names of now, also where the statement that fires the trigger was begun
+ * before they were given.  The table is locked, so that they stay; InvalidOid:
+ * there is none.
+ */
+static Oid
+follow_other_table(const Trigger *trigger, TriggerSpec *spec)
 {
 	Oid relid = generated_other_table(trigger->tgoid);
+	Relation catalog;
+	OurTrigger *now;
 
-	if (OidIsValid(relid))
-		spec->into_table = quote_qualified_identifier(
-			get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	if (!OidIsValid(relid))
+		return relid;
+	LockRelationOid(relid, AccessShareLock);
+	catalog = table_open(TriggerRelationId, AccessShareLock);
+	now = trigger_catalog_get(catalog, trigger->tgoid);
+	table_close(catalog, AccessShareLock);
+	if (now != NULL)
+		trigger_spec_read(spec, now->nargs, now->args);
+	spec->into_table = quote_qualified_identifier(
+		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	return relid;
 }
 
-/* It may have been made where nobody looked at it, or the table be altered. */
-static void
+/*
+ * It may have been made where nobody looked at it, or the table be altered.
+ * Returns what follow_other_table has locked.
+ */
+static Oid
 check_trigger(const TriggerData *td, TriggerSpec *spec)
 {
 	const Trigger *trigger = td->tg_trigger;
+	Oid other = InvalidOid;
 
 	trigger_spec_read(spec, trigger->tgnargs, trigger->tgargs);
 	if (spec->into_table != NULL)
-		set_other_table(trigger, spec);
+		other = follow_other_table(trigger, spec);
 	trigger_check_type(trigger->tgtype, spec);
 	trigger_check_spec(td->tg_relation, spec);
 	if (reference_server(spec->function, strlen(spec->function)).p == NULL)
@@ -247,6 +269,7 @@ check_trigger(const TriggerData *td, TriggerSpec *spec)
 						trigger->tgname,
 						RelationGetRelationName(td->tg_relation)),
 				 errhint("Drop the trigger and create it again.")));
+	return other;
 }
 
 /* Without one, rows would not be found again. */
@@ -337,6 +360,17 @@ has_arguments(const Collector *collector, const Trigger *trigger)
 	return true;
 }
 
+/* Do its inputs have their keys by the names that these have now? */
+static bool
+has_key_names(const Collector *collector)
+{
+	const SinkSpec *sink = &collector->job.sink;
+
+	return collector->columns == NULL || /* a webhook, without keys */
+		names_equal(OidIsValid(sink->source_table) ? sink->key_names : sink->key_columns,
+					relation_primary_key(collector->target));
+}
+
 /* NULL: there is none yet. */
 static Collector *
 find_collector(Oid target, const Trigger *trigger)
@@ -347,7 +381,8 @@ find_collector(Oid target, const Trigger *trigger)
 	{
 		Collector *collector = dlist_container(Collector, node, iter.cur);
 
-		if (collector->target == target && has_arguments(collector, trigger))
+		if (collector->target == target && has_arguments(collector, trigger) &&
+			has_key_names(collector))
 			return collector;
 	}
 	return NULL;
@@ -404,6 +439,7 @@ fill_source(Source *source, const TriggerData *td, const TriggerSpec *spec)
 	sink = &collector->job.sink;
 	most = list_length(sink->check_columns) + list_length(sink->key_columns);
 	source->collector = collector;
+	namestrcpy(&source->table, RelationGetRelationName(rel));
 	source->nwatched = 0;
 	source->watched = palloc(sizeof(int) * most);
 	source->names = palloc(sizeof(NameData) * most);
@@ -437,9 +473,13 @@ fill_source(Source *source, const TriggerData *td, const TriggerSpec *spec)
  * be given to other columns.
  */
 static bool
-source_is_valid(const Source *source, TupleDesc desc)
+source_is_valid(const Source *source, const TriggerData *td)
 {
-	if (source->enc == NULL)
+	TupleDesc desc = RelationGetDescr(td->tg_relation);
+
+	if (source->enc == NULL ||
+		strcmp(NameStr(source->table), RelationGetRelationName(td->tg_relation)) != 0 ||
+		!has_arguments(source->collector, td->tg_trigger))
 		return false;
 	for (int i = 0; i < source->nwatched; i++)
 	{
@@ -463,6 +503,7 @@ find_source(const TriggerData *td)
 	Source *source;
 	TriggerSpec spec;
 	MemoryContext old;
+	Oid other;
 	bool found;
 
 	source = hash_search(sources, &key, HASH_ENTER, &found);
@@ -471,15 +512,17 @@ find_source(const TriggerData *td)
 		source->enc = NULL;
 		source->clear = NULL;
 	}
-	if (source_is_valid(source, RelationGetDescr(td->tg_relation)))
+	if (source_is_valid(source, td))
 		return source;
 
 	/* what it had stays until the end of the transaction */
 	source->enc = NULL;
 	trigger_clear_forget(&source->clear);
 	old = MemoryContextSwitchTo(collect_cxt);
-	check_trigger(td, &spec);
+	other = check_trigger(td, &spec);
 	fill_source(source, td, &spec);
+	if (OidIsValid(other))
+		UnlockRelationOid(other, AccessShareLock);
 	MemoryContextSwitchTo(old);
 	return source;
 }
@@ -597,7 +640,7 @@ message_collector(const TriggerData *td)
 
 	if (collector != NULL)
 		return collector;
-	check_trigger(td, &spec);
+	(void) check_trigger(td, &spec);
 	return make_collector(target, td->tg_trigger, &spec);
 }
 

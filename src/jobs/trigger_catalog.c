@@ -11,12 +11,14 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "jobs/trigger_catalog.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -157,6 +159,28 @@ trigger_catalog_of(Relation catalog, Oid relid)
 	return triggers;
 }
 
+List *
+trigger_catalog_clones(Relation catalog, const OurTrigger *trigger)
+{
+	List *clones = NIL;
+	ListCell *lc, *lc2;
+
+	foreach (lc, find_all_inheritors(trigger->form->tgrelid, NoLock, NULL))
+	{
+		if (lfirst_oid(lc) == trigger->form->tgrelid)
+			continue;
+		foreach (lc2, trigger_catalog_of(catalog, lfirst_oid(lc)))
+		{
+			OurTrigger *other = lfirst(lc2);
+			const OurTrigger *root = trigger_catalog_root(other->form->oid);
+
+			if (root != NULL && root->form->oid == trigger->form->oid)
+				clones = lappend(clones, other);
+		}
+	}
+	return clones;
+}
+
 void
 trigger_catalog_store(Relation catalog, OurTrigger *trigger, char **args)
 {
@@ -175,4 +199,6 @@ trigger_catalog_store(Relation catalog, OurTrigger *trigger, char **args)
 	tuple = heap_modify_tuple(trigger->tuple, RelationGetDescr(catalog), values,
 							  nulls, replace);
 	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	/* the command may be one on another table */
+	CacheInvalidateRelcacheByRelid(trigger->form->tgrelid);
 }

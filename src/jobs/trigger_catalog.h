@@ -38,7 +38,9 @@ extern OurTrigger *trigger_catalog_root(Oid trigger);
 extern Oid trigger_catalog_table(Oid relid, Oid trigger);
 /* All of the relation (OurTrigger *), clones too. */
 extern List *trigger_catalog_of(Relation catalog, Oid relid);
-/* As many arguments as it has. */
+/* Those of partitions that were made of this one (OurTrigger *). */
+extern List *trigger_catalog_clones(Relation catalog, const OurTrigger *trigger);
+/* As many arguments as it has.  All sessions read its table's triggers anew. */
 extern void trigger_catalog_store(Relation catalog, OurTrigger *trigger,
 								  char **args);
 

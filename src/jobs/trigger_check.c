@@ -32,6 +32,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "core/reference.h"
@@ -321,6 +322,8 @@ modal_object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 		generated_follow_column(object, (AttrNumber) sub);
 	else if (access == OAT_POST_ALTER && class == RelationRelationId)
 		generated_follow_table(object);
+	else if (access == OAT_POST_ALTER && class == NamespaceRelationId)
+		generated_follow_schema(object);
 }
 
 void

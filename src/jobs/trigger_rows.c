@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
 #include "jobs/trigger_check.h"
@@ -89,6 +90,51 @@ trigger_rows_check(Relation source, const TriggerSpec *spec)
 		(void) nearest_name_column(target, spec->ordinality_column,
 								   "ordinality column");
 	relation_close(target, AccessShareLock);
+}
+
+/* Does the target's column tell the same keys apart as the source's does? */
+static void
+check_key_values(Relation target, Form_pg_attribute primary, Form_pg_attribute key)
+{
+	/* of longer strings it says that they are */
+	bool rounds = key->atttypmod >= 0 && key->atttypmod != primary->atttypmod &&
+		key->atttypid != VARCHAROID && key->atttypid != BPCHAROID &&
+		key->atttypid != VARBITOID && key->atttypid != BITOID;
+
+	if (rounds)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("key column \"%s\" is of type %s, but column \"%s\" is of type %s",
+						NameStr(key->attname),
+						format_type_with_typemod(key->atttypid, key->atttypmod),
+						NameStr(primary->attname),
+						format_type_with_typemod(primary->atttypid, primary->atttypmod)),
+				 errdetail("Different keys could become the same.")));
+	if (key->attcollation != primary->attcollation &&
+		(!get_collation_isdeterministic(key->attcollation) ||
+		 !get_collation_isdeterministic(primary->attcollation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_COLLATION_MISMATCH),
+				 errmsg("key column \"%s\" of relation \"%s\" has another collation than column \"%s\"",
+						NameStr(key->attname), RelationGetRelationName(target),
+						NameStr(primary->attname)),
+				 errdetail("One of them is not deterministic: keys that differ for one may be equal for the other.")));
+}
+
+void
+trigger_rows_check_keys(Relation source, Relation target, const TriggerSpec *spec)
+{
+	List *primary = relation_primary_key(RelationGetRelid(source));
+	ListCell *lc, *lc2;
+
+	forboth (lc, primary, lc2, spec->key)
+	{
+		AttrNumber attno = get_attnum(RelationGetRelid(source), lfirst(lc));
+		AttrNumber key = get_attnum(RelationGetRelid(target), lfirst(lc2));
+
+		check_key_values(target, TupleDescAttr(RelationGetDescr(source), attno - 1),
+						 TupleDescAttr(RelationGetDescr(target), key - 1));
+	}
 }
 
 SinkTarget *

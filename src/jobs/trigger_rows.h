@@ -28,6 +28,12 @@ extern Oid trigger_rows_target(const TriggerSpec *spec);
 /* Errors, when it does not fit the source or the other table. */
 extern void trigger_rows_check(Relation source, const TriggerSpec *spec);
 /*
+ * Errors, when keys that differ in the source could be equal in the other table.
+ * Asked of new declarations only.
+ */
+extern void trigger_rows_check_keys(Relation source, Relation target,
+									const TriggerSpec *spec);
+/*
  * Fill in owner, sink, kwargs and priority of a job for rows of the source.
  * Errors: 55000 it has no primary key; those of sink_target_get.
  */

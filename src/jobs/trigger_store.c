@@ -13,6 +13,7 @@
 #include "jobs/trigger_spec.h"
 #include "jobs/trigger_store.h"
 #include "jobs/wake.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -123,59 +124,104 @@ drop_inputs(void *arg, const Buf *inputs, int count)
 	(void) count;
 }
 
-static char *
-name_now(const Collector *collector, AttrNumber attno)
-{
-	return get_attname(collector->target, attno, false);
-}
-
-static List *
-names_now(const Collector *collector, const AttrNumber *attnos, int n)
-{
-	List *names = NIL;
-
-	for (int i = 0; i < n; i++)
-		names = lappend(names, name_now(collector, attnos[i]));
-	return names;
-}
-
 static bool
-is_declared_column(const Collector *collector)
+is_declared(const Collector *collector)
 {
-	return collector->nargs > TRIGGER_OPTIONS &&
-		!OidIsValid(collector->job.sink.source_table);
+	return collector->nargs > TRIGGER_OPTIONS;
+}
+
+/* NULL: it has gone. */
+static char *
+name_now(Oid relid, AttrNumber attno)
+{
+	return get_atttype(relid, attno) == InvalidOid ? NULL
+												   : get_attname(relid, attno, true);
+}
+
+/* False when some are gone. */
+static bool
+names_now(Oid relid, const AttrNumber *attnos, int n, List **names)
+{
+	*names = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		char *name = name_now(relid, attnos[i]);
+
+		if (name == NULL)
+			return false;
+		*names = lappend(*names, name);
+	}
+	return true;
+}
+
+/* So it is of a column that may be none. */
+static bool
+set_name(Oid relid, AttrNumber attno, char **name)
+{
+	if (attno == 0)
+		return true;
+	*name = name_now(relid, attno);
+	return *name != NULL;
 }
 
 bool
 trigger_store_fills(const Collector *collector, Oid table, const char *column)
 {
 	const SinkSpec *sink = &collector->job.sink;
-	const char *name = is_declared_column(collector)
-		? get_attname(collector->target, collector->columns->result, true)
+	const char *name = is_declared(collector) && !OidIsValid(sink->source_table)
+		? name_now(collector->target, collector->columns->result)
 		: sink->result_column;
 
 	return sink->into_table == table && name != NULL && strcmp(name, column) == 0;
 }
 
 /*
- * Columns of a declaration may have got other names in this transaction; the
- * arguments of a trigger that is none are what they are.
+ * Columns of a declaration may have got other names since; the arguments of a
+ * trigger that is none are what they are.  False when some are gone, and the
+ * declaration with them.
  */
-static void
+static bool
 set_names(const Collector *collector, SinkSpec *sink)
 {
 	const SinkTarget *columns = collector->columns;
-	List *keys = names_now(collector, columns->keys, columns->nkeys);
+	const SinkSource *source = columns->source;
+	Oid table = sink->into_table;
+	List *keys;
 	ListCell *lc, *lc2;
 
-	forboth (lc, keys, lc2, sink->key_columns)
-		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
-			sink->key_names = sink->key_columns;
+	if (!names_now(table, columns->keys, columns->nkeys, &keys) ||
+		!set_name(table, columns->result, &sink->result_column) ||
+		!set_name(table, columns->ordinality, &sink->ordinality_column) ||
+		!set_name(table, columns->version, &sink->version_column))
+		return false;
+	/* inputs have them as they were */
+	if (sink->key_names == NIL)
+		forboth (lc, keys, lc2, sink->key_columns)
+			if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
+				sink->key_names = sink->key_columns;
 	sink->key_columns = keys;
-	sink->check_columns = names_now(collector, columns->checks, columns->nchecks);
-	sink->result_column = name_now(collector, columns->result);
-	if (columns->version != 0)
-		sink->version_column = name_now(collector, columns->version);
+	return source != NULL
+		? names_now(source->relid, source->attnos, list_length(source->checks),
+					&sink->check_columns)
+		: names_now(table, columns->checks, columns->nchecks, &sink->check_columns);
+}
+
+/*
+ * Is there still what its job is about?  The names of a table of rows that are
+ * generated are held until the commit, as those of the one that was written are.
+ */
+static bool
+follow_tables(const Collector *collector, SinkSpec *sink)
+{
+	if (OidIsValid(sink->into_table) && sink->into_table != collector->target)
+		LockRelationOid(sink->into_table, AccessShareLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(collector->target)) ||
+		!OidIsValid(store_relation("job")))
+		return false;
+	if (!is_declared(collector))
+		return true;
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(sink->into_table)) &&
+		set_names(collector, sink);
 }
 
 void
@@ -183,17 +229,13 @@ trigger_store(Collector *collector)
 {
 	StoredJob stored = {.job = collector->job, .superseded = collector->superseded};
 
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(collector->target)) ||
-		!OidIsValid(store_relation("job")))
+	if (!follow_tables(collector, &stored.job.sink))
 	{
-		/* the rows are gone and the table with them, or the extension */
 		input_queue_drain(&collector->inputs, drop_inputs, NULL);
 		return;
 	}
-	/* these may have changed since the first row was collected */
+	/* it may have changed since the first row was collected */
 	stored.job.owner = relation_owner(collector->target);
-	if (is_declared_column(collector))
-		set_names(collector, &stored.job.sink);
 	buf_init(&stored.chunk, MaxAllocSize, buf_palloc);
 	find_superseded(collector);
 	input_queue_drain(&collector->inputs, add_inputs, &stored);

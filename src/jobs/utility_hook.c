@@ -14,6 +14,9 @@
  * Where tables, or all that a role owns, get another owner, jobs follow: see
  * new_owner.h.
  *
+ * Where all triggers of a table are enabled, those that guard the tables of jobs
+ * stay as they are: see guards.h.
+ *
  * COMMIT PREPARED makes jobs visible that another session has prepared: see
  * wake.h.
  *
@@ -27,6 +30,7 @@
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "endpoint/options.h"
+#include "jobs/guards.h"
 #include "jobs/new_owner.h"
 #include "jobs/runner_state.h"
 #include "jobs/utility_hook.h"
@@ -151,6 +155,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	bool wake = is_commit_prepared(pstmt->utilityStmt) && wake_asks_for_prepared();
 	Oid dbid = database_wanted(pstmt->utilityStmt);
 	OwnerChange *change = owner_change_of(pstmt->utilityStmt);
+	Oid guarded = guards_enabled_by(pstmt->utilityStmt);
 
 	if (IsA(pstmt->utilityStmt, AlterForeignServerStmt))
 		options_check_alter(castNode(AlterForeignServerStmt,
@@ -163,6 +168,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	/* pstmt may be gone: a COMMIT frees what its transaction has allocated */
 	if (change != NULL)
 		owner_change_follow(change);
+	if (OidIsValid(guarded))
+		guards_restore(guarded);
 	if (wake)
 		wake_after_commit_prepared();
 }

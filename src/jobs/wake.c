@@ -12,6 +12,7 @@
 #include "jobs/sql.h"
 #include "jobs/wake.h"
 #include "link/shmem.h"
+#include "replication/logicalworker.h"
 #include "storage/lock.h"
 
 #define MAX_OWNERS 8 /* beyond that, the scout looks whose jobs there are */
@@ -30,10 +31,26 @@ wake_runners(void)
 		runner_wake(MyDatabaseId, owners[i], from_job);
 }
 
+/*
+ * The apply worker of a subscription commits what it has prepared without a
+ * command, and in a transaction that writes nothing of its own.
+ */
+static bool
+may_have_committed_prepared(void)
+{
+	return IsLogicalWorker() && !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		OidIsValid(store_relation("job"));
+}
+
 static void
 at_transaction_event(XactEvent event, void *arg)
 {
 	(void) arg;
+	if (event == XACT_EVENT_PRE_COMMIT && may_have_committed_prepared())
+	{
+		wake_runner_at_commit(InvalidOid);
+		wake_waiters_at_commit();
+	}
 	if (event == XACT_EVENT_COMMIT)
 	{
 		wake_runners();
@@ -49,21 +66,16 @@ at_transaction_event(XactEvent event, void *arg)
 	}
 }
 
-static void
-register_callback(void)
+void
+modal_wake_init(void)
 {
-	static bool registered = false;
-
-	modal_check_preloaded();
-	if (!registered)
-		RegisterXactCallback(at_transaction_event, NULL);
-	registered = true;
+	RegisterXactCallback(at_transaction_event, NULL);
 }
 
 void
 wake_runner_at_commit(Oid owner)
 {
-	register_callback();
+	modal_check_preloaded();
 	for (int i = 0; i < nowners; i++)
 		if (owners[i] == owner)
 			return;
@@ -76,14 +88,14 @@ wake_runner_at_commit(Oid owner)
 void
 wake_note_job(int64 id)
 {
-	register_callback();
+	modal_check_preloaded();
 	first_job = Min(first_job, id);
 }
 
 void
 wake_waiters_at_commit(void)
 {
-	register_callback();
+	modal_check_preloaded();
 	wake_waiters = true;
 }
 

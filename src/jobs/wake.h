@@ -15,6 +15,8 @@
 
 #include "compat.h"
 
+extern void modal_wake_init(void);
+
 /*
  * There will be work of that owner when the present transaction commits;
  * InvalidOid: of anybody.

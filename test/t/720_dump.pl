@@ -137,5 +137,18 @@ is($node->safe_psql('third', sprintf $counts, q{owner::text ~ '^[0-9]+$' OR into
 is($node->safe_psql('third', 'SELECT count(*) FROM modal_batch.job'),
 	$node->safe_psql('postgres', 'SELECT count(*) - 3 FROM modal_batch.job'), 'all others are');
 
+# Data alone, into a database that has the tables: the triggers that guard those of jobs
+# are disabled for that, and enabled as they were.
+my $guards = q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid
+	WHERE relnamespace = 'modal_batch'::regnamespace AND NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname};
+$node->command_ok([ 'pg_dump', '--schema-only', '-f', "$dir/schema", $node->connstr('postgres') ], 'pg_dump of the schema');
+$node->command_ok([ 'pg_dump', '--data-only', '--disable-triggers', '-f', "$dir/data", $node->connstr('postgres') ], 'pg_dump of the data');
+$node->safe_psql('postgres', 'CREATE DATABASE fourth');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/$_", $node->connstr('fourth') ], "... $_ is restored")
+	for qw(schema data);
+is($node->safe_psql('fourth', 'SELECT count(*) FROM modal_batch.job'),
+	$node->safe_psql('postgres', 'SELECT count(*) - 3 FROM modal_batch.job'), '... with the jobs');
+is($node->safe_psql('fourth', $guards), $node->safe_psql('postgres', $guards), '... whose tables are guarded as before');
+
 $node->stop;
 done_testing();
