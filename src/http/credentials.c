@@ -69,7 +69,7 @@ struct Credentials
 	ServiceKey *service_key;
 	char *audience;		 /* of an identity token */
 	char *refresh_token; /* a newer one than the mapping's; NULL: none */
-	char *token, *previous; /* which answers may still hold */
+	char *token;
 	uint32_t serial;
 	double fetched_at, expires, refresh_at; /* monotonic */
 	Request *fetch;	   /* under way */
@@ -216,15 +216,6 @@ wipe(Buf *buf)
 	buf_free(buf);
 }
 
-/* What is known of tokens is among the secrets that no text may show. */
-static void
-tell_secrets(Credentials *c)
-{
-	c->target->fetched_secrets[0] = c->token;
-	c->target->fetched_secrets[1] = c->previous;
-	c->target->fetched_secrets[2] = c->refresh_token;
-}
-
 void
 credentials_free(Credentials *c)
 {
@@ -234,9 +225,7 @@ credentials_free(Credentials *c)
 		request_cancel(c->fetch);
 	timer_cancel(&c->again);
 	forget(&c->token);
-	forget(&c->previous);
 	forget(&c->refresh_token);
-	tell_secrets(c);
 	wipe(&c->authorization);
 	wipe(&c->lines);
 	buf_free(&c->hook_lines);
@@ -272,18 +261,6 @@ credentials_cancel(CredentialsWait *wait)
 
 /* --- a token has come ------------------------------------------------------ */
 
-/* An answer may still show it. */
-static void
-drop_token(Credentials *c)
-{
-	if (c->token == NULL)
-		return;
-	forget(&c->previous);
-	c->previous = c->token;
-	c->token = NULL;
-	tell_secrets(c);
-}
-
 /* By what the answer says, else by what the token says. */
 static double
 life_of(const OAuthReply *reply)
@@ -303,17 +280,19 @@ take_token(Credentials *c, OAuthReply *reply)
 	c->fetched_at = monotonic_seconds();
 	c->expires = c->fetched_at + life;
 	c->refresh_at = c->fetched_at + life * (0.5 + 0.1 * random_unit());
-	drop_token(c);
+	forget(&c->token);
 	c->token = reply->token;
 	reply->token = NULL;
+	target_keep_secret(c->target, c->token);
 	if (reply->refresh_token != NULL)
 	{
 		forget(&c->refresh_token);
 		c->refresh_token = reply->refresh_token;
 		reply->refresh_token = NULL;
 	}
+	if (c->refresh_token != NULL)
+		target_keep_secret(c->target, c->refresh_token);
 	c->serial++;
-	tell_secrets(c);
 	retry_progress(&c->retry);
 	c->not_before = 0;
 }
@@ -384,7 +363,7 @@ fetch_failed(Credentials *c, const Failure *failure, Buf *message)
 
 	/* One that was asked for ahead of time may come later, whatever the reason. */
 	if (failure->verdict != VERDICT_RETRY && needed)
-		drop_token(c);
+		forget(&c->token);
 	else
 	{
 		c->not_before =
@@ -607,7 +586,7 @@ credentials_refused(Credentials *c, uint32_t serial)
 	if (monotonic_seconds() - c->fetched_at < REFUSED_AGE)
 		return false;
 	/* The service has decided: nobody uses it again, whatever the endpoint does. */
-	drop_token(c);
+	forget(&c->token);
 	return true;
 }
 

@@ -42,6 +42,9 @@ what is done:
                 a compressed body that ends too early, is none, or is 200 MB
     head-N      N kilobytes of headers
     silent      nothing at all
+    AuthTokenGet
+                a token, as Modal's service has it
+    FunctionGet that one is not permitted, with the token in base64
     required    the stream is reset, and HTTP/1.1 wanted, which is answered, too
     trickle     the beginning of an answer, and then a byte of it in each frame,
                 without end
@@ -53,6 +56,7 @@ h2 is the library.
 """
 
 import argparse
+import base64
 import functools
 import gzip
 import json
@@ -291,6 +295,11 @@ class Connection(socketserver.BaseRequestHandler):
             self.close()
         elif step == "silent":
             pass
+        elif step == "AuthTokenGet":
+            self.answer(stream, b"\0\0\0\0\x0f\x0a\x0dshown-to-peer", [("grpc-status", "0")])
+        elif step == "FunctionGet":
+            token = base64.b64encode(headers["x-modal-auth-token"].encode()).decode()
+            self.answer(stream, b"", [("grpc-status", "7"), ("grpc-message", "not with " + token)])
         elif step == "required":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.HTTP_1_1_REQUIRED)
         elif step == "trickle":

@@ -8,10 +8,12 @@ use warnings FATAL => 'all';
 
 use HttpPeer;
 use JSON::PP qw(encode_json);
+use ModalSession;
 use ModalTest;
 use Nginx;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $peer = HttpPeer->new(program => 'auth_peer.py');
 my $node = modal_node('main');
@@ -228,6 +230,21 @@ like($told, qr/I got .*\*\*\*/, 'a token that the service shows');
 unlike($told, qr/tok-/, 'is hidden');
 $told = (modal_psql($node, "SELECT modal_remote('refused:echo', 1)"))[2];
 unlike($told, qr/se(%20| |\+)cret|Y2xpZW50/, 'so is what the endpoint shows');
+server('bare', 'api', "token_url '$token_url/bare'", $oauth);
+$told = (modal_psql($node, "SELECT modal_remote('bare:echo', 1)"))[2];
+like($told, qr/invalid_client: not \w*\*\*\*/, 'nor a secret with odd characters, as a form and base64 have it');
+# A token after which two others were fetched before its answer came.
+server('fleeting', 'api', "token_url '$token_url/life-10'", $oauth);
+my $slow = ModalSession->new($node);
+$slow->begin(q{DO $$ BEGIN PERFORM modal_remote('fleeting:sleep-14000/bare', 1);
+	EXCEPTION WHEN OTHERS THEN PERFORM set_config('my.told', SQLERRM, false); END $$});
+for my $nth (2, 3)
+{
+	sleep 6.5;
+	sql(q{SELECT modal_remote('fleeting:echo', 1)});
+}
+like($slow->query("SELECT current_setting('my.told')"), qr/I got \*\*\*/, 'nor an old token');
+$slow->quit;
 $node->stop;
 my $log = slurp_file($node->logfile);
 $log =~ s/^.*(?:CREATE USER MAPPING|OPTIONS).*$//mg;
