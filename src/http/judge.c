@@ -156,11 +156,13 @@ judge_response(HttpBodyFormat format, bool own_request,
 }
 
 double
-judge_retry_after(const char *value, size_t n)
+judge_retry_after(const char *value, size_t n, double most)
 {
 	double seconds = retry_after_seconds(value, n, time(NULL));
 
-	return seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
+	if (most > LONGEST_PAUSE)
+		most = LONGEST_PAUSE;
+	return seconds < most ? seconds : most;
 }
 
 static void
