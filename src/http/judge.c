@@ -54,6 +54,10 @@ judge_transport(TransportError error)
 			return (Failure){.verdict = VERDICT_FAIL_CALL,
 							 .sqlstate = MODAL_SQLSTATE_MEMORY,
 							 .executed = true};
+		case TRANSPORT_CODING:
+			return (Failure){.verdict = VERDICT_BAD_ROWS,
+							 .sqlstate = MODAL_SQLSTATE_PROTOCOL,
+							 .executed = true};
 		case TRANSPORT_PROTOCOL:
 			return (Failure){.verdict = VERDICT_RETRY,
 							 .sqlstate = MODAL_SQLSTATE_PROTOCOL,
