@@ -33,8 +33,8 @@
 #define FETCH_TIMEOUT_S 15.0
 #define MAX_REPLY (64 * 1024)
 #define MAX_LIFE 86400.0
-#define MIN_LIFE 10.0  /* a token is not fetched more often */
-#define REFUSED_AGE 10.0 /* one that is younger was not refused for its age */
+#define MIN_LIFE 1.0   /* a token is not fetched more often */
+#define REFUSED_AGE 10.0 /* one that is younger, and not over, is not renewed */
 #define WRONG_CLOCK 300 /* seconds: services bear no more */
 
 static const RetryPolicy fetch_policy = {
@@ -299,11 +299,14 @@ take_token(Credentials *c, OAuthReply *reply)
 
 /* --- or it has not ---------------------------------------------------------- */
 
-/* What a status of the token endpoint means; what is not known may pass. */
+/*
+ * What a status of the token endpoint means; what is not known may pass.  Some
+ * say with a good one that they refuse.
+ */
 static Failure
 judge_refusal(int status)
 {
-	switch (status)
+	switch (status / 100 == 2 ? 400 : status)
 	{
 		case 400:
 		case 401:
@@ -374,6 +377,35 @@ fetch_failed(Credentials *c, const Failure *failure, Buf *message)
 	settle(c, failure, message->failed ? "out of memory" : buf_cstr(message));
 }
 
+/* *message says it, too. */
+static Failure
+judge_fetch(const Credentials *c, Response *response,
+			const char *problem, Buf *message)
+{
+	Failure failure;
+	Buf error;
+
+	buf_init(&error, 0, NULL);
+	if (problem != NULL && oauth_put_error(&error, buf_cstr(&response->body),
+										   response->body.len))
+		problem = NULL;
+	buf_free(&error);
+	if (problem != NULL)
+	{
+		buf_printf(message, "invalid reply of the token endpoint: %s", problem);
+		return (Failure){.verdict = VERDICT_FAIL_CALL,
+						 .sqlstate = MODAL_SQLSTATE_PROTOCOL};
+	}
+	failure = response->error != TRANSPORT_OK
+		? judge_response(BODY_JSON, false, response)
+		: judge_refusal(response->status);
+	describe(c, response, message);
+	if (credentials_need_clock(c) && failure.verdict == VERDICT_FAIL_CALL &&
+		credentials_blame_clock(c->date, message))
+		failure.hint = CREDENTIALS_CLOCK_HINT;
+	return failure;
+}
+
 static void
 on_fetched(void *arg, Response *response)
 {
@@ -382,43 +414,27 @@ on_fetched(void *arg, Response *response)
 	Failure failure;
 	Buf message;
 	const char *problem = NULL;
+	bool good = response->error == TRANSPORT_OK && response->status / 100 == 2;
 
 	c->fetch = NULL;
 	wipe(&c->form);
 	wipe(&c->authorization);
-	if (response->error == TRANSPORT_OK && response->status / 100 == 2)
-	{
+	if (good)
 		problem = oauth_take_reply(buf_cstr(&response->body),
 								   response->body.len, &reply);
-		if (response->body.data != NULL)
-			explicit_bzero(response->body.data, response->body.len);
-		if (problem == NULL)
-		{
-			take_token(c, &reply);
-			oauth_free_reply(&reply);
-			settle(c, NULL, NULL);
-			return;
-		}
-	}
 	buf_init(&message, 0, NULL);
-	if (problem != NULL)
+	if (!good || problem != NULL)
+		failure = judge_fetch(c, response, problem, &message);
+	if (response->body.data != NULL)
+		explicit_bzero(response->body.data, response->body.len);
+	if (good && problem == NULL)
 	{
-		failure = (Failure){.verdict = VERDICT_FAIL_CALL,
-							.sqlstate = MODAL_SQLSTATE_PROTOCOL};
-		buf_printf(&message, "invalid reply of the token endpoint: %s", problem);
+		take_token(c, &reply);
+		oauth_free_reply(&reply);
+		settle(c, NULL, NULL);
 	}
 	else
-	{
-		failure = response->error != TRANSPORT_OK
-			? judge_response(BODY_JSON, false, response)
-			: judge_refusal(response->status);
-		describe(c, response, &message);
-		if (credentials_need_clock(c) &&
-			failure.verdict == VERDICT_FAIL_CALL &&
-			credentials_blame_clock(c->date, &message))
-			failure.hint = CREDENTIALS_CLOCK_HINT;
-	}
-	fetch_failed(c, &failure, &message);
+		fetch_failed(c, &failure, &message);
 	buf_free(&message);
 }
 
@@ -579,11 +595,13 @@ credentials_serial(const Credentials *c)
 bool
 credentials_refused(Credentials *c, uint32_t serial)
 {
+	double now = monotonic_seconds();
+
 	if (c->kind != CREDENTIALS_OAUTH && c->kind != CREDENTIALS_GOOGLE)
 		return false;
 	if (c->serial != serial)
 		return true;
-	if (monotonic_seconds() - c->fetched_at < REFUSED_AGE)
+	if (now - c->fetched_at < REFUSED_AGE && now < c->expires)
 		return false;
 	/* The service has decided: nobody uses it again, whatever the endpoint does. */
 	forget(&c->token);

@@ -153,7 +153,7 @@ is(const char *text, size_t n, const char *known)
 static void
 add_coding(Request *request, const char *coding, size_t n)
 {
-	if (n == 0 || is(coding, n, "identity"))
+	if (is(coding, n, "identity"))
 		return;
 	if (request->gunzip != NULL ||
 		(!is(coding, n, "gzip") && !is(coding, n, "x-gzip")))
@@ -166,6 +166,26 @@ add_coding(Request *request, const char *coding, size_t n)
 		request->abort = ABORT_NO_MEMORY;
 }
 
+/* The next item, of n bytes, of a list with commas; false: there is none. */
+static bool
+next_item(const char **at, const char *end, const char **item, size_t *n)
+{
+	do
+	{
+		const char *comma = memchr(*at, ',', end - *at);
+		const char *last = comma != NULL ? comma : end;
+
+		*item = *at;
+		*at = comma != NULL ? comma + 1 : end;
+		while (*item < last && (**item == ' ' || **item == '\t'))
+			(*item)++;
+		while (last > *item && (last[-1] == ' ' || last[-1] == '\t'))
+			last--;
+		*n = last - *item;
+	} while (*n == 0 && *at < end);
+	return *n > 0;
+}
+
 /*
  * Who is not told what he may send may send gzip (RFC 9110, 12.5.3).  A trailer
  * comes too late to say anything of the body.
@@ -174,41 +194,48 @@ static bool
 add_codings(Request *request, const char *value, size_t n)
 {
 	const char *end = value + n;
+	const char *coding;
 
-	while (value < end && request->body_received == 0)
-	{
-		const char *comma = memchr(value, ',', end - value);
-		const char *last = comma != NULL ? comma : end;
-		const char *next = comma != NULL ? comma + 1 : end;
-
-		while (value < last && (*value == ' ' || *value == '\t'))
-			value++;
-		while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
-			last--;
-		add_coding(request, value, last - value);
-		value = next;
-	}
+	while (request->body_received == 0 &&
+		   next_item(&value, end, &coding, &n))
+		add_coding(request, coding, n);
 	return request->abort == ABORT_NONE;
 }
 
-/*
- * RFC 9110, 8.6: with two that differ, nobody knows where the message ends.
- * libcurl takes the last one; what is no number it refuses itself.
- */
 static bool
-note_length(Request *request, const char *digits, size_t n)
+read_length(const char *digits, size_t n, uint64_t *length)
 {
-	uint64_t length = 0;
-
+	*length = 0;
 	for (size_t i = 0; i < n; i++)
 	{
-		if (!isdigit((unsigned char) digits[i]) || length > NO_LENGTH / 10 - 1)
-			return true;
-		length = length * 10 + (uint64_t) (digits[i] - '0');
+		if (!isdigit((unsigned char) digits[i]) ||
+			*length > NO_LENGTH / 10 - 1)
+			return false;
+		*length = *length * 10 + (uint64_t) (digits[i] - '0');
 	}
-	if (request->length != NO_LENGTH && request->length != length)
-		request->abort = ABORT_TWO_LENGTHS;
-	request->length = length;
+	return true;
+}
+
+/*
+ * RFC 9110, 8.6: with two that differ, or none that is a number, nobody knows
+ * where the message ends.  libcurl takes one of them, or goes on to the end of
+ * the connection.
+ */
+static bool
+note_lengths(Request *request, const char *value, size_t n)
+{
+	const char *end = value + n;
+	const char *digits;
+	uint64_t length;
+
+	while (next_item(&value, end, &digits, &n))
+	{
+		if (!read_length(digits, n, &length))
+			request->abort = ABORT_BAD_LENGTH;
+		else if (request->length != NO_LENGTH && request->length != length)
+			request->abort = ABORT_TWO_LENGTHS;
+		request->length = length;
+	}
 	return request->abort == ABORT_NONE;
 }
 
@@ -219,7 +246,7 @@ request_header(Request *request, const char *name, size_t name_len,
 	char lower[MAX_HEADER_NAME];
 
 	if (is(name, name_len, "content-length") &&
-		!note_length(request, value, value_len))
+		!note_lengths(request, value, value_len))
 		return false;
 	if (is(name, name_len, "content-encoding") &&
 		!add_codings(request, value, value_len))
@@ -302,6 +329,8 @@ static const struct
 							  "response body is too large"},
 	[ABORT_TWO_LENGTHS] = {TRANSPORT_PROTOCOL,
 						   "the response has two lengths"},
+	[ABORT_BAD_LENGTH] = {TRANSPORT_PROTOCOL,
+						  "the Content-Length of the response is not one"},
 	[ABORT_HEADERS_TOO_LARGE] = {TRANSPORT_TOO_LARGE,
 								 "response headers are too large"},
 	[ABORT_NO_MEMORY] = {TRANSPORT_MEMORY, "out of memory"},

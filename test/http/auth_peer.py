@@ -14,6 +14,7 @@ path of a request says what happens, step by step:
       sleep-N       N milliseconds before the answer
       refuse        400 invalid_client, with what it was sent in its text
       bare          the same, with the credentials alone of its header
+      denied        200 with an error of OAuth
       none, html, other   200 without a token, without JSON, of another type
       rotate        gives a new refresh token each time, and wants the latest
       moved         302
@@ -223,6 +224,8 @@ class Peer(BaseHTTPRequestHandler):
                 return self.answer(400, {
                     "error": "invalid_client",
                     "error_description": "not " + self.headers["Authorization"].split()[1]})
+            elif word == "denied":
+                return self.answer(200, {"error": "bad_code", "error_description": "The code is wrong."})
             elif word == "none":
                 return self.answer(200, {"expires_in": 3600})
             elif word == "html":

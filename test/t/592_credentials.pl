@@ -103,6 +103,9 @@ is(sql("SELECT authenticated FROM modal_ping('pinged')"), 't', 'ping fetches one
 server('brief', 'api', "token_url '$token_url/life-1'", $oauth);
 $peer->forget;
 is(sql("SELECT modal_remote('brief:echo', 1), pg_sleep(1.5)"), '{"arg1": 1}|', 'a token that lives for a second');
+server('lasting', 'api', "token_url '$token_url/life-2', max_concurrency '1'", $oauth);
+is(sql("SELECT count(*) FROM modal_map('lasting:sleep-100/echo', 'SELECT generate_series(1, 50)')"), '50',
+	'tokens that end one after the other while rows are sent');
 server('once', 'api', "token_url '$token_url/x'", $oauth);
 is(sql("SELECT modal_remote('once:echo', 1)"), '{"arg1": 1}', 'a token that will be revoked');
 fails("SELECT modal_map('once:once', 'SELECT g FROM generate_series(1, 20) g')", qr/28000: .*status 401/,
@@ -138,6 +141,8 @@ server('moved', 'api', "token_url '$token_url/moved'", $oauth);
 fails("SELECT modal_remote('moved:echo', 1)", qr/28000: .*status 302.*Redirects are not followed/s, 'a redirect');
 server('none', 'api', "token_url '$token_url/none'", $oauth);
 fails("SELECT modal_remote('none:echo', 1)", qr/08P01: .*it has no access_token/, 'no token in the reply');
+server('denied', 'api', "token_url '$token_url/denied'", $oauth);
+fails("SELECT modal_remote('denied:echo', 1)", qr/28000: .*bad_code: The code is wrong/, 'a refusal with a good status');
 server('html', 'api', "token_url '$token_url/html'", $oauth);
 fails("SELECT modal_remote('html:echo', 1)", qr/08P01: .*it is not a JSON object/, 'no JSON');
 server('other', 'api', "token_url '$token_url/other'", $oauth);
