@@ -13,6 +13,7 @@ what is done:
     ping        as echo, after PINGs and an unknown frame
     pieces      as echo, one byte per frame
     refuse-N    the first N such streams are refused, then as echo
+    recant      the stream is refused when its answer has begun
     goaway-N    the first N connections asked this say GOAWAY, and that this
                 stream was not begun; then as echo
     last        GOAWAY after this stream, which is answered
@@ -244,6 +245,9 @@ class Connection(socketserver.BaseRequestHandler):
         step = headers[":path"].rsplit("/", 1)[-1]
         name, _, number = step.partition("-")
         if name == "refuse" and count(step) <= int(number):
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        elif step == "recant":
+            self.answer(stream, b"1", end=False)
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
         elif name == "goaway" and count(step) <= int(number):
             self.h2.close_connection(last_stream_id=max(stream - 2, 0))
