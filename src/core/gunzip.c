@@ -5,7 +5,8 @@
  *
  * However much a few bytes expand to, no more than one piece of it is held
  * here: the receiver sets the limit.  What follows the end of a member is
- * another one (RFC 1952, 2.2), or no gzip.
+ * another one (RFC 1952, 2.2), or no gzip; zeros to the end fill a block, as
+ * gzip's own program has it.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +23,23 @@ struct Gunzip
 {
 	z_stream stream;
 	bool complete; /* a member has ended, and no other one begun */
+	bool padded;   /* it was followed by zeros */
 };
+
+/* Past zeros that follow a member. */
+static bool
+skip_padding(Gunzip *gunzip)
+{
+	z_stream *stream = &gunzip->stream;
+
+	while (gunzip->complete && stream->avail_in > 0 && *stream->next_in == 0)
+	{
+		gunzip->padded = true;
+		stream->next_in++;
+		stream->avail_in--;
+	}
+	return stream->avail_in > 0 || !gunzip->complete;
+}
 
 Gunzip *
 gunzip_create(void)
@@ -55,7 +72,10 @@ gunzip_feed(Gunzip *gunzip, const void *p, size_t n,
 	{
 		int rc;
 
-		if (gunzip->complete && inflateReset(stream) != Z_OK)
+		if (!skip_padding(gunzip))
+			break;
+		if (gunzip->padded ||
+			(gunzip->complete && inflateReset(stream) != Z_OK))
 			return GUNZIP_BAD;
 		stream->next_out = piece;
 		stream->avail_out = sizeof(piece);

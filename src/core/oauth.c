@@ -18,8 +18,8 @@
 /* --- what is said --------------------------------------------------------- */
 
 /* application/x-www-form-urlencoded */
-static void
-put_encoded(Buf *out, const char *text)
+void
+oauth_put_encoded(Buf *out, const char *text)
 {
 	for (; *text != '\0'; text++)
 	{
@@ -39,9 +39,9 @@ oauth_put_member(Buf *form, const char *name, const char *value)
 {
 	if (form->len > 0)
 		buf_put_u8(form, '&');
-	put_encoded(form, name);
+	oauth_put_encoded(form, name);
 	buf_put_u8(form, '=');
-	put_encoded(form, value);
+	oauth_put_encoded(form, value);
 }
 
 void
@@ -50,9 +50,9 @@ oauth_put_basic(Buf *out, const char *id, const char *secret)
 	Buf pair;
 
 	buf_init(&pair, 0, NULL);
-	put_encoded(&pair, id);
+	oauth_put_encoded(&pair, id);
 	buf_put_u8(&pair, ':');
-	put_encoded(&pair, secret);
+	oauth_put_encoded(&pair, secret);
 	if (pair.failed)
 		out->failed = true;
 	else

@@ -13,6 +13,8 @@
 
 #define OAUTH_MAX_TOKEN 16384
 
+/* Append a value as a form has it. */
+extern void oauth_put_encoded(Buf *out, const char *text);
 /* Append a member of a form, with "&" before it unless it is the first. */
 extern void oauth_put_member(Buf *form, const char *name, const char *value);
 /* Append the base64 of "id:secret", each encoded as in a form (2.3.1). */

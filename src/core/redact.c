@@ -12,6 +12,7 @@
  */
 #include "core/redact.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -22,6 +23,7 @@
 #define MIN_TOKEN 8		 /* bytes after "ak-" */
 #define MIN_WEB_TOKEN 20 /* bytes after "eyJ" */
 #define MAX_HTML_CHAR 9  /* bytes before the ";" of one */
+#define MAX_ESCAPE 10    /* bytes of one: \U0001f600 */
 #define HIDDEN "***"
 
 /* What is certain of a secret that begins at some byte of a base64 text. */
@@ -98,7 +100,7 @@ run_end(const Scan *s, size_t i, const char *others)
 static int
 hex_at(const Scan *s, size_t i, int n)
 {
-	char digits[5] = "";
+	char digits[9] = "";
 	char *end;
 	long value;
 
@@ -108,7 +110,7 @@ hex_at(const Scan *s, size_t i, int n)
 	if (!is_alnum(digits[0]))
 		return -1;
 	value = strtol(digits, &end, 16);
-	return end == digits + n ? (int) value : -1;
+	return end == digits + n && value <= INT_MAX ? (int) value : -1;
 }
 
 /*
@@ -154,9 +156,25 @@ html_char(const Scan *s, size_t i, int *c)
 	return at < s->n && s->p[at] == ';' ? at + 1 - i : 0;
 }
 
+/* Of "\u" at i, or of two of them: RFC 8259, 7.  The length of that, or 0. */
+static size_t
+json_char(const Scan *s, size_t i, int *c)
+{
+	int low;
+
+	*c = hex_at(s, i + 2, 4);
+	if (*c < 0)
+		return 0;
+	if (*c < 0xd800 || *c > 0xdbff || !literal_at(s, i + 6, "\\u") ||
+		(low = hex_at(s, i + 8, 4)) < 0xdc00 || low > 0xdfff)
+		return 6;
+	*c = 0x10000 + ((*c - 0xd800) << 10) + (low - 0xdc00);
+	return 12;
+}
+
 /*
- * The character at i, as a URL, HTML, JSON or Python's repr may have written it,
- * and the length of that.
+ * The character at i, as a URL, a form, HTML, JSON or Python's repr may have
+ * written it, and the length of that.
  */
 static size_t
 written_char(const Scan *s, size_t i, int *c)
@@ -168,8 +186,10 @@ written_char(const Scan *s, size_t i, int *c)
 		return 3;
 	if (s->p[i] == '\\' && next == 'x' && (*c = hex_at(s, i + 2, 2)) >= 0)
 		return 4;
-	if (s->p[i] == '\\' && next == 'u' && (*c = hex_at(s, i + 2, 4)) >= 0)
-		return 6;
+	if (s->p[i] == '\\' && next == 'u' && (n = json_char(s, i, c)) > 0)
+		return n;
+	if (s->p[i] == '\\' && next == 'U' && (*c = hex_at(s, i + 2, 8)) >= 0)
+		return 10;
 	if (s->p[i] == '\\' && next != '\0' && strchr("\"'/\\", next) != NULL)
 	{
 		*c = (unsigned char) next;
@@ -181,21 +201,49 @@ written_char(const Scan *s, size_t i, int *c)
 	return 1;
 }
 
+/* How many bytes at the beginning of a secret are that: a byte, or a character. */
+static size_t
+stands_for(int c, const char *secret)
+{
+	char utf8[4];
+	size_t n;
+
+	if (c == (unsigned char) secret[0] || (c == '+' && secret[0] == ' '))
+		return 1;
+	if (c < 0x80 || c > 0x10ffff)
+		return 0;
+	n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	for (size_t k = n - 1; k > 0; k--, c >>= 6)
+		utf8[k] = (char) (0x80 | (c & 0x3f));
+	utf8[0] = (char) ((0xf00 >> n) | c);
+	return strncmp(secret, utf8, n) == 0 ? n : 0;
+}
+
+/* Does the text end at i, or in an escape that begins there? */
+static bool
+is_cut(const Scan *s, size_t i)
+{
+	return i == s->n ||
+		(s->n - i < MAX_ESCAPE && strchr("%\\&", s->p[i]) != NULL &&
+		 s->p[i] != '\0' && run_end(s, i + 1, "#\\") == s->n);
+}
+
+/* Where a text was cut off within a secret, what is left of that goes. */
 static size_t
 escaped_end(const Scan *s, size_t i, const char *secret)
 {
+	const char *at = secret;
 	size_t end = i;
 
-	for (; *secret != '\0'; secret++)
+	while (*at != '\0')
 	{
-		int c;
-		size_t n;
+		int c = 0;
+		size_t n = end < s->n ? written_char(s, end, &c) : 0;
+		size_t stands = n > 0 ? stands_for(c, at) : 0;
 
-		if (end == s->n)
-			return i;
-		n = written_char(s, end, &c);
-		if (c != (unsigned char) *secret)
-			return i;
+		if (stands == 0)
+			return at - secret >= MIN_SECRET && is_cut(s, end) ? s->n : i;
+		at += stands;
 		end += n;
 	}
 	return end;
@@ -213,13 +261,14 @@ static size_t
 base64_end(const Scan *s, size_t i, const Base64Form *form)
 {
 	const char *p = (const char *) s->memory.data + form->offset;
+	size_t n = s->n - i < form->n ? s->n - i : form->n;
 
-	if (s->n - i < form->n)
+	if (n < form->n && n < MIN_BASE64)
 		return i;
-	for (size_t k = 0; k < form->n; k++)
+	for (size_t k = 0; k < n; k++)
 		if (base64_char(s->p[i + k]) != p[k])
 			return i;
-	return run_end(s, i + form->n, "+/-_=");
+	return run_end(s, i + n, "+/-_=");
 }
 
 static size_t
@@ -418,6 +467,7 @@ prepare(Scan *s)
 			continue;
 		s->begins[(unsigned char) s->secrets[k][0]] = true;
 		s->begins['%'] = s->begins['\\'] = s->begins['&'] = true;
+		s->begins['+'] |= s->secrets[k][0] == ' ';
 		add_base64_forms(s, s->secrets[k], n);
 	}
 	if (s->begins['+'])

@@ -18,6 +18,7 @@
 
 #include "core/base64.h"
 #include "core/map.h"
+#include "core/oauth.h"
 
 #define TARGET_UNUSED_S 600.0 /* kept that long for the next call */
 #define MAX_UNUSED_TARGETS 1000
@@ -199,6 +200,7 @@ find_passwords(Target *target)
 {
 	const char *basic = target_option(target, "basic_credentials");
 	const char *proxy = target_option(target, "proxy_credentials");
+	const char *client = target_option(target, "client_secret");
 	Buf pair;
 	bool good = true;
 
@@ -211,10 +213,42 @@ find_passwords(Target *target)
 		put_percent_decoded(&pair, proxy);
 		good = keep_password(&target->passwords[1], &pair);
 	}
+	buf_reset(&pair);
+	if (good && client != NULL)
+	{
+		buf_put_u8(&pair, ':');
+		oauth_put_encoded(&pair, client);
+		good = keep_password(&target->passwords[2], &pair);
+	}
 	if (pair.data != NULL)
 		explicit_bzero(pair.data, pair.cap);
 	buf_free(&pair);
 	return good;
+}
+
+static void
+forget(char *secret)
+{
+	if (secret != NULL)
+		explicit_bzero(secret, strlen(secret));
+	free(secret);
+}
+
+void
+target_keep_secret(Target *target, const char *secret)
+{
+	char **kept = target->fetched_secrets;
+	char *copy = strdup(secret);
+	int i = 0;
+
+	if (copy == NULL)
+		return;
+	while (i < TARGET_FETCHED_SECRETS - 1 &&
+		   !(kept[i] != NULL && strcmp(kept[i], secret) == 0))
+		i++;
+	forget(kept[i]);
+	memmove(kept + 1, kept, i * sizeof(char *));
+	kept[0] = copy;
 }
 
 int
@@ -336,11 +370,9 @@ target_free(Target *target)
 		free(target->options);
 	}
 	for (int i = 0; i < TARGET_PASSWORDS; i++)
-		if (target->passwords[i] != NULL)
-		{
-			explicit_bzero(target->passwords[i], strlen(target->passwords[i]));
-			free(target->passwords[i]);
-		}
+		forget(target->passwords[i]);
+	for (int i = 0; i < TARGET_FETCHED_SECRETS; i++)
+		forget(target->fetched_secrets[i]);
 	free(target->values);
 	free(target->url);
 	free(target);

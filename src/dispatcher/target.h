@@ -27,8 +27,8 @@
 #include "net/net.h"
 #include "net/timer.h"
 
-#define TARGET_FETCHED_SECRETS 3
-#define TARGET_PASSWORDS 2
+#define TARGET_FETCHED_SECRETS 8
+#define TARGET_PASSWORDS 3
 
 struct Target
 {
@@ -45,9 +45,8 @@ struct Target
 	struct TargetOption *values; /* parsed from options */
 	int nvalues;
 	char *url;			 /* the first of option url */
-	char *passwords[TARGET_PASSWORDS]; /* of "user:password"; NULL: none */
-	/* Secrets that the driver has got meanwhile, its own; NULL: none. */
-	const char *fetched_secrets[TARGET_FETCHED_SECRETS];
+	char *passwords[TARGET_PASSWORDS]; /* in other forms; NULL: none */
+	char *fetched_secrets[TARGET_FETCHED_SECRETS]; /* the newest first */
 };
 
 extern void targets_init(void);
@@ -70,8 +69,13 @@ extern long target_option_int(const Target *target, const char *name, long dflt)
 extern double target_option_seconds(const Target *target, const char *name,
 									double dflt);
 /* Secrets of this target, for redact(). */
-#define TARGET_MAX_SECRETS 24
+#define TARGET_MAX_SECRETS 32
 extern int target_secrets(const Target *target, const char **secrets, int max);
+/*
+ * The driver has got a secret from the service, which answers may show from now
+ * on; also to those who asked with one of the last few before it.
+ */
+extern void target_keep_secret(Target *target, const char *secret);
 /*
  * Another origin with the target's TLS and proxy settings.  The caller frees
  * it.  NULL when memory is short or the URL is not one that may be used.

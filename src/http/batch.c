@@ -209,11 +209,10 @@ on_header(void *arg, const char *name, size_t name_len, const char *value,
 		batch->date = 0;
 	if (name_len != 11 || memcmp(name, "retry-after", 11) != 0)
 		return;
-	seconds = judge_retry_after(value, value_len);
+	seconds = judge_retry_after(value, value_len,
+								batch->owner->http->retrying.budget);
 	if (seconds > batch->retry_after)
 		batch->retry_after = seconds;
-	if (batch->retry_after > batch->owner->http->retrying.budget)
-		batch->retry_after = batch->owner->http->retrying.budget;
 }
 
 static void on_done(void *arg, Response *response);

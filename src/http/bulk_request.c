@@ -62,7 +62,8 @@ on_header(void *arg, const char *name, size_t name_len, const char *value,
 	if (name_len == 12 && memcmp(name, "content-type", 12) == 0)
 		http_text_of_type(value, value_len, bc->type, sizeof(bc->type));
 	else if (name_len == 11 && memcmp(name, "retry-after", 11) == 0)
-		bc->retry_after = judge_retry_after(value, value_len);
+		bc->retry_after = judge_retry_after(value, value_len,
+											bc->http->retrying.budget);
 }
 
 /* Was it sent with a token that is over?  Then it goes again with another one. */

@@ -33,8 +33,8 @@
 #define FETCH_TIMEOUT_S 15.0
 #define MAX_REPLY (64 * 1024)
 #define MAX_LIFE 86400.0
-#define MIN_LIFE 10.0  /* a token is not fetched more often */
-#define REFUSED_AGE 10.0 /* one that is younger was not refused for its age */
+#define MIN_LIFE 1.0   /* a token is not fetched more often */
+#define REFUSED_AGE 10.0 /* one that is younger, and not over, is not renewed */
 #define WRONG_CLOCK 300 /* seconds: services bear no more */
 
 static const RetryPolicy fetch_policy = {
@@ -69,7 +69,7 @@ struct Credentials
 	ServiceKey *service_key;
 	char *audience;		 /* of an identity token */
 	char *refresh_token; /* a newer one than the mapping's; NULL: none */
-	char *token, *previous; /* which answers may still hold */
+	char *token;
 	uint32_t serial;
 	double fetched_at, expires, refresh_at; /* monotonic */
 	Request *fetch;	   /* under way */
@@ -216,15 +216,6 @@ wipe(Buf *buf)
 	buf_free(buf);
 }
 
-/* What is known of tokens is among the secrets that no text may show. */
-static void
-tell_secrets(Credentials *c)
-{
-	c->target->fetched_secrets[0] = c->token;
-	c->target->fetched_secrets[1] = c->previous;
-	c->target->fetched_secrets[2] = c->refresh_token;
-}
-
 void
 credentials_free(Credentials *c)
 {
@@ -234,9 +225,7 @@ credentials_free(Credentials *c)
 		request_cancel(c->fetch);
 	timer_cancel(&c->again);
 	forget(&c->token);
-	forget(&c->previous);
 	forget(&c->refresh_token);
-	tell_secrets(c);
 	wipe(&c->authorization);
 	wipe(&c->lines);
 	buf_free(&c->hook_lines);
@@ -272,18 +261,6 @@ credentials_cancel(CredentialsWait *wait)
 
 /* --- a token has come ------------------------------------------------------ */
 
-/* An answer may still show it. */
-static void
-drop_token(Credentials *c)
-{
-	if (c->token == NULL)
-		return;
-	forget(&c->previous);
-	c->previous = c->token;
-	c->token = NULL;
-	tell_secrets(c);
-}
-
 /* By what the answer says, else by what the token says. */
 static double
 life_of(const OAuthReply *reply)
@@ -303,28 +280,33 @@ take_token(Credentials *c, OAuthReply *reply)
 	c->fetched_at = monotonic_seconds();
 	c->expires = c->fetched_at + life;
 	c->refresh_at = c->fetched_at + life * (0.5 + 0.1 * random_unit());
-	drop_token(c);
+	forget(&c->token);
 	c->token = reply->token;
 	reply->token = NULL;
+	target_keep_secret(c->target, c->token);
 	if (reply->refresh_token != NULL)
 	{
 		forget(&c->refresh_token);
 		c->refresh_token = reply->refresh_token;
 		reply->refresh_token = NULL;
 	}
+	if (c->refresh_token != NULL)
+		target_keep_secret(c->target, c->refresh_token);
 	c->serial++;
-	tell_secrets(c);
 	retry_progress(&c->retry);
 	c->not_before = 0;
 }
 
 /* --- or it has not ---------------------------------------------------------- */
 
-/* What a status of the token endpoint means; what is not known may pass. */
+/*
+ * What a status of the token endpoint means; what is not known may pass.  Some
+ * say with a good one that they refuse.
+ */
 static Failure
 judge_refusal(int status)
 {
-	switch (status)
+	switch (status / 100 == 2 ? 400 : status)
 	{
 		case 400:
 		case 401:
@@ -384,7 +366,7 @@ fetch_failed(Credentials *c, const Failure *failure, Buf *message)
 
 	/* One that was asked for ahead of time may come later, whatever the reason. */
 	if (failure->verdict != VERDICT_RETRY && needed)
-		drop_token(c);
+		forget(&c->token);
 	else
 	{
 		c->not_before =
@@ -395,6 +377,35 @@ fetch_failed(Credentials *c, const Failure *failure, Buf *message)
 	settle(c, failure, message->failed ? "out of memory" : buf_cstr(message));
 }
 
+/* *message says it, too. */
+static Failure
+judge_fetch(const Credentials *c, Response *response,
+			const char *problem, Buf *message)
+{
+	Failure failure;
+	Buf error;
+
+	buf_init(&error, 0, NULL);
+	if (problem != NULL && oauth_put_error(&error, buf_cstr(&response->body),
+										   response->body.len))
+		problem = NULL;
+	buf_free(&error);
+	if (problem != NULL)
+	{
+		buf_printf(message, "invalid reply of the token endpoint: %s", problem);
+		return (Failure){.verdict = VERDICT_FAIL_CALL,
+						 .sqlstate = MODAL_SQLSTATE_PROTOCOL};
+	}
+	failure = response->error != TRANSPORT_OK
+		? judge_response(BODY_JSON, false, response)
+		: judge_refusal(response->status);
+	describe(c, response, message);
+	if (credentials_need_clock(c) && failure.verdict == VERDICT_FAIL_CALL &&
+		credentials_blame_clock(c->date, message))
+		failure.hint = CREDENTIALS_CLOCK_HINT;
+	return failure;
+}
+
 static void
 on_fetched(void *arg, Response *response)
 {
@@ -403,43 +414,27 @@ on_fetched(void *arg, Response *response)
 	Failure failure;
 	Buf message;
 	const char *problem = NULL;
+	bool good = response->error == TRANSPORT_OK && response->status / 100 == 2;
 
 	c->fetch = NULL;
 	wipe(&c->form);
 	wipe(&c->authorization);
-	if (response->error == TRANSPORT_OK && response->status / 100 == 2)
-	{
+	if (good)
 		problem = oauth_take_reply(buf_cstr(&response->body),
 								   response->body.len, &reply);
-		if (response->body.data != NULL)
-			explicit_bzero(response->body.data, response->body.len);
-		if (problem == NULL)
-		{
-			take_token(c, &reply);
-			oauth_free_reply(&reply);
-			settle(c, NULL, NULL);
-			return;
-		}
-	}
 	buf_init(&message, 0, NULL);
-	if (problem != NULL)
+	if (!good || problem != NULL)
+		failure = judge_fetch(c, response, problem, &message);
+	if (response->body.data != NULL)
+		explicit_bzero(response->body.data, response->body.len);
+	if (good && problem == NULL)
 	{
-		failure = (Failure){.verdict = VERDICT_FAIL_CALL,
-							.sqlstate = MODAL_SQLSTATE_PROTOCOL};
-		buf_printf(&message, "invalid reply of the token endpoint: %s", problem);
+		take_token(c, &reply);
+		oauth_free_reply(&reply);
+		settle(c, NULL, NULL);
 	}
 	else
-	{
-		failure = response->error != TRANSPORT_OK
-			? judge_response(BODY_JSON, false, response)
-			: judge_refusal(response->status);
-		describe(c, response, &message);
-		if (credentials_need_clock(c) &&
-			failure.verdict == VERDICT_FAIL_CALL &&
-			credentials_blame_clock(c->date, &message))
-			failure.hint = CREDENTIALS_CLOCK_HINT;
-	}
-	fetch_failed(c, &failure, &message);
+		fetch_failed(c, &failure, &message);
 	buf_free(&message);
 }
 
@@ -600,14 +595,16 @@ credentials_serial(const Credentials *c)
 bool
 credentials_refused(Credentials *c, uint32_t serial)
 {
+	double now = monotonic_seconds();
+
 	if (c->kind != CREDENTIALS_OAUTH && c->kind != CREDENTIALS_GOOGLE)
 		return false;
 	if (c->serial != serial)
 		return true;
-	if (monotonic_seconds() - c->fetched_at < REFUSED_AGE)
+	if (now - c->fetched_at < REFUSED_AGE && now < c->expires)
 		return false;
 	/* The service has decided: nobody uses it again, whatever the endpoint does. */
-	drop_token(c);
+	forget(&c->token);
 	return true;
 }
 

@@ -54,6 +54,10 @@ judge_transport(TransportError error)
 			return (Failure){.verdict = VERDICT_FAIL_CALL,
 							 .sqlstate = MODAL_SQLSTATE_MEMORY,
 							 .executed = true};
+		case TRANSPORT_CODING:
+			return (Failure){.verdict = VERDICT_BAD_ROWS,
+							 .sqlstate = MODAL_SQLSTATE_PROTOCOL,
+							 .executed = true};
 		case TRANSPORT_PROTOCOL:
 			return (Failure){.verdict = VERDICT_RETRY,
 							 .sqlstate = MODAL_SQLSTATE_PROTOCOL,
@@ -156,11 +160,13 @@ judge_response(HttpBodyFormat format, bool own_request,
 }
 
 double
-judge_retry_after(const char *value, size_t n)
+judge_retry_after(const char *value, size_t n, double most)
 {
 	double seconds = retry_after_seconds(value, n, time(NULL));
 
-	return seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
+	if (most > LONGEST_PAUSE)
+		most = LONGEST_PAUSE;
+	return seconds < most ? seconds : most;
 }
 
 static void

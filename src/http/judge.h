@@ -51,8 +51,8 @@ extern void judge_describe(const Target *target, const ReplyForm *form,
 extern void judge_describe_reply(const Target *target, const Response *response,
 								 const char *type, const char *problem,
 								 Buf *message);
-/* Header Retry-After in seconds, as far as a peer can stop us; 0: none. */
-extern double judge_retry_after(const char *value, size_t n);
+/* Header Retry-After in seconds, but not more than most; 0: none. */
+extern double judge_retry_after(const char *value, size_t n, double most);
 /* Append text of the peer, without secrets, cut at a limit. */
 extern void judge_quote(const Target *target, const char *text, size_t n,
 						Buf *message);

@@ -120,6 +120,7 @@ take_token(AuthCache *auth, const GrpcResult *result)
 		return false;
 	drop_token(auth);
 	auth->token = token;
+	target_keep_secret(auth->service->target, token);
 	life = token_life(token, unix_seconds());
 	auth->expires = now + life;
 	auth->refresh_at = now + life * (0.5 + 0.1 * random_unit());

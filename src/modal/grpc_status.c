@@ -217,6 +217,7 @@ grpc_status_of_transport(TransportError error)
 			return GRPC_CANCELLED;
 		case TRANSPORT_TOO_LARGE:
 		case TRANSPORT_PROTOCOL:
+		case TRANSPORT_CODING:
 		case TRANSPORT_MEMORY:
 			return GRPC_INTERNAL;
 	}
@@ -234,6 +235,7 @@ grpc_sqlstate(const GrpcResult *result)
 		case TRANSPORT_TOO_LARGE:
 			return MODAL_SQLSTATE_TOO_LARGE;
 		case TRANSPORT_PROTOCOL:
+		case TRANSPORT_CODING:
 			return MODAL_SQLSTATE_PROTOCOL;
 		case TRANSPORT_NOT_ALLOWED:
 			return MODAL_SQLSTATE_PERMISSION;
@@ -272,7 +274,8 @@ grpc_worth_retrying(const GrpcResult *result)
 	if (result->transport == TRANSPORT_TLS ||
 		result->transport == TRANSPORT_NOT_ALLOWED ||
 		result->transport == TRANSPORT_TOO_LARGE ||
-		result->transport == TRANSPORT_PROTOCOL)
+		result->transport == TRANSPORT_PROTOCOL ||
+		result->transport == TRANSPORT_CODING)
 		return false;
 	switch (result->status)
 	{

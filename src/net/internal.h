@@ -127,9 +127,11 @@ typedef enum AbortReason
 	ABORT_NONE,
 	ABORT_BODY_TOO_LARGE,
 	ABORT_TWO_LENGTHS,
+	ABORT_BAD_LENGTH,
 	ABORT_HEADERS_TOO_LARGE,
 	ABORT_NO_MEMORY,
-	ABORT_BAD_ENCODING,
+	ABORT_BAD_CODING,
+	ABORT_OTHER_CODING,
 	ABORT_BY_OWNER,
 	ABORT_SECOND_TIME,
 	ABORT_TIMEOUT,
@@ -164,6 +166,7 @@ struct Request
 	uint64_t held;		/* bytes of the body that may_hold was asked for */
 	bool first_byte;
 	struct Gunzip *gunzip; /* when the body is compressed */
+	bool other_coding;     /* it has a content coding that cannot be read */
 	Timer timeout;
 	Timer first_byte_timeout;
 	Timer stall;

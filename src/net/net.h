@@ -60,6 +60,7 @@ typedef enum TransportError
 	TRANSPORT_TOO_LARGE,  /* body or headers over a limit, or decompressed */
 	TRANSPORT_ABORTED,	  /* by on_body or may_hold */
 	TRANSPORT_PROTOCOL,	  /* what came is not HTTP */
+	TRANSPORT_CODING,	  /* the body of a good answer cannot be read */
 	TRANSPORT_MEMORY,
 	TRANSPORT_NO_DESCRIPTOR, /* the process has too many connections already */
 	TRANSPORT_NOT_ALLOWED /* its host is none that may be connected to */
@@ -93,7 +94,7 @@ typedef struct RequestSpec
 	double connect_timeout_s;
 	double first_byte_timeout_s; /* 0: none */
 	double stall_timeout_s; /* in which nothing at all moves; 0: none */
-	bool accept_gzip;
+	bool accept_gzip;		/* it is asked for; it is read in any case */
 	bool once;				/* what may have reached the server is not sent
 							 * again, which else happens when a kept connection
 							 * turns out to be dead */

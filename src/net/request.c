@@ -111,6 +111,7 @@ request_forget_answer(Request *request)
 	buf_reset(&request->response.body);
 	gunzip_free(request->gunzip);
 	request->gunzip = NULL;
+	request->other_coding = false;
 }
 
 static void
@@ -148,37 +149,93 @@ is(const char *text, size_t n, const char *known)
 	return n == strlen(known) && strncasecmp(text, known, n) == 0;
 }
 
-/* RFC 9110, 8.4.1.3 */
-static bool
-begin_decoding(Request *request, const char *coding, size_t n)
+/* RFC 9110, 8.4.1.3; another coding matters as soon as there is a body. */
+static void
+add_coding(Request *request, const char *coding, size_t n)
 {
-	if (!request->spec.accept_gzip || request->gunzip != NULL ||
+	if (is(coding, n, "identity"))
+		return;
+	if (request->gunzip != NULL ||
 		(!is(coding, n, "gzip") && !is(coding, n, "x-gzip")))
-		return true;
+	{
+		request->other_coding = true;
+		return;
+	}
 	request->gunzip = gunzip_create();
 	if (request->gunzip == NULL)
 		request->abort = ABORT_NO_MEMORY;
-	return request->gunzip != NULL;
+}
+
+/* The next item, of n bytes, of a list with commas; false: there is none. */
+static bool
+next_item(const char **at, const char *end, const char **item, size_t *n)
+{
+	do
+	{
+		const char *comma = memchr(*at, ',', end - *at);
+		const char *last = comma != NULL ? comma : end;
+
+		*item = *at;
+		*at = comma != NULL ? comma + 1 : end;
+		while (*item < last && (**item == ' ' || **item == '\t'))
+			(*item)++;
+		while (last > *item && (last[-1] == ' ' || last[-1] == '\t'))
+			last--;
+		*n = last - *item;
+	} while (*n == 0 && *at < end);
+	return *n > 0;
 }
 
 /*
- * RFC 9110, 8.6: with two that differ, nobody knows where the message ends.
- * libcurl takes the last one; what is no number it refuses itself.
+ * Who is not told what he may send may send gzip (RFC 9110, 12.5.3).  A trailer
+ * comes too late to say anything of the body.
  */
 static bool
-note_length(Request *request, const char *digits, size_t n)
+add_codings(Request *request, const char *value, size_t n)
 {
-	uint64_t length = 0;
+	const char *end = value + n;
+	const char *coding;
 
+	while (request->body_received == 0 &&
+		   next_item(&value, end, &coding, &n))
+		add_coding(request, coding, n);
+	return request->abort == ABORT_NONE;
+}
+
+static bool
+read_length(const char *digits, size_t n, uint64_t *length)
+{
+	*length = 0;
 	for (size_t i = 0; i < n; i++)
 	{
-		if (!isdigit((unsigned char) digits[i]) || length > NO_LENGTH / 10 - 1)
-			return true;
-		length = length * 10 + (uint64_t) (digits[i] - '0');
+		if (!isdigit((unsigned char) digits[i]) ||
+			*length > NO_LENGTH / 10 - 1)
+			return false;
+		*length = *length * 10 + (uint64_t) (digits[i] - '0');
 	}
-	if (request->length != NO_LENGTH && request->length != length)
-		request->abort = ABORT_TWO_LENGTHS;
-	request->length = length;
+	return true;
+}
+
+/*
+ * RFC 9110, 8.6: with two that differ, or none that is a number, nobody knows
+ * where the message ends.  libcurl takes one of them, or goes on to the end of
+ * the connection.
+ */
+static bool
+note_lengths(Request *request, const char *value, size_t n)
+{
+	const char *end = value + n;
+	const char *digits;
+	uint64_t length;
+
+	while (next_item(&value, end, &digits, &n))
+	{
+		if (!read_length(digits, n, &length))
+			request->abort = ABORT_BAD_LENGTH;
+		else if (request->length != NO_LENGTH && request->length != length)
+			request->abort = ABORT_TWO_LENGTHS;
+		request->length = length;
+	}
 	return request->abort == ABORT_NONE;
 }
 
@@ -189,10 +246,10 @@ request_header(Request *request, const char *name, size_t name_len,
 	char lower[MAX_HEADER_NAME];
 
 	if (is(name, name_len, "content-length") &&
-		!note_length(request, value, value_len))
+		!note_lengths(request, value, value_len))
 		return false;
 	if (is(name, name_len, "content-encoding") &&
-		!begin_decoding(request, value, value_len))
+		!add_codings(request, value, value_len))
 		return false;
 	if (request->spec.on_header == NULL || name_len == 0 ||
 		name_len > sizeof(lower))
@@ -249,10 +306,15 @@ request_data(Request *request, const void *p, size_t n)
 		return false;
 	note_first_byte(request);
 	request->body_received += n;
+	if (request->other_coding && n > 0)
+	{
+		request->abort = ABORT_OTHER_CODING;
+		return false;
+	}
 	if (request->gunzip == NULL)
 		return take_body(request, p, n);
 	if (gunzip_feed(request->gunzip, p, n, take_body, request) == GUNZIP_BAD)
-		request->abort = ABORT_BAD_ENCODING;
+		request->abort = ABORT_BAD_CODING;
 	return request->abort == ABORT_NONE;
 }
 
@@ -267,11 +329,16 @@ static const struct
 							  "response body is too large"},
 	[ABORT_TWO_LENGTHS] = {TRANSPORT_PROTOCOL,
 						   "the response has two lengths"},
+	[ABORT_BAD_LENGTH] = {TRANSPORT_PROTOCOL,
+						  "the Content-Length of the response is not one"},
 	[ABORT_HEADERS_TOO_LARGE] = {TRANSPORT_TOO_LARGE,
 								 "response headers are too large"},
 	[ABORT_NO_MEMORY] = {TRANSPORT_MEMORY, "out of memory"},
-	[ABORT_BAD_ENCODING] = {TRANSPORT_PROTOCOL,
-							"the compressed body cannot be read"},
+	[ABORT_BAD_CODING] = {TRANSPORT_CODING,
+						  "the compressed body cannot be read"},
+	[ABORT_OTHER_CODING] =
+		{TRANSPORT_CODING,
+		 "the body has a content coding that was not asked for"},
 	[ABORT_BY_OWNER] = {TRANSPORT_ABORTED, "response was abandoned"},
 	[ABORT_SECOND_TIME] = {TRANSPORT_LOST,
 						   "connection was closed before an answer came"},
@@ -346,7 +413,7 @@ request_finish(Request *request, TransportError error, const char *message)
 	if (error == TRANSPORT_OK && request->gunzip != NULL &&
 		request->body_received > 0 && !gunzip_complete(request->gunzip))
 	{
-		error = TRANSPORT_PROTOCOL;
+		error = TRANSPORT_CODING;
 		message = "the compressed body is truncated";
 	}
 	collect_figures(request);
@@ -355,6 +422,12 @@ request_finish(Request *request, TransportError error, const char *message)
 	{
 		error = reasons[request->abort].error;
 		message = reasons[request->abort].message;
+	}
+	/* An error means what its status says, as if it had no body. */
+	if (error == TRANSPORT_CODING && response->status / 100 != 2)
+	{
+		error = TRANSPORT_OK;
+		buf_reset(&response->body);
 	}
 	response->error = error;
 	response->http2 = request->carrier->http2;
@@ -482,6 +555,7 @@ clear(Request *request)
 	request->abort = ABORT_NONE;
 	request_reset(request);
 	request->first_byte = false;
+	request->other_coding = false;
 	request->held = 0;
 	request->moved = 0;
 	request->refusals = request->vain_refusals = 0;

@@ -122,9 +122,15 @@ on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
 	return good ? 0 : stream_reset(session, stream_id);
 }
 
+/* What has been answered was begun, whatever is said later. */
 void
 stream_refused(H2 *h2, Request *request, const char *message)
 {
+	if (request->first_byte)
+	{
+		h2_end(h2, request, TRANSPORT_LOST, message);
+		return;
+	}
 	if (request->origin->progress != request->progress_before)
 		request->vain_refusals = 0;
 	if (++request->vain_refusals > MAX_VAIN_REFUSALS ||

@@ -13,12 +13,16 @@ path of a request says what happens, step by step:
       from-A-B-STATUS  requests A to B for this path get that status
       sleep-N       N milliseconds before the answer
       refuse        400 invalid_client, with what it was sent in its text
+      bare          the same, with the credentials alone of its header
+      denied        200 with an error of OAuth
       none, html, other   200 without a token, without JSON, of another type
       rotate        gives a new refresh token each time, and wants the latest
       moved         302
     /api/...        wants a bearer token that was given out and is not over
       echo          the body
+      sleep-N       N milliseconds before the answer
       tell          400 with the Authorization header in its text
+      bare          400 with the token in its text
       once          401 for each token that has been seen there before
     /aws/REGION/SERVICE/...   wants AWS's signature, checked with botocore
     /late-N/..., /early-N/... the same, where the clock is N seconds off
@@ -216,6 +220,12 @@ class Peer(BaseHTTPRequestHandler):
                 return self.answer(400, {
                     "error": "invalid_client", "error_description": "I got %s with %s" % (
                         body.decode(), self.headers.get("Authorization"))})
+            elif word == "bare":
+                return self.answer(400, {
+                    "error": "invalid_client",
+                    "error_description": "not " + self.headers["Authorization"].split()[1]})
+            elif word == "denied":
+                return self.answer(200, {"error": "bad_code", "error_description": "The code is wrong."})
             elif word == "none":
                 return self.answer(200, {"expires_in": 3600})
             elif word == "html":
@@ -241,8 +251,13 @@ class Peer(BaseHTTPRequestHandler):
             if given in shown:
                 return self.answer(401, {"error": "the token was revoked"})
             shown.add(given)
+        for step in steps:
+            if step.startswith("sleep-"):
+                time.sleep(int(step[6:]) / 1000)
         if "tell" in steps:
             return self.answer(400, {"error": "I got " + self.headers["Authorization"]})
+        if "bare" in steps:
+            return self.answer(400, {"error": "I got " + given})
         return self.answer(200, body)
 
     def do_aws(self, steps, body, count):

@@ -27,6 +27,7 @@ Files beside LOG say what else happens:
               until LOG.hold is gone
     LOG.full  files are refused while it is there: too many tokens are enqueued
     LOG.slow  batches stay in progress while it is there
+    LOG.later the header Retry-After of all answers, while it is there
     LOG.rows  the rows that batches claim to have, in their metadata
     LOG.page  what is answered instead of files, while it is there
     LOG.fail  "STEP STATUS N": the next N such steps get that status; with "done"
@@ -210,6 +211,8 @@ class Peer(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if control("later"):
+            self.send_header("Retry-After", control("later"))
         self.end_headers()
         self.wfile.write(body)
 

@@ -13,6 +13,7 @@ what is done:
     ping        as echo, after PINGs and an unknown frame
     pieces      as echo, one byte per frame
     refuse-N    the first N such streams are refused, then as echo
+    recant      the stream is refused when its answer has begun
     goaway-N    the first N connections asked this say GOAWAY, and that this
                 stream was not begun; then as echo
     last        GOAWAY after this stream, which is answered
@@ -42,6 +43,9 @@ what is done:
                 a compressed body that ends too early, is none, or is 200 MB
     head-N      N kilobytes of headers
     silent      nothing at all
+    AuthTokenGet
+                a token, as Modal's service has it
+    FunctionGet that one is not permitted, with the token in base64
     required    the stream is reset, and HTTP/1.1 wanted, which is answered, too
     trickle     the beginning of an answer, and then a byte of it in each frame,
                 without end
@@ -53,6 +57,7 @@ h2 is the library.
 """
 
 import argparse
+import base64
 import functools
 import gzip
 import json
@@ -241,6 +246,9 @@ class Connection(socketserver.BaseRequestHandler):
         name, _, number = step.partition("-")
         if name == "refuse" and count(step) <= int(number):
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        elif step == "recant":
+            self.answer(stream, b"1", end=False)
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
         elif name == "goaway" and count(step) <= int(number):
             self.h2.close_connection(last_stream_id=max(stream - 2, 0))
             self.close()
@@ -291,6 +299,11 @@ class Connection(socketserver.BaseRequestHandler):
             self.close()
         elif step == "silent":
             pass
+        elif step == "AuthTokenGet":
+            self.answer(stream, b"\0\0\0\0\x0f\x0a\x0dshown-to-peer", [("grpc-status", "0")])
+        elif step == "FunctionGet":
+            token = base64.b64encode(headers["x-modal-auth-token"].encode()).decode()
+            self.answer(stream, b"", [("grpc-status", "7"), ("grpc-message", "not with " + token)])
         elif step == "required":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.HTTP_1_1_REQUIRED)
         elif step == "trickle":

@@ -7,6 +7,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use HttpPeer;
 use IO::Socket::INET;
 use IPC::Open2;
 use ModalLocal;
@@ -146,6 +147,10 @@ fails('a server that wants a certificate', server("https://localhost:$port", "ss
 	'08001', 'TLS handshake failed');
 kill TERM => $strict;
 waitpid $strict, 0;
+
+# The service shows the token that it has given.
+my $peer = HttpPeer->new(http2 => []);
+like(call(server($peer->url, "allow_http 'on'")), qr/PERMISSION_DENIED: not with \*\*\*/, 'no token of the service is shown');
 
 # --- plain HTTP/2 ------------------------------------------------------------
 

@@ -24,7 +24,9 @@ my %limits = (
 	json => "retry_budget '0', timeout '20', max_reply_bytes '1000000', gzip 'on'",
 	bigquery => "retry_budget '5', timeout '20', format 'bigquery'",
 	snowflake => "retry_budget '0', timeout '20', format 'snowflake'",
-	redshift => "retry_budget '0', timeout '20', format 'redshift'");
+	redshift => "retry_budget '0', timeout '20', format 'redshift'",
+	plain => "retry_budget '30', timeout '20'",
+	bytes => "retry_budget '30', timeout '20', result_type 'bytes'");
 $peer->server($node, $_, $limits{$_}) for sort keys %limits;
 
 sql("CREATE USER MAPPING FOR PUBLIC SERVER json OPTIONS (bearer_token 'for-this-peer-alone')");
@@ -42,6 +44,13 @@ my @answers = (
 	[ 'json:raw-endless', qr/54000: .*body is too large/, 'a body of unknown length' ],
 	[ 'json:raw-bomb', qr/54000: .*body is too large/, 'a body that unpacks to 200 MB' ],
 	[ 'json:raw-not-gzip', qr/(08P01|08006): /, 'a body that does not unpack' ],
+	[ 'plain:raw-gzip-list', undef, 'a compressed body that was not asked for' ],
+	[ 'plain:raw-padded', undef, 'zeros behind a compressed body' ],
+	[ 'plain:raw-gzip-trailer', undef, 'a trailer about the body that has come' ],
+	[ 'bytes:raw-deflate', qr/08P01: .*content coding/, 'another content coding' ],
+	[ 'bytes:raw-gzip-twice', qr/08P01: .*content coding/, 'more of them' ],
+	[ 'plain:raw-shown-deflate', qr/42883: .*status 404/, 'one with an error status, which counts' ],
+	[ 'plain:raw-shown-not-gzip', qr/42883: .*status 404/, 'the same, where it cannot be read' ],
 	[ 'json:raw-half', qr/08006: .*failed/, 'half a body' ],
 	[ 'json:raw-half-chunk', qr/08006: .*failed/, 'half a chunk' ],
 	[ 'json:raw-huge-header', qr/54000: .*headers are too large/, 'a header of 8 MB' ],
@@ -56,6 +65,10 @@ my @answers = (
 	[ 'json:raw-many-trailers', qr/54000: .*headers are too large/, '200,000 trailers' ],
 	[ 'json:raw-bad-chunk', qr/(08P01|08006): .*failed/, 'a chunk of a negative size' ],
 	[ 'json:raw-two-lengths', qr/08P01: .*(two lengths|Invalid Content-Length)/, 'two lengths, which newer libcurl refuses itself' ],
+	[ 'json:raw-length-list', undef, 'one length, twice' ],
+	[ 'json:raw-lengths-list', qr/08P01: .*(two lengths|Invalid Content-Length)/, 'two lengths in a list' ],
+	[ 'json:raw-long-length', qr/08P01: .*Content-Length/, 'a length that is no number of bytes' ],
+	[ 'json:raw-plus-length', qr/08P01: .*Content-Length/, 'a length with a sign' ],
 	[ 'json:raw-bad-length', qr/(08P01|08006): .*failed/, 'a negative length' ],
 	[ 'json:raw-no-status', qr/08P01: .*failed/, 'no status' ],
 	[ 'json:raw-odd-status', qr/38000: .*status 999\n/, 'an odd status' ],
@@ -93,6 +106,14 @@ is(sql("SELECT coalesce(modal_remote('json:empty', 1)::text, 'NULL')"), 'null',
 	'an empty body is null');
 is(sql("SELECT coalesce(modal_remote('json:204', 1)::text, 'NULL')"), 'null', 'so is 204');
 error_like("SELECT modal_remote('json:raw-nul', 1)", qr/ERROR/, 'a zero character');
+
+# What cannot be unpacked is not asked for again until retry_budget is used up.
+for my $case ([ 'plain:raw-not-gzip', 'no gzip' ], [ 'plain:raw-followed', 'more than gzip' ])
+{
+	my $start = time;
+	error_like("SELECT modal_remote('$case->[0]', 1)", qr/08P01: .*compressed body cannot be read/, $case->[1]);
+	cmp_ok(time - $start, '<', 15, "$case->[1]: known at once");
+}
 
 # Of 200 rows, one is bad, and it alone fails, whatever happens to its batch.
 $peer->server($node, 'quick', "format 'bigquery', timeout '0.5', retry_budget '3'");

@@ -82,6 +82,8 @@ is(sql("SELECT count(*) FROM modal_map('once:last', 'SELECT g FROM generate_seri
 $peer->forget;
 is(sql("SELECT modal_remote('once:refuse-7', 1)"), '[1]', 'what was surely not begun is sent again while there is a budget');
 is(scalar(grep { $_->{path} =~ /refuse-7/ } $peer->requests), 8, '... so often');
+error_like("SELECT modal_remote('once:recant', 1)", qr/08006: .*REFUSED_STREAM/, 'refused when its answer had begun');
+is(scalar(grep { $_->{path} =~ /recant/ } $peer->requests), 1, '... was begun, whatever is said');
 my $long = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 3000) g)";
 is(sql("SELECT modal_remote('peer:early', $long)"), '"early"',
 	'an answer before the body has gone');

@@ -8,10 +8,12 @@ use warnings FATAL => 'all';
 
 use HttpPeer;
 use JSON::PP qw(encode_json);
+use ModalSession;
 use ModalTest;
 use Nginx;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $peer = HttpPeer->new(program => 'auth_peer.py');
 my $node = modal_node('main');
@@ -101,6 +103,9 @@ is(sql("SELECT authenticated FROM modal_ping('pinged')"), 't', 'ping fetches one
 server('brief', 'api', "token_url '$token_url/life-1'", $oauth);
 $peer->forget;
 is(sql("SELECT modal_remote('brief:echo', 1), pg_sleep(1.5)"), '{"arg1": 1}|', 'a token that lives for a second');
+server('lasting', 'api', "token_url '$token_url/life-2', max_concurrency '1'", $oauth);
+is(sql("SELECT count(*) FROM modal_map('lasting:sleep-100/echo', 'SELECT generate_series(1, 50)')"), '50',
+	'tokens that end one after the other while rows are sent');
 server('once', 'api', "token_url '$token_url/x'", $oauth);
 is(sql("SELECT modal_remote('once:echo', 1)"), '{"arg1": 1}', 'a token that will be revoked');
 fails("SELECT modal_map('once:once', 'SELECT g FROM generate_series(1, 20) g')", qr/28000: .*status 401/,
@@ -136,6 +141,8 @@ server('moved', 'api', "token_url '$token_url/moved'", $oauth);
 fails("SELECT modal_remote('moved:echo', 1)", qr/28000: .*status 302.*Redirects are not followed/s, 'a redirect');
 server('none', 'api', "token_url '$token_url/none'", $oauth);
 fails("SELECT modal_remote('none:echo', 1)", qr/08P01: .*it has no access_token/, 'no token in the reply');
+server('denied', 'api', "token_url '$token_url/denied'", $oauth);
+fails("SELECT modal_remote('denied:echo', 1)", qr/28000: .*bad_code: The code is wrong/, 'a refusal with a good status');
 server('html', 'api', "token_url '$token_url/html'", $oauth);
 fails("SELECT modal_remote('html:echo', 1)", qr/08P01: .*it is not a JSON object/, 'no JSON');
 server('other', 'api', "token_url '$token_url/other'", $oauth);
@@ -228,6 +235,21 @@ like($told, qr/I got .*\*\*\*/, 'a token that the service shows');
 unlike($told, qr/tok-/, 'is hidden');
 $told = (modal_psql($node, "SELECT modal_remote('refused:echo', 1)"))[2];
 unlike($told, qr/se(%20| |\+)cret|Y2xpZW50/, 'so is what the endpoint shows');
+server('bare', 'api', "token_url '$token_url/bare'", $oauth);
+$told = (modal_psql($node, "SELECT modal_remote('bare:echo', 1)"))[2];
+like($told, qr/invalid_client: not \w*\*\*\*/, 'nor a secret with odd characters, as a form and base64 have it');
+# A token after which two others were fetched before its answer came.
+server('fleeting', 'api', "token_url '$token_url/life-10'", $oauth);
+my $slow = ModalSession->new($node);
+$slow->begin(q{DO $$ BEGIN PERFORM modal_remote('fleeting:sleep-14000/bare', 1);
+	EXCEPTION WHEN OTHERS THEN PERFORM set_config('my.told', SQLERRM, false); END $$});
+for my $nth (2, 3)
+{
+	sleep 6.5;
+	sql(q{SELECT modal_remote('fleeting:echo', 1)});
+}
+like($slow->query("SELECT current_setting('my.told')"), qr/I got \*\*\*/, 'nor an old token');
+$slow->quit;
 $node->stop;
 my $log = slurp_file($node->logfile);
 $log =~ s/^.*(?:CREATE USER MAPPING|OPTIONS).*$//mg;

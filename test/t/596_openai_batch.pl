@@ -304,6 +304,16 @@ job_ends($node, $job, 'failed', 'a deadline');
 is(scalar(grep { $_ eq 'cancel' } steps()), 1, 'cancels it');
 control('slow');
 
+# The service names times that are beyond what anybody would wait for.
+$peer->server($node, 'hasty', q{format 'openai-batch', parameters '{"model": "gpt"}', retry_budget '1'});
+sql(q{CREATE USER MAPPING FOR CURRENT_USER SERVER hasty OPTIONS (bearer_token 'sk-secret-1')});
+control(later => '500');
+control(fail => 'create 429 1');
+$job = spawn_texts(q{VALUES ('a')}, undef, 'hasty');
+job_ends($node, $job, 'completed', 'a service that asks to come again much later');
+control('fail');
+control('later');
+
 # Paused and resumed; and what the service no longer has is run again.
 control(slow => '1');
 $job = spawn_texts(q{VALUES ('a')});

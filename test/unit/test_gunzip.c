@@ -71,6 +71,11 @@ main(void)
 	gives("one two whole", "three members");
 	is_text(unpacked(one + 5, one + 5), "one cut", "a part of the second one");
 	is_text(unpacked(one, one), "one whole", "the first one alone");
+	buf_put(&packed, "\0\0\0\0\0\0\0\0\0", 9);
+	gives("one two whole", "zeros behind them");
+	buf_put_cstr(&packed, "x");
+	gives("one two bad", "and something else");
+	packed.len -= 10;
 	buf_put_cstr(&packed, "x");
 	is_text(unpacked(packed.len - 1, packed.len), "one two whole", "nothing behind them");
 	buf_put_cstr(&packed, "more");

@@ -7,6 +7,7 @@
 
 static const char *const secrets[] = {
 	"hunter2!", "abc", NULL, "overlap-one", "one-two-three", "", "<&>\"'",
+	"p\u00e4ss w\u00f6rd \U0001f511",
 };
 
 static void
@@ -16,7 +17,7 @@ check(const char *text, const char *want)
 
 	buf_init(&out, 0, NULL);
 	buf_put_cstr(&out, "<");
-	redact(&out, text, strlen(text), secrets, 7, 1000);
+	redact(&out, text, strlen(text), secrets, 8, 1000);
 	buf_put_cstr(&out, ">");
 	buf_consume(&out, 1);
 	out.len--;
@@ -36,6 +37,40 @@ test_given(void)
 	check("overlap-one-two-three.", "***.");
 }
 
+/* Characters that are no ASCII are escaped by bytes, or as such. */
+static void
+test_wide(void)
+{
+	check("p\u00e4ss w\u00f6rd \U0001f511.", "***.");
+	check("p%C3%A4ss%20w%c3%b6rd%20%F0%9F%94%91.", "***.");
+	check("p%C3%A4ss+w%C3%B6rd+%F0%9F%94%91.", "***.");
+	check("\"p\\u00e4ss w\\u00f6rd \\ud83d\\udd11\"", "\"***\"");
+	check("'p\\xe4ss w\\xf6rd \\U0001f511'", "'***'");
+	check("p&#228;ss w&#xf6;rd &#128273;!", "***!");
+	check("p\\u00e4ss w\\u00f6rd \\ud83d", "***");
+	check("p\\u00e5ss w\\u00f6rd \\ud83d\\udd11", "p\\u00e5ss w\\u00f6rd \\ud83d\\udd11");
+	check("\\uffff \\U7fffffff \\U80000000 \\Uffffffff", "\\uffff \\U7fffffff \\U80000000 \\Uffffffff");
+}
+
+/* A text that is too long was cut off somewhere before it is looked through. */
+static void
+test_cut_off(void)
+{
+	check("it was hunt", "it was ***");
+	check("it was hunter2", "it was ***");
+	check("it was hun", "it was hun");
+	check("it was hunt.", "it was hunt.");
+	check("hunter2%", "***");
+	check("hunter2%2", "***");
+	check("hunter2\\u002", "***");
+	check("hunter2\\", "***");
+	check("hunter2&#0", "***");
+	check("hunter2 &#0", "hunter2 &#0");
+	check("got aHVudGVyM", "got ***");
+	check("got aHVudG", "got aHVudG");
+	check("dTpodW50ZXIy", "dTp***");
+}
+
 /* As services repeat what they got. */
 static void
 test_written_otherwise(void)
@@ -44,13 +79,13 @@ test_written_otherwise(void)
 	check("{\"key\": \"hunter2\\u0021\"}", "{\"key\": \"***\"}");
 	check("b'\\x68unter2!'", "b'***'");
 	check("\\u0068\\u0075\\u006e\\u0074\\u0065\\u0072\\u0032\\u0021.", "***.");
-	check("hunter2%2", "hunter2%2");
+	check("hunter2%2 ", "hunter2%2 ");
 	check("hunter2%2g %", "hunter2%2g %");
-	check("hunter2\\u002", "hunter2\\u002");
-	check("hunter2\\", "hunter2\\");
+	check("hunter2\\u002.", "hunter2\\u002.");
+	check("hunter2\\.", "hunter2\\.");
 	check("<p>hunter2&#33; &#104;unter2&#x21; hunter2&#000033;</p>", "<p>*** *** ***</p>");
 	check("hunter2&#34; hunter2&#33 hunter2&#3g; hunter2&#x;", "hunter2&#34; hunter2&#33 hunter2&#3g; hunter2&#x;");
-	check("hunter2&#99999999999999999999; hunter2&#", "hunter2&#99999999999999999999; hunter2&#");
+	check("hunter2&#99999999999999999999; hunter2&#.", "hunter2&#99999999999999999999; hunter2&#.");
 	check("a &amp; b&lt;c&gt; &quot;quoted&#39;", "a &amp; b&lt;c&gt; &quot;quoted&#39;");
 	check("x&lt;&amp;&gt;&quot;&apos;x &lt;&#38;>&quot;' <&>\"'", "x***x *** ***");
 	/* alone, and after one and two bytes */
@@ -112,7 +147,7 @@ test_cut(void)
 	for (size_t max = 0; max <= full + 1; max++)
 	{
 		buf_reset(&out);
-		redact(&out, text, strlen(text), secrets, 7, max);
+		redact(&out, text, strlen(text), secrets, 8, max);
 		bad += out.len > max || strstr(buf_cstr(&out), "hun") != NULL ||
 			strncmp(buf_cstr(&out), "\u00e4\u00f6\u00fc *** \u20ac", out.len) != 0 ||
 			(out.len + 2 < max && out.len < full);
@@ -123,7 +158,7 @@ test_cut(void)
 	buf_free(&out);
 
 	buf_init(&out, 0, NULL);
-	redact(&out, "a\0hunter2!", 10, secrets, 7, 100);
+	redact(&out, "a\0hunter2!", 10, secrets, 8, 100);
 	is_bytes(out.data, out.len, "a\0***", 5, "zero bytes are bytes");
 	buf_free(&out);
 }
@@ -148,7 +183,7 @@ test_hostile(void)
 		for (size_t i = 0; i < size; i++)
 			text[i] = pieces[k][i % n];
 		buf_reset(&out);
-		redact(&out, text, size, secrets, 7, SIZE_MAX);
+		redact(&out, text, size, secrets, 8, SIZE_MAX);
 	}
 	ok(clock() - start < 20 * CLOCKS_PER_SEC, "time grows with the length only");
 
@@ -170,6 +205,8 @@ main(void)
 {
 	test_given();
 	test_written_otherwise();
+	test_wide();
+	test_cut_off();
 	test_tokens();
 	test_urls();
 	test_cut();
