@@ -67,6 +67,10 @@ for my $encoding ('UTF8', 'LATIN1', 'EUC_JP', 'SQL_ASCII')
 		$peer->url));
 	is( said($db, q{SELECT modal_remote('web:echo', 'é\\u00e9\\')}),
 		'{"arg1": "é\\\\u00e9\\\\"}', "$encoding: JSON with escapes");
+	# in LATIN1 the second is two characters, of the bytes that are one in UTF-8
+	is( said($db, q{CREATE FUNCTION listed(jsonb) RETURNS SETOF text LANGUAGE modal AS 'web:echo';
+			SELECT listed('["é", "Ã©"]')}),
+		"é\nÃ©", "$encoding: the elements of a list in JSON");
 	like(said($db, q{SELECT modal_function_call('local:nonsense')}),
 		qr/HINT:  An id is "\[server:\]fc-\.\.\."/, "$encoding: a message of our own");
 }
