@@ -64,6 +64,14 @@ SELECT modal_generate_column('docs', 'vec', 'local:builtin/echo', '{title,body}'
 SELECT modal_generate_column('docs', 'other', 'local:builtin/echo', '{vec}', backfill => false);
 SELECT modal_generate_column('docs', 'title', 'local:builtin/echo', '{other}');
 SELECT modal_drop_generated_column('docs', 'other');
+-- what the table calculates from a result is one, too
+CREATE TABLE derived (id int PRIMARY KEY, a text, a_len int GENERATED ALWAYS AS (length(a)) STORED,
+	b jsonb, b_len int GENERATED ALWAYS AS (length(b::text) + id) STORED);
+SELECT modal_generate_column('derived', 'a', 'local:builtin/echo', '{a_len}');
+CREATE TRIGGER t AFTER INSERT OR UPDATE ON derived FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'id, b_len', 'b');
+SELECT modal_generate_column('derived', 'b', 'local:builtin/echo', '{a_len}', backfill => false);
+SELECT modal_generate_column('derived', 'a', 'local:builtin/echo', '{b_len}');
+DROP TABLE derived;
 
 -- what is under way is not sent again
 SELECT modal_regenerate('docs', 'vec') > 0 AS job;

@@ -26,6 +26,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
@@ -47,6 +48,8 @@
 #include "jobs/trigger_check.h"
 #include "jobs/trigger_rows.h"
 #include "jobs/webhook.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -81,6 +84,42 @@ trigger_check_type(int16 tgtype, const TriggerSpec *spec)
 				 errmsg("modal_trigger() must be fired AFTER INSERT OR UPDATE, FOR EACH ROW")));
 }
 
+/* Add the names of the columns that a generated one is calculated from. */
+static List *
+add_origins(List *names, Relation rel, AttrNumber attno)
+{
+	Bitmapset *origins = NULL;
+	int i = -1;
+
+	pull_varattnos(build_column_default(rel, attno), 1, &origins);
+	while ((i = bms_next_member(origins, i)) >= 0)
+	{
+		AttrNumber origin = i + FirstLowInvalidHeapAttributeNumber;
+
+		/* tableoid is none that anybody writes */
+		if (origin > 0)
+			names = lappend(names, get_attname(RelationGetRelid(rel), origin, false));
+	}
+	return names;
+}
+
+List *
+trigger_columns_read(Relation rel, List *names)
+{
+	List *read = list_copy(names);
+	ListCell *lc;
+
+	foreach (lc, names)
+	{
+		AttrNumber attno = get_attnum(RelationGetRelid(rel), lfirst(lc));
+
+		if (attno > 0 &&
+			TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated != '\0')
+			read = add_origins(read, rel, attno);
+	}
+	return read;
+}
+
 /* What is written must not be what is read: that would never end. */
 static void
 check_written(Relation rel, const char *name, const char *role, List *read)
@@ -98,7 +137,7 @@ check_written(Relation rel, const char *name, const char *role, List *read)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot take the results", name),
-					 errdetail("It is an argument, or part of the primary key."),
+					 errdetail("It is an argument, or part of the primary key, or such a column is calculated from it."),
 					 errhint("Use another column for the results.")));
 }
 
@@ -153,6 +192,7 @@ trigger_check_spec(Relation rel, const TriggerSpec *spec)
 	}
 	read = list_concat_copy(spec->columns,
 							relation_primary_key(RelationGetRelid(rel)));
+	read = trigger_columns_read(rel, read);
 	check_written(rel, spec->result_column, "result column", read);
 	if (spec->version_column != NULL)
 		check_version_column(rel, spec, read);
