@@ -257,8 +257,8 @@ depends_on(List *specs, const char *column, const char *other, int steps)
 	return false;
 }
 
-static void
-check_circle(Relation rel, const TriggerSpec *new)
+void
+generated_check_circle(Relation rel, const TriggerSpec *new)
 {
 	List *specs = NIL;
 	ListCell *lc;
@@ -420,7 +420,7 @@ modal_generate_column(PG_FUNCTION_ARGS)
 				 errmsg("column \"%s\" of relation \"%s\" is generated remotely already",
 						column.spec.result_column, RelationGetRelationName(rel)),
 				 errhint("Call modal_drop_generated_column() first.")));
-	check_circle(rel, &column.spec);
+	generated_check_circle(rel, &column.spec);
 	begin_column(&column, rel, InvalidOid);
 	generated_create_trigger(rel, column.spec.result_column, &column.spec,
 							 get_func_namespace(fcinfo->flinfo->fn_oid));

@@ -26,6 +26,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -39,6 +40,7 @@
 #include "endpoint/endpoint.h"
 #include "foreign/foreign.h"
 #include "guc.h"
+#include "jobs/generated.h"
 #include "jobs/generated_follow.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
@@ -287,6 +289,25 @@ check_owner(Oid relid, const char *detail)
 				 errdetail_internal("%s", detail)));
 }
 
+/*
+ * With those of the partition itself a clone may close a circle that none of
+ * the declarations has.
+ */
+static void
+check_clone(Relation partition, const TriggerSpec *spec)
+{
+	Relation target;
+
+	if (spec->into_table == NULL)
+	{
+		generated_check_circle(partition, spec);
+		return;
+	}
+	target = relation_open(trigger_rows_target(spec), AccessShareLock);
+	generated_check_rows_circle(partition, target);
+	relation_close(target, NoLock);
+}
+
 static void
 check_trigger(Relation catalog, OurTrigger *trigger)
 {
@@ -314,7 +335,9 @@ check_trigger(Relation catalog, OurTrigger *trigger)
 		CommandCounterIncrement();
 		trigger_catalog_store(catalog, trigger, trigger->args);
 	}
-	if (spec.declared && !is_clone)
+	if (spec.declared && is_clone)
+		check_clone(rel, &spec);
+	else if (spec.declared)
 		generated_depend(form->oid, form->tgrelid, &spec);
 	table_close(rel, NoLock);
 }
