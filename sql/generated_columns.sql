@@ -64,6 +64,25 @@ SELECT modal_generate_column('docs', 'vec', 'local:builtin/echo', '{title,body}'
 SELECT modal_generate_column('docs', 'other', 'local:builtin/echo', '{vec}', backfill => false);
 SELECT modal_generate_column('docs', 'title', 'local:builtin/echo', '{other}');
 SELECT modal_drop_generated_column('docs', 'other');
+-- what the table calculates from a result is one, too
+CREATE TABLE derived (id int PRIMARY KEY, a text, a_len int GENERATED ALWAYS AS (length(a)) STORED,
+	b jsonb, b_len int GENERATED ALWAYS AS (length(b::text) + id) STORED);
+SELECT modal_generate_column('derived', 'a', 'local:builtin/echo', '{a_len}');
+CREATE TRIGGER t AFTER INSERT OR UPDATE ON derived FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:builtin/echo', 'id, b_len', 'b');
+SELECT modal_generate_column('derived', 'b', 'local:builtin/echo', '{a_len}', backfill => false);
+SELECT modal_generate_column('derived', 'a', 'local:builtin/echo', '{b_len}');
+DROP TABLE derived;
+-- and so is what a partition has of its own
+CREATE TABLE whole (id int, p int, a text, b text, PRIMARY KEY (id, p)) PARTITION BY LIST (p);
+CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
+CREATE TABLE apart (LIKE whole INCLUDING ALL);
+SELECT modal_generate_column('part', 'b', 'local:builtin/echo', '{a}', backfill => false);
+SELECT modal_generate_column('whole', 'a', 'local:builtin/echo', '{b}', backfill => false);
+DROP TABLE part;
+SELECT modal_generate_column('whole', 'a', 'local:builtin/echo', '{b}', backfill => false);
+SELECT modal_generate_column('apart', 'b', 'local:builtin/echo', '{a}', backfill => false);
+ALTER TABLE whole ATTACH PARTITION apart FOR VALUES IN (1);
+DROP TABLE whole, apart;
 
 -- what is under way is not sent again
 SELECT modal_regenerate('docs', 'vec') > 0 AS job;

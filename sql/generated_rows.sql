@@ -41,6 +41,14 @@ SELECT modal_generate_rows('ring_c', 'ring_a', 'local:builtin/echo', '{v}', '{ke
 SELECT modal_generate_rows('ring_b', 'ring_a', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
 SELECT modal_generate_rows('ring_a', 'ring_c', 'local:builtin/echo', '{v}', '{key}', 'v', backfill => false);
 DROP TABLE ring_a, ring_b, ring_c;
+CREATE TABLE whole (id int, p int, v jsonb, PRIMARY KEY (id, p)) PARTITION BY LIST (p);
+CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
+SELECT modal_generate_rows('part', 'whole', 'local:builtin/echo', '{v}', '{id, p}', 'v', backfill => false);
+SELECT modal_generate_rows('whole', 'part', 'local:builtin/echo', '{v}', '{id, p}', 'v', backfill => false);
+CREATE TABLE ring (id int PRIMARY KEY, p int, key int, v jsonb);
+SELECT modal_generate_rows('ring', 'part', 'local:builtin/echo', '{v}', '{id}', 'v', backfill => false);
+SELECT modal_generate_rows('whole', 'ring', 'local:builtin/echo', '{v}', '{key,p}', 'v', backfill => false);
+DROP TABLE whole, ring;
 CREATE TABLE no_key (id int, pages jsonb);
 SELECT modal_generate_rows('no_key', 'chunks', 'local:builtin/echo', '{pages}', '{doc}');
 CREATE TRIGGER odd AFTER INSERT ON docs FOR EACH ROW

@@ -62,4 +62,14 @@ CREATE FUNCTION broken(int) RETURNS int LANGUAGE modal AS 's:v1#{"result"';
 CREATE FUNCTION broken(int) RETURNS int LANGUAGE modal AS 's:v1#{"reslt": "$.a"}';
 CREATE FUNCTION broken(int) RETURNS int LANGUAGE modal AS 's:v1#{"request": ["$"]}';
 
-DROP SERVER s;
+-- of two arguments of one name a reader would see one
+CREATE SERVER p FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, retry_budget '1');
+SELECT result FROM modal_map('p:v1', 'SELECT 5, 6');
+SELECT result FROM modal_map('p:v1', 'SELECT 5 AS id, 6 AS day, 7 AS day', key => '{id}');
+SELECT result FROM modal_map('p:v1#{"request": {"a": "$day"}}', 'SELECT 5 AS day, 6 AS day');
+SELECT result FROM modal_map('p:{day}', 'SELECT 5 AS day, 6 AS day, 7 AS month');
+CREATE FUNCTION named_twice(int, arg1 int) RETURNS jsonb LANGUAGE modal AS 'p:v1';
+SELECT named_twice(1, 2);
+DROP FUNCTION named_twice;
+
+DROP SERVER s, p;

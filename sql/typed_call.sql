@@ -19,6 +19,9 @@ SELECT by_name(1), by_name(c => true, a => 2);
 SELECT a_by_position(1), a_by_position(1, 'x', false);
 SELECT nothing();
 SELECT many(1, 2, 3), many(1, VARIADIC '{}'), many_named(1, 2);
+CREATE FUNCTION with_blanks("first one" int, "B c" int) RETURNS jsonb LANGUAGE modal AS 'local:builtin/types( first one , ** )';
+SELECT with_blanks(1, 2);
+DROP FUNCTION with_blanks;
 
 -- NULL is sent, unless the function is STRICT
 CREATE FUNCTION strictly(a int, b int) RETURNS jsonb STRICT LANGUAGE modal AS 'local:builtin/types';

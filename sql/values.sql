@@ -41,7 +41,8 @@ BEGIN
 		extract(epoch FROM as_timestamp('2024-02-29T23:30:00-05:00')),
 		as_date('2024-02-29T23:30:00-05:00') - date '2024-01-01', as_date('02/03/2024') - date '2024-01-01',
 		as_date('300000-01-01') - date '2024-01-01',
-		extract(timezone FROM as_timetz('10:00')),
+		extract(timezone FROM as_timetz('10:00')), extract(timezone FROM as_timetz('10:00 IST')),
+		extract(epoch FROM as_timestamptz('2024-02-29 10:00 IST')), extract(epoch FROM lower(as_range('[2024-02-29 10:00 IST,)'))),
 		extract(epoch FROM as_interval('-1 2:03:04')),
 		extract(epoch FROM lower(as_range('[02/03/2024 10:00,)'))),
 		(as_dates('{02/03/2024}'))[1] - date '2024-01-01',
@@ -58,6 +59,7 @@ SET bytea_output = 'escape';
 SET xmloption = 'document';
 SET array_nulls = off;
 SET quote_all_identifiers = on;
+SET timezone_abbreviations = 'India';
 SET search_path = elsewhere, vals, public;
 INSERT INTO seen SELECT 'odd', * FROM forms();
 SELECT count(DISTINCT sent), count(DISTINCT got) FROM seen;
@@ -73,6 +75,8 @@ RESET bytea_output;
 RESET xmloption;
 RESET array_nulls;
 RESET quote_all_identifiers;
+SELECT '2024-02-29 10:00 IST'::timestamptz AT TIME ZONE 'UTC';
+RESET timezone_abbreviations;
 SET search_path = vals, public;
 
 -- precision of declared times

@@ -123,16 +123,19 @@ def date_of(_decoder, tag, *_):
     return tag
 
 
-def encode_date(encoder, value):
-    if not isinstance(value, datetime.date):
+def encode_other(encoder, value):
+    if isinstance(value, datetime.date):
+        encoder.encode(cbor2.CBORTag(1004, value.isoformat()))
+    elif isinstance(value, complex):
+        encoder.encode(cbor2.CBORTag(43000, [value.real, value.imag]))
+    else:
         raise cbor2.CBOREncodeTypeError("cannot serialize type %r" % (type(value),))
-    encoder.encode(cbor2.CBORTag(1004, value.isoformat()))
 
 
-# Versions of cbor2 before 5.6 do not know dates.
+# Versions of cbor2 before 5.6 know neither dates nor complex numbers.
 KNOWS_DATES = isinstance(cbor2.loads(b"\xd9\x03\xec\x6a2024-02-29"), datetime.date)
 READING = {} if KNOWS_DATES else {"tag_hook": date_of}
-WRITING = {} if KNOWS_DATES else {"default": encode_date}
+WRITING = {"default": encode_other}
 
 
 def decode_arguments(call):

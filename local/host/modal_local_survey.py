@@ -262,8 +262,35 @@ def class_hints(cls):
         return {}  # names that only a type checker knows
 
 
-def is_set_by(init, name):
-    return any(i.opname == "STORE_ATTR" and i.argval == name for i in dis.get_instructions(inspect.unwrap(init)))
+def is_constant(hint):
+    return typing.get_origin(hint) in (typing.ClassVar, typing.Final) or hint in (typing.ClassVar, typing.Final)
+
+
+def default_of(cls, name):
+    value = getattr(cls, name, inspect.Parameter.empty)
+    return inspect.Parameter.empty if inspect.ismemberdescriptor(value) else value
+
+
+def inits_of(cls):
+    """The __init__ of its objects, and inherited ones that this goes on to."""
+    for base in cls.__mro__:
+        init = inspect.unwrap(vars(base).get("__init__", base))
+        if inspect.isfunction(init):
+            yield init
+            if "__init__" not in init.__code__.co_names:
+                return
+
+
+def sets(init, name):
+    """Has it "self.NAME = ..."?  The object is what has been loaded last then."""
+    me = init.__code__.co_varnames[:1]
+    loaded = ()
+    for step in dis.get_instructions(init):
+        if step.opname == "STORE_ATTR" and step.argval == name and loaded[-1:] == me:
+            return True
+        if step.opname != "EXTENDED_ARG":
+            loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+    return False
 
 
 def survey_class(manifest, app, name, cls):
@@ -282,10 +309,11 @@ def survey_class(manifest, app, name, cls):
         init_hints = typing.get_type_hints(cls.__init__)
         signature = [p.replace(annotation=init_hints.get(n)) for n, p in inspect.signature(cls).parameters.items()]
     arguments = {p.name for p in signature}
+    inits = list(inits_of(cls))
     attributes = [
-        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=getattr(cls, n, inspect.Parameter.empty), annotation=h)
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default_of(cls, n), annotation=h)
         for n, h in hints.items()
-        if n not in arguments and not (own_init and (h not in Owner.TYPES or is_set_by(cls.__init__, n)))
+        if not (n in arguments or is_constant(h) or (own_init and h not in Owner.TYPES) or any(sets(i, n) for i in inits))
     ]
 
     def make(**parameters):

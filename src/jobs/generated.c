@@ -257,8 +257,8 @@ depends_on(List *specs, const char *column, const char *other, int steps)
 	return false;
 }
 
-static void
-check_circle(Relation rel, const TriggerSpec *new)
+void
+generated_check_circle(Relation rel, const TriggerSpec *new)
 {
 	List *specs = NIL;
 	ListCell *lc;
@@ -269,17 +269,19 @@ check_circle(Relation rel, const TriggerSpec *new)
 		TriggerSpec *spec = palloc(sizeof(TriggerSpec));
 
 		trigger_spec_read(spec, trigger->nargs, trigger->args);
-		if (spec->into_table == NULL)
-			specs = lappend(specs, spec);
+		if (spec->into_table != NULL)
+			continue;
+		spec->columns = trigger_columns_read(rel, spec->columns);
+		specs = lappend(specs, spec);
 	}
-	foreach (lc, new->columns)
+	foreach (lc, trigger_columns_read(rel, new->columns))
 		if (depends_on(specs, lfirst(lc), new->result_column,
 					   list_length(specs)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" would be generated from itself",
 							new->result_column),
-					 errdetail("Argument column \"%s\" is generated from it.",
+					 errdetail("It is made of column \"%s\", which is generated from it.",
 							   (char *) lfirst(lc))));
 }
 
@@ -418,7 +420,7 @@ modal_generate_column(PG_FUNCTION_ARGS)
 				 errmsg("column \"%s\" of relation \"%s\" is generated remotely already",
 						column.spec.result_column, RelationGetRelationName(rel)),
 				 errhint("Call modal_drop_generated_column() first.")));
-	check_circle(rel, &column.spec);
+	generated_check_circle(rel, &column.spec);
 	begin_column(&column, rel, InvalidOid);
 	generated_create_trigger(rel, column.spec.result_column, &column.spec,
 							 get_func_namespace(fcinfo->flinfo->fn_oid));

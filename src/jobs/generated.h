@@ -34,6 +34,9 @@ extern char *generated_trigger_name(Relation rel, const char *label);
 extern void generated_create_trigger(Relation rel, const char *label,
 									 const TriggerSpec *spec, Oid schema);
 extern void generated_run_utility(const char *sql);
+/* 22023 if, with what is declared already, it would go on for ever. */
+extern void generated_check_circle(Relation rel, const TriggerSpec *spec);
+extern void generated_check_rows_circle(Relation source, Relation target);
 /*
  * A job, as the model is, for rows of a query, as the active snapshot has them,
  * seen as the model's owner.  It gives way to those of the trigger, for which somebody

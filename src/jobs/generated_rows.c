@@ -107,9 +107,8 @@ makes_rows_of(Oid source, Oid target, List **seen)
 	return false;
 }
 
-/* It would go on for ever. */
-static void
-check_circle(Relation source, Relation target)
+void
+generated_check_rows_circle(Relation source, Relation target)
 {
 	List *seen = NIL;
 
@@ -184,7 +183,7 @@ modal_generate_rows(PG_FUNCTION_ARGS)
 						RelationGetRelationName(target),
 						RelationGetRelationName(source)),
 				 errhint("Call modal_drop_generated_rows() first.")));
-	check_circle(source, target);
+	generated_check_rows_circle(source, target);
 	(void) trigger_rows_model(&model, RelationGetRelid(source),
 							  RelationGetRelid(target), &spec);
 	generated_create_trigger(source, RelationGetRelationName(target), &spec, schema);

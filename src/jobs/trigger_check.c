@@ -26,6 +26,8 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
@@ -39,6 +41,7 @@
 #include "endpoint/endpoint.h"
 #include "foreign/foreign.h"
 #include "guc.h"
+#include "jobs/generated.h"
 #include "jobs/generated_follow.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
@@ -48,6 +51,8 @@
 #include "jobs/trigger_check.h"
 #include "jobs/trigger_rows.h"
 #include "jobs/webhook.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -82,6 +87,42 @@ trigger_check_type(int16 tgtype, const TriggerSpec *spec)
 				 errmsg("modal_trigger() must be fired AFTER INSERT OR UPDATE, FOR EACH ROW")));
 }
 
+/* Add the names of the columns that a generated one is calculated from. */
+static List *
+add_origins(List *names, Relation rel, AttrNumber attno)
+{
+	Bitmapset *origins = NULL;
+	int i = -1;
+
+	pull_varattnos(build_column_default(rel, attno), 1, &origins);
+	while ((i = bms_next_member(origins, i)) >= 0)
+	{
+		AttrNumber origin = i + FirstLowInvalidHeapAttributeNumber;
+
+		/* tableoid is none that anybody writes */
+		if (origin > 0)
+			names = lappend(names, get_attname(RelationGetRelid(rel), origin, false));
+	}
+	return names;
+}
+
+List *
+trigger_columns_read(Relation rel, List *names)
+{
+	List *read = list_copy(names);
+	ListCell *lc;
+
+	foreach (lc, names)
+	{
+		AttrNumber attno = get_attnum(RelationGetRelid(rel), lfirst(lc));
+
+		if (attno > 0 &&
+			TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated != '\0')
+			read = add_origins(read, rel, attno);
+	}
+	return read;
+}
+
 /* What is written must not be what is read: that would never end. */
 static void
 check_written(Relation rel, const char *name, const char *role, List *read)
@@ -99,7 +140,7 @@ check_written(Relation rel, const char *name, const char *role, List *read)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot take the results", name),
-					 errdetail("It is an argument, or part of the primary key."),
+					 errdetail("It is an argument, or part of the primary key, or such a column is calculated from it."),
 					 errhint("Use another column for the results.")));
 }
 
@@ -154,6 +195,7 @@ trigger_check_spec(Relation rel, const TriggerSpec *spec)
 	}
 	read = list_concat_copy(spec->columns,
 							relation_primary_key(RelationGetRelid(rel)));
+	read = trigger_columns_read(rel, read);
 	check_written(rel, spec->result_column, "result column", read);
 	if (spec->version_column != NULL)
 		check_version_column(rel, spec, read);
@@ -248,6 +290,25 @@ check_owner(Oid relid, const char *detail)
 				 errdetail_internal("%s", detail)));
 }
 
+/*
+ * With those of the partition itself a clone may close a circle that none of
+ * the declarations has.
+ */
+static void
+check_clone(Relation partition, const TriggerSpec *spec)
+{
+	Relation target;
+
+	if (spec->into_table == NULL)
+	{
+		generated_check_circle(partition, spec);
+		return;
+	}
+	target = relation_open(trigger_rows_target(spec), AccessShareLock);
+	generated_check_rows_circle(partition, target);
+	relation_close(target, NoLock);
+}
+
 static void
 check_trigger(Relation catalog, OurTrigger *trigger)
 {
@@ -275,7 +336,9 @@ check_trigger(Relation catalog, OurTrigger *trigger)
 		CommandCounterIncrement();
 		trigger_catalog_store(catalog, trigger, trigger->args);
 	}
-	if (spec.declared && !is_clone)
+	if (spec.declared && is_clone)
+		check_clone(rel, &spec);
+	else if (spec.declared)
 		generated_depend(form->oid, form->tgrelid, &spec);
 	table_close(rel, NoLock);
 }

@@ -26,6 +26,8 @@ extern void trigger_check_type(int16 tgtype, const TriggerSpec *spec);
 /* 22023, 42703, 42804 or 428C9 unless it fits the columns of rel. */
 extern void trigger_check_argument(Relation rel, const char *name);
 extern void trigger_check_spec(Relation rel, const TriggerSpec *spec);
+/* The columns, and those that generated ones among them are calculated from. */
+extern List *trigger_columns_read(Relation rel, List *names);
 
 /*
  * 22023 unless the function's server is one for such triggers: those with

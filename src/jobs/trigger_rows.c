@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
@@ -67,17 +68,26 @@ check_key(Relation source, Relation target, const TriggerSpec *spec)
 	}
 }
 
+/* A partition's rows are its parents' own; of the parents' triggers each has a clone. */
+static bool
+has_rows_of(Oid target, Relation source)
+{
+	return target == RelationGetRelid(source) ||
+		(source->rd_rel->relispartition &&
+		 list_member_oid(get_partition_ancestors(RelationGetRelid(source)), target));
+}
+
 void
 trigger_rows_check(Relation source, const TriggerSpec *spec)
 {
 	Oid relid = trigger_rows_target(spec);
 	Relation target;
 
-	if (relid == RelationGetRelid(source))
+	if (has_rows_of(relid, source))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("rows of \"%s\" cannot be made from its own rows",
-						RelationGetRelationName(source))));
+						get_rel_name(relid))));
 	if (spec->version_column != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -226,12 +226,16 @@ find_run(EState *estate)
 	return frame;
 }
 
+/*
+ * Not if there is a WITH that writes: however much of it has been asked for,
+ * ExecutorFinish reads it to its end.
+ */
 bool
 apply_run_is_last(EState *estate)
 {
 	RunFrame *run = find_run(estate);
 
-	return run != NULL && run->once;
+	return run != NULL && run->once && estate->es_auxmodifytables == NIL;
 }
 
 static void

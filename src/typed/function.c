@@ -117,6 +117,20 @@ bad_parameter_list(const char *detail)
 							"as in \"(a, b, **)\".")));
 }
 
+/* Without the blanks around it; those within belong to the name. */
+static char *
+trim(char *item)
+{
+	char *end = item + strlen(item);
+
+	while (isspace((unsigned char) *item))
+		item++;
+	while (end > item && isspace((unsigned char) end[-1]))
+		end--;
+	*end = '\0';
+	return item;
+}
+
 /*
  * How many parameters are sent by position: those named in the list before
  * its "**", which must be the first ones.
@@ -131,9 +145,12 @@ parse_parameter_list(const char *list, int nargs, char **names)
 
 	*strrchr(copy, '*') = '\0';
 	*strrchr(copy, '*') = '\0';
-	for (item = strtok_r(copy, ", \t\n", &rest); item != NULL;
-		 item = strtok_r(NULL, ", \t\n", &rest))
+	for (item = strtok_r(copy, ",", &rest); item != NULL;
+		 item = strtok_r(NULL, ",", &rest))
 	{
+		item = trim(item);
+		if (*item == '\0')
+			continue;
 		if (positional >= nargs || names[positional] == NULL ||
 			strcmp(item, names[positional]) != 0)
 			bad_parameter_list(

@@ -113,12 +113,13 @@ typed_list_next(TypedList *list, FrameOutput *out, int64 *row)
 		JsonbValue *element = getIthJsonbValueFromContainer(
 			&list->elements->root, (uint32) *row);
 		Jsonb *value;
+		char *json;
 
 		if (element == NULL)
 			return false;
 		value = JsonbValueToJsonb(element);
-		out->data.p = JsonbToCString(NULL, &value->root, VARSIZE(value));
-		out->data.n = strlen(out->data.p);
+		json = JsonbToCString(NULL, &value->root, VARSIZE(value));
+		out->data.p = text_to_utf8(json, strlen(json), &out->data.n);
 		return true;
 	}
 

@@ -42,6 +42,7 @@ struct ArgEncoder
 	Buf common;			  /* encoded members of kwargs */
 	uint32 ncommon;
 	Buf *keys;			  /* encoded names, [nargs] */
+	bool members_checked; /* no two of an object have one name */
 	RequestWriter *request; /* NULL: the payload is all arguments */
 };
 
@@ -49,6 +50,7 @@ struct ArgEncoder
 
 /* The name by which an object has an argument, or NULL. */
 extern const char *argument_name(ArgEncoder *enc, int i);
+pg_noreturn extern void argument_given_twice(const char *name);
 /* Append all arguments but those that are taken, which may be NULL: none. */
 extern void write_row(ArgEncoder *enc, Writer *w, const Datum *values,
 					  const bool *isnull, RowForm form, const bool *taken);

@@ -158,6 +158,27 @@ encode_cbor(ArgEncoder *enc, Writer *w, const Datum *values,
 	buf_put(w->buf, enc->common.data, enc->common.len);
 }
 
+void
+argument_given_twice(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_COLUMN),
+			 errmsg("argument \"%s\" is given twice", name),
+			 errdetail("Two columns or parameters have that name.")));
+}
+
+/* Who reads an object with two members of one name sees one of them. */
+static void
+check_members(ArgEncoder *enc, const bool *taken)
+{
+	for (int i = 0; i < enc->nargs; i++)
+		for (int k = 0; k < i; k++)
+			if ((taken == NULL || !(taken[i] || taken[k])) &&
+				strcmp(argument_name(enc, i), argument_name(enc, k)) == 0)
+				argument_given_twice(argument_name(enc, i));
+	enc->members_checked = true;
+}
+
 /* As an object, with what is common to all. */
 static void
 write_object(ArgEncoder *enc, Writer *w, const Datum *values,
@@ -165,6 +186,8 @@ write_object(ArgEncoder *enc, Writer *w, const Datum *values,
 {
 	bool first = true;
 
+	if (!enc->members_checked)
+		check_members(enc, taken);
 	buf_put_u8(w->buf, '{');
 	for (int i = 0; i < enc->nargs; i++)
 	{

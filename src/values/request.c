@@ -92,6 +92,8 @@ value_json(ArgEncoder *enc, int i, Datum value, bool isnull)
 static int
 path_argument(ArgEncoder *enc, const char *name)
 {
+	int found = -1;
+
 	if (strspn(name, "0123456789") == strlen(name))
 	{
 		int i = strlen(name) < 5 ? pg_strtoint32(name) : 0;
@@ -102,10 +104,13 @@ path_argument(ArgEncoder *enc, const char *name)
 	{
 		const char *own = argument_name(enc, i);
 
-		if (own != NULL && strcmp(own, name) == 0)
-			return i;
+		if (own == NULL || strcmp(own, name) != 0)
+			continue;
+		if (found >= 0)
+			argument_given_twice(name);
+		found = i;
 	}
-	return -1;
+	return found;
 }
 
 /* A keyword argument in the path. */

@@ -202,6 +202,7 @@ static int
 resolve(const TemplatePart *part, ArgEncoder *enc, Jsonb *kwargs, Writer *w)
 {
 	int nargs = enc != NULL ? enc->nargs : 0;
+	int found = -1;
 	JsonbValue *v;
 	Size n;
 	char *name;
@@ -216,7 +217,13 @@ resolve(const TemplatePart *part, ArgEncoder *enc, Jsonb *kwargs, Writer *w)
 	for (int i = 0; i < nargs; i++)
 		if (enc->names[i] != NULL && strlen(enc->names[i]) == n &&
 			memcmp(enc->names[i], name, n) == 0)
-			return i;
+		{
+			if (found >= 0)
+				argument_given_twice(enc->names[i]);
+			found = i;
+		}
+	if (found >= 0)
+		return found;
 	v = request_kwarg(kwargs, name, n);
 	if (v == NULL)
 		no_argument(part, nargs);

@@ -25,11 +25,22 @@
 
 #define MAX_ERROR_TEXT (1024 * 1024) /* bytes of a message or a traceback */
 
+/* The same in every encoding of a database, also in one without conversions. */
+static bool
+is_ascii(const char *p, Size n)
+{
+	for (Size i = 0; i < n; i++)
+		if (IS_HIGHBIT_SET(p[i]) || p[i] == '\0')
+			return false;
+	return true;
+}
+
 static char *
 from_utf8(const char *p, Size n)
 {
 	Assert(IsTransactionState());
-	return pg_any_to_server(p, (int) n, PG_UTF8);
+	return is_ascii(p, n) ? unconstify(char *, p)
+						  : pg_any_to_server(p, (int) n, PG_UTF8);
 }
 
 char *
@@ -38,7 +49,7 @@ text_to_utf8(const char *p, Size n, Size *len)
 	char *utf8 = unconstify(char *, p);
 
 	Assert(IsTransactionState());
-	if (GetDatabaseEncoding() != PG_UTF8)
+	if (GetDatabaseEncoding() != PG_UTF8 && !is_ascii(p, n))
 		utf8 = pg_server_to_any(p, (int) n, PG_UTF8);
 	*len = utf8 == p ? n : strlen(utf8);
 	return utf8;

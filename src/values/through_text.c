@@ -11,12 +11,15 @@
  * many digits of a money value are a fraction.
  *
  * The settings' variables are set themselves, and put back whatever happens:
- * that costs nothing, and no transaction has to end for it.  search_path has
- * more behind it, and only the types that name objects need it.
+ * that costs nothing, and no transaction has to end for it.  search_path and
+ * timezone_abbreviations have more behind them, and are seldom needed: for types
+ * that name objects, and for texts with a word in them.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
+
+#include <ctype.h>
 
 #include "catalog/pg_type.h"
 #include "pgtime.h"
@@ -27,6 +30,9 @@
 #include "utils/timestamp.h"
 #include "utils/xml.h"
 #include "values/type_table.h"
+
+/* What timezone_abbreviations is by default. */
+#define COMMON_ZONES "Default"
 
 typedef struct TextSettings
 {
@@ -82,15 +88,25 @@ fix_settings(void)
 	return saved;
 }
 
-/* Names of objects are qualified, but for those of the system. */
-static int
-fix_search_path(void)
+static void
+fix_setting(const char *name, const char *value)
 {
-	int nest = NewGUCNestLevel();
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
 
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest;
+/* May the text have an abbreviation of a zone that the session knows otherwise? */
+static bool
+may_name_zone(const char *text)
+{
+	const char *known;
+
+	while (text != NULL && *text != '\0' && !isalpha((unsigned char) *text))
+		text++;
+	if (text == NULL || *text == '\0')
+		return false;
+	known = GetConfigOption("timezone_abbreviations", true, false);
+	return known != NULL && strcmp(known, COMMON_ZONES) != 0;
 }
 
 bool
@@ -130,13 +146,19 @@ typedef struct Conversion
 static void
 run_with_fixed_settings(Conversion *conversion)
 {
+	bool zones = may_name_zone(conversion->text);
 	TextSettings saved = fix_settings();
 	volatile int nest = 0;
 
 	PG_TRY();
 	{
+		if (conversion->names_objects || zones)
+			nest = NewGUCNestLevel();
+		/* names of objects are qualified, but for those of the system */
 		if (conversion->names_objects)
-			nest = fix_search_path();
+			fix_setting("search_path", "pg_catalog");
+		if (zones)
+			fix_setting("timezone_abbreviations", COMMON_ZONES);
 		conversion->run(conversion);
 	}
 	PG_FINALLY();

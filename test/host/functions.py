@@ -7,6 +7,8 @@ import functools
 import os
 import sys
 import time
+import types
+import typing
 
 
 def echo(value):
@@ -48,6 +50,10 @@ def interval():
 
 def leap_day():
     return datetime.date(2024, 2, 29)
+
+
+def root():
+    return 1 + 2j
 
 
 def end(status):
@@ -117,6 +123,38 @@ class Posed:
 
     def describe(self):
         return [self.size, self.start]
+
+
+class Loaded:
+    model: str
+
+    def __init__(self):
+        self.model = "loaded"
+
+    def describe(self):
+        return self.model
+
+
+class Tuned(Loaded):
+    kinds: typing.ClassVar[str] = "all"
+    size: str = "small"
+
+    def __init__(self):
+        super().__init__()
+        self.inner = types.SimpleNamespace()
+        self.inner.size = "of another object"
+
+    def describe(self):
+        return [self.size, self.model]
+
+
+class Counted:
+    kinds: typing.ClassVar[str] = "all"
+    __slots__ = ("start",)
+    start: int
+
+    def describe(self):
+        return self.start
 
 
 @dataclasses.dataclass

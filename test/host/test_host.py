@@ -183,7 +183,7 @@ def test_manifest(host):
     ok("cached" in functions, "a decorated function is served")
     same({f["app"] for f in host.manifest["functions"]}, {"functions"}, "the app is named after the file")
     classes = {c["name"]: c for c in host.manifest["classes"]}
-    same(set(classes), {"Counter", "Greeter", "Labelled", "Posed"}, "classes are served, exceptions are not")
+    same(set(classes), {"Counted", "Counter", "Greeter", "Labelled", "Loaded", "Posed", "Tuned"}, "classes are served, exceptions are not")
     same(
         classes["Greeter"]["parameters"],
         [
@@ -269,6 +269,11 @@ def test_classes(host):
     same(host.result("Labelled.describe"), ["small", 1], "and its default")
     posed = parameter_set(size="big", start=7)
     same(host.result("Posed.describe", parameters=posed), ["big", 7], "an attribute and an argument of __init__")
+    same(host.result("Tuned.describe", parameters=big), ["big", "loaded"], "what an inherited __init__ sets is no parameter")
+    same(host.result("Counted.describe", parameters=parameter_set(start=3)), 3, "an attribute that has a slot")
+    parameters = {c["name"]: [p["name"] for p in c["parameters"]] for c in host.manifest["classes"]}
+    same(parameters["Loaded"], [], "nor what __init__ sets")
+    same(parameters["Tuned"], ["size"], "what is set of another object is one, a ClassVar is none")
 
 
 def test_dates(host):
@@ -278,6 +283,8 @@ def test_dates(host):
     kind, _, body = host.call("leap_day")
     same((kind, body[:3]), (RESULT, b"\xd9\x03\xec"), "and leaves as a date, not as a time")
     same(body[4:], b"2024-02-29", "that is its text")
+    kind, _, body = host.call("root")
+    same((kind, body[:4]), (RESULT, b"\xd9\xa7\xf8\x82"), "a complex number leaves as a pair")
     same(host.result("described", [cbor2.CBORTag(1004, "2024-02-29")]), "list %r" % [day], "in a list, too")
     same(host.result("described", cbor2.CBORTag(4711, 1)), "CBORTag CBORTag(4711, 1)", "tags nobody knows stay")
 

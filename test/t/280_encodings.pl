@@ -21,7 +21,7 @@ my $peer  = HttpPeer->new; # answers in JSON with characters escaped
 sub said
 {
 	my ($db, $statement) = @_;
-	local $ENV{PGCLIENTENCODING} = $db eq 'sql_ascii' ? 'SQL_ASCII' : 'UTF8';
+	local $ENV{PGCLIENTENCODING} = $db =~ /^(sql_ascii|mule_internal)$/ ? $db : 'UTF8';
 	my ($rc, $stdout, $stderr) =
 	  $node->psql($db, $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 
@@ -67,6 +67,10 @@ for my $encoding ('UTF8', 'LATIN1', 'EUC_JP', 'SQL_ASCII')
 		$peer->url));
 	is( said($db, q{SELECT modal_remote('web:echo', 'é\\u00e9\\')}),
 		'{"arg1": "é\\\\u00e9\\\\"}', "$encoding: JSON with escapes");
+	# in LATIN1 the second is two characters, of the bytes that are one in UTF-8
+	is( said($db, q{CREATE FUNCTION listed(jsonb) RETURNS SETOF text LANGUAGE modal AS 'web:echo';
+			SELECT listed('["é", "Ã©"]')}),
+		"é\nÃ©", "$encoding: the elements of a list in JSON");
 	like(said($db, q{SELECT modal_function_call('local:nonsense')}),
 		qr/HINT:  An id is "\[server:\]fc-\.\.\."/, "$encoding: a message of our own");
 }
@@ -80,6 +84,24 @@ is( said('sql_ascii', q{SELECT modal_remote('web:echo', '𠮷')}),
 	'{"arg1": "𠮷"}', 'SQL_ASCII: a character of two escapes');
 like( said('sql_ascii', q{SELECT modal_remote('local:builtin/echo', E'\xff')}),
 	qr/22021/, 'SQL_ASCII: an argument that is not UTF-8');
+
+# An encoding of which there is no conversion to UTF-8, and which newer servers have not.
+SKIP:
+{
+	skip 'there is no MULE_INTERNAL', 3
+	  if $node->psql('postgres', "CREATE DATABASE mule_internal ENCODING 'MULE_INTERNAL' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0") != 0;
+	$node->safe_psql('mule_internal', sprintf(q{
+		CREATE EXTENSION modal_batch;
+		CREATE SERVER local FOREIGN DATA WRAPPER modal_batch OPTIONS (url '%s', ssl_ca_file '%s');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER local OPTIONS (token_id '%s', token_secret '%s')},
+		$local->url, $local->ca_file, $local->token_id, $local->token_secret));
+	is( said('mule_internal', q{SELECT modal_remote('local:builtin/echo', 'plain', '{"a": "text"}'::jsonb)}),
+		'["plain", {"a": "text"}]', 'MULE_INTERNAL: ASCII');
+	like(said('mule_internal', q{SELECT modal_remote('local:builtin/fail', 'plain')}),
+		qr/38000: ValueError\('plain'\)/, 'MULE_INTERNAL: an error');
+	like(said('mule_internal', q{SELECT modal_remote('local:builtin/raw', '\x62c3bc'::bytea)}),
+		qr/42883: default conversion function/, 'MULE_INTERNAL: another character');
+}
 
 # All files of the extension say what they say in ASCII.
 my @others;

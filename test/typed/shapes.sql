@@ -935,6 +935,31 @@ UPDATE target SET v = v + 2 WHERE id < 5;
 --- modifying cte with the call inside: hoisted
 WITH d AS (UPDATE target SET w = vol(v) WHERE odd(v) RETURNING id, w) SELECT count(*), sum(w) FROM d;
 
+--- modifying cte that nobody reads: hoisted, calls 196
+WITH d AS (INSERT INTO target SELECT id + 1000, vol(x) FROM item WHERE id <= 200 RETURNING id) SELECT 1;
+SELECT count(*), sum(v) FROM target WHERE id > 1000;
+
+--- modifying cte without rows: hoisted, calls 200
+WITH d AS (UPDATE target SET w = vol(v)) SELECT 1;
+SELECT count(*), sum(w) FROM target;
+
+--- modifying ctes that are read in part: hoisted
+WITH d AS (UPDATE target SET w = vol(v) WHERE odd(v) RETURNING id, w),
+	e AS (INSERT INTO target SELECT id + 1000, stab(w) FROM d RETURNING id)
+	SELECT count(*) FROM (SELECT FROM e LIMIT 3) q;
+SELECT count(*), sum(v), sum(w) FROM target;
+
+--- modifying cte of a cursor that is closed: hoisted, ahead
+DO $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN WITH d AS (DELETE FROM target WHERE odd(v) RETURNING id) SELECT vol(id) AS i FROM d LOOP
+		EXIT;
+	END LOOP;
+END $$;
+SELECT count(*) FROM target;
+
 --- fetch first of a cursor: hoisted, calls 1
 DECLARE c NO SCROLL CURSOR FOR SELECT id, vol(x) FROM item;
 FETCH c;
