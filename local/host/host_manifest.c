@@ -211,6 +211,18 @@ manifest_announce(json_object *manifest, Executor *executor, const char *file,
 }
 
 bool
+manifest_same_targets(json_object *manifest, const char *json)
+{
+	json_object *other = json_tokener_parse(json);
+	bool same =
+		json_object_equal(json_object_object_get(manifest, "targets"),
+						  json_object_object_get(other, "targets")) != 0;
+
+	json_object_put(other);
+	return same;
+}
+
+bool
 manifest_has_file(json_object *manifest, const char *name)
 {
 	json_object *files = json_object_object_get(manifest, "files");

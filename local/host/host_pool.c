@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 
 #include "calls/exec.h"
+#include "host/host_manifest.h"
 #include "util.h"
 
 /* A process gets so many seconds' worth of inputs ahead. */
@@ -300,7 +301,8 @@ take_manifest(Worker *w, const HostReply *reply)
 		w->broken = true;
 	else if (json_object_object_get_ex(parsed, "error", &error))
 		set_error(pool, json_object_get_string(error));
-	else if (pool->manifest != NULL && strcmp(text, pool->manifest) != 0)
+	else if (pool->manifest != NULL &&
+			 !manifest_same_targets(parsed, pool->manifest))
 		set_error(pool, "a new process defines other functions than the first");
 	else
 	{

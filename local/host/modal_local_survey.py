@@ -143,7 +143,9 @@ class Manifest:
             }
             for o in self.owners
         ]
-        return json.dumps({"functions": entries(None), "classes": classes, "files": self.files})
+        # What must be the same in all processes: texts may differ, by addresses and the order of sets.
+        targets = [[t.app, t.owner and t.owner.name, t.name, t.generator] for t in self.targets]
+        return json.dumps({"functions": entries(None), "classes": classes, "files": self.files, "targets": targets})
 
 
 # ------------------------------------------------------- class parameters

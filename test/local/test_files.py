@@ -167,6 +167,31 @@ def console(f):
     return lambda action, **fields: json.loads(ask("POST", "/do/" + action, json.dumps(fields), **headers)[1])
 
 
+DIFFERING = '''
+import os
+
+
+def end():
+    os._exit(1)
+
+
+def listed(missing=object(), names={"a", "b", "c", "d", "e"}):
+    return sorted(names)
+'''
+
+
+def test_differing():
+    """Signatures are not the same text in each process."""
+    f = Files("--workers", "3", differing=DIFFERING)
+    for _ in range(3):
+        try:
+            f.remote("differing", "end")
+        except RuntimeError:
+            pass
+    same(f.remote("differing", "listed"), ["a", "b", "c", "d", "e"], "new processes may write a default differently")
+    same(f.end(), 0, "an orderly end")
+
+
 APP = '''
 import modal
 import time
@@ -448,6 +473,7 @@ def test_secrets(f, get):
 
 secrets = begin_secrets()
 test_changes()
+test_differing()
 test_app()
 test_prints()
 test_start()
