@@ -190,17 +190,28 @@ def encode_frames(frames):
     return (pickle.dumps(encoded, protocol=4), pickle.dumps(lines, protocol=4)) if encoded else (b"", b"")
 
 
+def encode_text(make, exc):
+    """What the user's exception says of itself, or else that it fails to."""
+    try:
+        text = make(exc)
+    except BaseException as failure:
+        text = "%s(<no text: %s>)" % (type(exc).__qualname__, type(failure).__qualname__)
+    return text.encode(errors="replace")[:MAX_TEXT]
+
+
 def encode_failure(exc, data_format):
     frames = users_frames(exc)
-    text = repr(exc).encode(errors="replace")[:MAX_TEXT]
-    trace = "".join(traceback.format_exception(type(exc), exc, frames)).encode(errors="replace")[:MAX_TEXT]
-    parts = [text, trace, b"", b""]
+
+    def trace(exc):
+        return "".join(traceback.format_exception(type(exc), exc, frames))
+
+    parts = [encode_text(repr, exc), encode_text(trace, exc), b"", b""]
     data = b""
     if data_format == PICKLE:
         parts[2:] = encode_frames(frames)
         try:
             data = pickle.dumps(exc, protocol=4)
-        except Exception:
+        except BaseException:
             pass  # the text has to do
     return b"".join(U32.pack(len(part)) + part for part in parts) + data
 
@@ -212,6 +223,7 @@ class Connection:
         self.sock = sock
         self.lock = threading.Lock()
         self.rest = b""
+        self.process = os.getpid()
 
     def receive(self):
         """The calls that have arrived, at least one; EOFError at the end."""
@@ -251,10 +263,11 @@ class Connection:
         return bytes(buffer)
 
     def send(self, kind, call, body=b""):
+        if os.getpid() != self.process:
+            os._exit(kind == FAILURE)  # forked by a function, and has come to its end
         frame = REPLY.pack(len(body), kind, call.format, 0, call.id) + body
         with self.lock:
             self.sock.sendall(frame)
-
 
     def readable(self, seconds):
         return bool(select.select([self.sock], [], [], seconds)[0])

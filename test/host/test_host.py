@@ -238,6 +238,14 @@ def test_failures(host):
     same(host.result("interval", data_format=PICKLE).days, 1, "pickle can write it")
     same(host.result("described", (1, 2), data_format=PICKLE), "tuple (1, 2)", "pickle keeps tuples")
     same(host.failure("leave", 3)[0], "SystemExit(3)", "sys.exit() is a failure")
+    for name in "fail_without_repr", "fail_without_repr_async":
+        exception, trace, _ = host.failure(name, data_format=PICKLE)
+        same(exception, "NoRepr(<no text: RuntimeError>)", "an exception that cannot be told")
+        ok("NoRepr: message" in trace, "still has its traceback", trace)
+    exception, trace, _ = host.failure("fail_without_trace")
+    ok(exception.startswith("SyntaxError('message'"), "an exception that has no traceback to print", exception)
+    same(host.result("fork_and_return"), 0, "a forked child that returns from the function ends there")
+    same(host.result("fork_and_fail"), 1, "and one that fails")
     host.last_id += 1
     host.sock.sendall(CALL.pack(5, host.targets["echo"], CBOR, 0, host.last_id) + struct.pack("<I", 0) + b"\xff")
     same(host.reply()[1], FAILURE, "arguments that are not CBOR")
