@@ -195,6 +195,7 @@ manifest_announce(json_object *manifest, Executor *executor, const char *file,
 				  const char *web_url)
 {
 	static const char *const keys[] = {"functions", "classes"};
+	json_object *left_out;
 	bool all = true;
 
 	functions_begin(executor);
@@ -207,6 +208,11 @@ manifest_announce(json_object *manifest, Executor *executor, const char *file,
 							executor, file, web_url);
 	}
 	functions_end(executor);
+	left_out = json_object_object_get(manifest, "left_out");
+	for (size_t i = 0; i < json_object_array_length(left_out); i++)
+		complain("%s: not served: %s", file,
+				 json_object_get_string(
+					 json_object_array_get_idx(left_out, i)));
 	return all;
 }
 

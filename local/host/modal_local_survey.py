@@ -123,6 +123,7 @@ class Manifest:
         self.targets = []
         self.owners = []
         self.files = []
+        self.left_out = []  # why, each
 
     def add_class(self, owner, methods):
         self.owners.append(owner)
@@ -145,7 +146,8 @@ class Manifest:
         ]
         # What must be the same in all processes: texts may differ, by addresses and the order of sets.
         targets = [[t.app, t.owner and t.owner.name, t.name, t.generator] for t in self.targets]
-        return json.dumps({"functions": entries(None), "classes": classes, "files": self.files, "targets": targets})
+        told = {"functions": entries(None), "classes": classes, "targets": targets}
+        return json.dumps({**told, "files": self.files, "left_out": self.left_out})
 
 
 # ------------------------------------------------------- class parameters
@@ -240,7 +242,7 @@ def survey(name, module):
     if not apps:
         survey_module(manifest, name, module)
     if not manifest.targets:
-        raise Unservable("no public function or class is defined in it")
+        raise Unservable("\n".join(manifest.left_out) or "no public function or class is defined in it")
     directory = os.path.dirname(os.path.abspath(module.__file__))
     files = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
     manifest.files = sorted({os.path.basename(f) for f in files if f and os.path.dirname(f) == directory})
@@ -252,43 +254,78 @@ def survey_module(manifest, app, module):
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue
         if inspect.isclass(value):
-            survey_class(manifest, app, name, value)
+            try:
+                survey_class(manifest, app, name, value)
+            except Unservable as exc:  # it may be there for the others
+                manifest.left_out.append(str(exc))
         elif inspect.isroutine(value) or hasattr(value, "__wrapped__"):
             manifest.targets.append(Target(app, name, value))
 
 
-def class_hints(cls):
+def hints_of(thing, annotations):
+    """The types of its annotations; where one names what only a type checker knows, of those that are parameters'."""
     try:
-        return typing.get_type_hints(cls)
+        return typing.get_type_hints(thing)
     except Exception:
-        return {}  # names that only a type checker knows
+        known = {kind.__name__: kind for kind in Owner.TYPES}
+        return {n: known.get(a, a) if isinstance(a, str) else a for n, a in annotations.items()}
+
+
+def class_hints(cls):
+    annotations = {}
+    for base in reversed(cls.__mro__):
+        annotations.update(vars(base).get("__annotations__", {}))
+    return {n: h for n, h in hints_of(cls, annotations).items() if not is_class_variable(h)}
+
+
+def is_class_variable(hint):
+    text = hint if isinstance(hint, str) else ""
+    return hint is typing.ClassVar or typing.get_origin(hint) is typing.ClassVar or "ClassVar" in text
+
+
+def init_arguments(name, init):
+    """Those that can be given by name."""
+    try:
+        signature = inspect.signature(init)
+    except (TypeError, ValueError):
+        raise Unservable("class %s: the arguments of its __init__ are not known" % name) from None
+    hints = hints_of(init, {n: p.annotation for n, p in signature.parameters.items()})
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    arguments = [p for p in signature.parameters.values() if p.kind not in variable]
+    return [p.replace(annotation=hints.get(p.name)) for p in arguments[1:]]  # without self
 
 
 def is_set_by(init, name):
     return any(i.opname == "STORE_ATTR" and i.argval == name for i in dis.get_instructions(inspect.unwrap(init)))
 
 
+def attribute(cls, name, hint):
+    default = getattr(cls, name, inspect.Parameter.empty)
+    if inspect.ismemberdescriptor(default):
+        default = inspect.Parameter.empty  # of __slots__
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
 def survey_class(manifest, app, name, cls):
     """
     Parameters are those of __init__ (of a dataclass too), and the annotated
     attributes, which are set on each new object before __init__ runs.  What
-    __init__ sets by itself is none.
+    __init__ sets by itself is none, nor what has a default and is of another type.
     """
     methods = [(n, f) for n, f in inspect.getmembers(cls, inspect.isfunction) if not n.startswith("_")]
-    if not methods or issubclass(cls, BaseException):
+    if not methods or issubclass(cls, BaseException) or inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
         return
-    signature = []
     own_init = cls.__init__ is not object.__init__
-    hints = class_hints(cls) if own_init else typing.get_type_hints(cls)
-    if own_init:
-        init_hints = typing.get_type_hints(cls.__init__)
-        signature = [p.replace(annotation=init_hints.get(n)) for n, p in inspect.signature(cls).parameters.items()]
-    arguments = {p.name for p in signature}
+    arguments = init_arguments(name, cls.__init__) if own_init else []
+    named = {p.name for p in arguments}
     attributes = [
-        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=getattr(cls, n, inspect.Parameter.empty), annotation=h)
-        for n, h in hints.items()
-        if n not in arguments and not (own_init and (h not in Owner.TYPES or is_set_by(cls.__init__, n)))
+        attribute(cls, n, h)
+        for n, h in class_hints(cls).items()
+        if n not in named and not (own_init and (h not in Owner.TYPES or is_set_by(cls.__init__, n)))
     ]
+    others = [p for p in arguments + attributes if p.annotation not in Owner.TYPES and p.default is not p.empty]
+    options = Options()
+    options.ignored = ["parameter " + p.name for p in others if p in arguments]
 
     def make(**parameters):
         instance = cls.__new__(cls)
@@ -298,7 +335,8 @@ def survey_class(manifest, app, name, cls):
         instance.__init__(**parameters)
         return instance
 
-    manifest.add_class(Owner(app, name, make, signature + attributes, getattr), methods)
+    parameters = [p for p in arguments + attributes if p not in others]
+    manifest.add_class(Owner(app, name, make, parameters, getattr, options), methods)
 
 
 # ------------------------------------------------------------- Modal's SDK

@@ -349,6 +349,109 @@ def test_start_errors():
             host.close()
 
 
+KINDS = """
+from __future__ import annotations
+import dataclasses
+import enum
+import threading
+import typing
+
+if typing.TYPE_CHECKING:
+    import numpy
+
+
+class Unsuited:
+    def __init__(self, x):
+        self.x = x
+
+    def run(self):
+        return self.x
+
+
+class Table(dict):
+    def row(self, key):
+        return self[key]
+
+
+class Worker(threading.Thread):
+    def work(self):
+        return "works"
+
+
+class Shape(typing.Protocol):
+    def area(self): ...
+
+
+class Typed:
+    limit: typing.ClassVar[int] = 3
+    cache: dict = {}
+    model: numpy.ndarray | None = None
+    size: str = "s"
+
+    def run(self):
+        return [self.limit, self.cache, self.model, self.size]
+
+
+class Made:
+    size: str = "s"
+
+    def __init__(self, *args, name: str = "n", model: numpy.ndarray | None = None, **kwargs):
+        self.name = [name, model]
+
+    def run(self):
+        return self.name + [self.size]
+
+
+@dataclasses.dataclass
+class Data:
+    words: list = dataclasses.field(default_factory=list)
+    size: str = "s"
+
+    def run(self):
+        return [self.words, self.size]
+
+
+class Slotted:
+    __slots__ = ("size",)
+    size: str
+
+    def run(self):
+        return self.size
+
+
+def plain():
+    return Unsuited("plain").run()
+"""
+
+
+def test_class_kinds():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "kinds.py")
+        with open(path, "w") as file:
+            file.write(KINDS)
+        host = Host(path)
+        ok("error" not in host.manifest, "classes of all kinds may be in a file", host.manifest)
+        same(host.result("plain"), "plain", "a function uses one that cannot be served")
+        left_out = "class Unsuited: parameter x must be annotated as str, int, bytes or bool"
+        ok(left_out in host.manifest["left_out"], "and which that is is told", host.manifest["left_out"])
+        classes = {c["name"]: c for c in host.manifest["classes"]}
+        ok("Shape" not in classes, "a protocol is not served", classes)
+        names = {n: [p["name"] for p in c["parameters"]] for n, c in classes.items()}
+        same(
+            [names[n] for n in ("Typed", "Made", "Data", "Slotted", "Worker")],
+            [["size"], ["name", "size"], ["size"], ["size"], []],
+            "what has a default and is of another type is no parameter",
+        )
+        same(classes["Made"]["ignored"], ["parameter model"], "which is told of an argument")
+        parameters = parameter_set(size="big")
+        same(host.result("Typed.run", parameters=parameters), [3, {}, None, "big"], "attributes of all kinds")
+        same(host.result("Made.run", parameters=parameters), ["n", None, "big"], "arguments of all kinds")
+        same(host.result("Data.run", parameters=parameters), [[], "big"], "a dataclass")
+        same(host.result("Slotted.run", parameters=parameters), "big", "a class with slots")
+        same(host.result("Worker.work"), "works", "a class of the library's")
+        host.close()
+
+
 def request(method, path, query="", body=b"", headers=()):
     return {"method": method, "path": path, "query": query, "headers": [list(h) for h in headers], "body": body}
 
@@ -492,6 +595,7 @@ def main():
     host.close()
     same(host.process.returncode, 0, "the host ends when the server does")
     test_start_errors()
+    test_class_kinds()
     test_sdk()
     test_text()
     print("1..%d" % count)
