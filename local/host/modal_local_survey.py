@@ -46,7 +46,9 @@ class Target:
         self.function = function
         self.owner = owner
         self.options = options or Options()
-        self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+        self.generator = self.options.is_generator
+        if self.generator is None:
+            self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
         self.asynchronous = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
         self.batch = self.options.batch  # (size, seconds) or None
         if self.options.web is not None:
@@ -342,11 +344,11 @@ def survey_class(manifest, app, name, cls):
 # ------------------------------------------------------------- Modal's SDK
 
 WEB = ("fastapi_endpoint", "web_endpoint", "asgi_app", "wsgi_app")
-NOTED = WEB + ("batched", "concurrent", "web_server")
+NOTED = WEB + ("method", "batched", "concurrent", "web_server")
 EFFECTIVE = {"name", "timeout", "retries", "serialized", "is_generator"}
 
 registrations = {}  # (id of the app, tag): arguments of App.function or App.cls
-notes = {}  # id of a function: {decorator: its arguments}
+notes = {}  # id of a function or class: {decorator: its arguments}
 
 
 def raw_of(function):
@@ -371,6 +373,8 @@ def listen_to_sdk():
             setattr(modal, name, noting(name, getattr(modal, name)))
     for name, registered in ("function", "registered_functions"), ("cls", "registered_classes"):
         setattr(modal.App, name, registering(getattr(modal.App, name), registered))
+    if hasattr(modal.App, "include"):
+        modal.App.include = including(modal.App.include)
 
 
 def noting(name, decorator):
@@ -404,6 +408,18 @@ def registering(method, registered):
     return outer
 
 
+def including(method):
+    @functools.wraps(method)
+    def outer(self, other_app, *args, **kwargs):
+        result = method(self, other_app, *args, **kwargs)
+        for (app, tag), arguments in list(registrations.items()):
+            if app == id(other_app):
+                registrations[id(self), tag] = arguments
+        return result
+
+    return outer
+
+
 class Options:
     """What was said in decorators: what of it holds here, and what does not."""
 
@@ -411,6 +427,7 @@ class Options:
         arguments, noted = arguments or {}, noted or {}
         self.timeout = arguments.get("timeout")
         self.retries = arguments.get("retries")
+        self.is_generator = arguments.get("is_generator", noted.get("method", {}).get("is_generator"))
         self.web = next(((kind, noted[kind]) for kind in WEB if kind in noted), None)
         batched = noted.get("batched")
         self.batch = (batched["max_batch_size"], batched["wait_ms"] / 1000) if batched else None
@@ -490,7 +507,9 @@ def survey_app_class(manifest, app, tag, cls, arguments):
                     run_aside(result)
         return instance
 
-    options = Options(arguments)
+    options = Options(arguments, notes.get(id(user_class)))
+    if any(p.flags & _PartialFunctionFlags.EXIT for p in partial.values()):
+        options.ignored.append("@modal.exit")
     options.ignored += ["web endpoint %s" % n for n in cls._get_method_names() if n not in methods]
     owner = Owner(app, tag, make, signature, lambda instance, name: methods[name].__get__(instance), options)
     manifest.owners.append(owner)

@@ -58,11 +58,10 @@ def endpoint_app(function, method):
 class AsgiApp:
     def __init__(self, app):
         self.app = app
-        self.started = False
+        self.started = None  # the task that starts it
 
     async def start(self):
         """The lifespan protocol, for applications that know it."""
-        self.started = True
         events, answered = asyncio.Queue(), asyncio.Event()
 
         async def send(_message):
@@ -81,8 +80,9 @@ class AsgiApp:
         await answered.wait()
 
     async def answer(self, request):
-        if not self.started:
-            await self.start()
+        if self.started is None:
+            self.started = asyncio.ensure_future(self.start())
+        await asyncio.shield(self.started)  # for all, whichever request is cancelled
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -174,7 +174,7 @@ class Endpoint:
 
     def __init__(self, function, method):
         self.function = function
-        self.method = method
+        self.method = method.upper()
         self.parameters = inspect.signature(function).parameters
         self.hints = typing.get_type_hints(function)
 

@@ -463,6 +463,11 @@ def test_web(host):
     same(host.result("greet", request("POST", "/"))[0], 405, "another method")
     same(host.result("greet", request("GET", "/x"))[0], 404, "another path")
     same(host.result("total", request("POST", "/", body=b'{"values": [1, 2]}')), [200, JSON, b"3"], "POST of JSON")
+    same(host.result("put", request("PUT", "/")), [200, JSON, b'"put"'], "a method in small letters")
+    for _ in range(2):
+        host.send("slow_to_start", request("GET", "/"))
+    for _ in range(2):
+        same(cbor2.loads(host.reply()[3]), [200, [["x-started", "yes"]], b""], "an application answers when it is ready")
     same(
         host.result("asgi", request("PUT", "/a%20b", "q=1", b"body", [("X-Test", "yes")])),
         [201, [["x-started", "yes"]], b"PUT /a b q=1 yes body"],
@@ -516,12 +521,16 @@ def test_sdk():
             assert "error" not in host.manifest, host.manifest
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
-            names = ["asgi", "generate", "greet", "join", "local", "no_list", "outer", "plain", "total", "wsgi"]
+            names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "no_list", "outer"]
+            names += ["plain", "put", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
             same(host.result("plain", 1), "plain 1", "a function of the app")
             same(host.items("generate", 2)[0], [0, 1], "a generator of the app")
+            same(host.items("generate_otherwise", 2)[0], [0, 1], "one that only says that it is")
+            same(host.items("Multiplier.generate", 2)[0], [2, 2], "a method that does")
+            same(functions["included"]["timeout"], 9, "a function of an app that is included keeps its arguments")
             for name in "times", "times_async":
                 value = host.result("Multiplier." + name, 5, parameters=parameter_set(factor=3))
                 same(value, 15, name + ", after @enter")
@@ -533,7 +542,7 @@ def test_sdk():
             )
             same(functions["generate"]["retries"]["delay"], 500, "a policy of retries, too")
             same(functions["plain"]["ignored"], ["gpu", "image"], "and what has no effect")
-            same(cls["ignored"], ["scaledown_window"], "of a class, too")
+            same(cls["ignored"], ["scaledown_window", "@modal.concurrent", "@modal.exit"], "of a class, too")
             same(functions["join"]["batch"], 3, "a batched function says so")
             same(functions["asgi"]["web"], "asgi_app", "a web endpoint, too")
             same(functions["plain"]["signature"], "(x: int)", "signatures")
