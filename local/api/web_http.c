@@ -54,9 +54,11 @@ find_endpoint(const char *target, const char **rest)
 	size_t app_len = strcspn(app, "/?");
 	const char *tag = app + app_len + (app[app_len] == '/');
 	size_t tag_len = strcspn(tag, "/?");
-	char *app_name = xasprintf("%.*s", (int) app_len, app);
-	char *tag_name = xasprintf("%.*s", (int) tag_len, tag);
-	Handle *handle = registry_find(app_name, tag_name);
+	char *app_name = url_decode(app, app_len);
+	char *tag_name = url_decode(tag, tag_len);
+	Handle *handle = app_name != NULL && tag_name != NULL
+						 ? registry_find(app_name, tag_name)
+						 : NULL;
 
 	*rest = tag + tag_len;
 	free(app_name);

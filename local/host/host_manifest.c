@@ -7,6 +7,7 @@
  */
 #include "host/host_manifest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "util.h"
@@ -181,8 +182,14 @@ announce(json_object *entry, bool is_class, Executor *executor,
 			json_object_get_boolean(json_object_object_get(entry, "generator"));
 	}
 	if (string_of(entry, "web") != NULL)
-		function.web_url =
-			xasprintf("%s/%s/%s", web_url, function.app, function.name);
+	{
+		char *app = url_encode(function.app);
+		char *name = url_encode(function.name);
+
+		function.web_url = xasprintf("%s/%s/%s", web_url, app, name);
+		free(app);
+		free(name);
+	}
 	if (function_add(&function))
 		return true;
 	complain("%s: %s/%s is defined already", file, function.app,

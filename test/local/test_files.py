@@ -288,6 +288,36 @@ def test_app():
         same(f.end(), 0, "an orderly end")
 
 
+NAMED = '''
+import modal
+
+app = modal.App()
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def grüße(name: str):
+    return name
+
+
+@app.function()
+def plain():
+    return 1
+'''
+
+
+def test_names():
+    f = Files("--workers", "1", environment={"PYTHONPATH": STAND_IN}, **{"my äpp": NAMED})
+    url = f.server.function("grüße", app="my äpp").handle_metadata.web_url
+    path = url.partition(f.server.port)[2]
+    same(path, "/web/my%20%C3%A4pp/gr%C3%BC%C3%9Fe", "the URL of a web endpoint is one, whatever its name")
+    same(web(f, "GET", path + "?name=Ann")[2], b'"Ann"', "and leads to it")
+    for other in ("/web/my%20%C3%A4pp/%", "/web/my%20%C3%A4pp/gr%C3%BC%C3%9Fe%00", "/web/%zz/a", "/web/"):
+        same(web(f, "GET", other)[0], 404, "%s does not" % other)
+    same(f.remote("my äpp", "plain"), 1, "a file's name is its app's")
+    same(f.end(), 0, "an orderly end")
+
+
 PRINTS = '''
 import asyncio
 import os
@@ -475,6 +505,7 @@ secrets = begin_secrets()
 test_changes()
 test_differing()
 test_app()
+test_names()
 test_prints()
 test_start()
 test_secrets(*secrets)
