@@ -167,6 +167,43 @@ def console(f):
     return lambda action, **fields: json.loads(ask("POST", "/do/" + action, json.dumps(fields), **headers)[1])
 
 
+def test_links():
+    """A file that is a symbolic link, into a folder that is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        def write(name, text):
+            os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+            with open(os.path.join(folder, name + ".new"), "w") as file:
+                file.write("def version():\n    return %r\n" % text)
+            os.rename(os.path.join(folder, name + ".new"), os.path.join(folder, name))
+
+        def link(target, name, replace=True):
+            place = os.path.join(folder, name)
+            os.symlink(target, place + ".new" if replace else place)
+            if replace:
+                os.rename(place + ".new", place)
+
+        write("first/linked.py", "one")
+        write("second/linked.py", "two")
+        link("first", "..data")
+        link("..data/linked.py", "linked.py")
+        f = Files("--workers", "1", os.path.join(folder, "linked.py"))
+        same(f.remote("linked", "version"), "one", "a link is served")
+        write("first/linked.py", "one, changed")
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "one, changed", "what it leads to has changed")
+        link("second", "..data")
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "two", "it leads elsewhere")
+        write("second/linked.py", "two, changed")
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "two, changed", "and that has changed")
+        os.unlink(os.path.join(folder, "linked.py"))
+        link("first/linked.py", "linked.py", replace=False)
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "one, changed", "it was made anew")
+        same(f.end(), 0, "an orderly end")
+
+
 DIFFERING = '''
 import os
 
@@ -503,6 +540,7 @@ def test_secrets(f, get):
 
 secrets = begin_secrets()
 test_changes()
+test_links()
 test_differing()
 test_app()
 test_names()
