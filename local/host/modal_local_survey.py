@@ -31,7 +31,7 @@ class Unservable(Exception):
 def signature_of(function):
     try:
         text = str(inspect.signature(function))
-    except (TypeError, ValueError):
+    except Exception:  # there is none, or a default that cannot be told
         text = "(...)"
     return text if len(text) <= MAX_SIGNATURE else text[:MAX_SIGNATURE] + "..."
 

@@ -47,7 +47,7 @@ class NoRepr(Exception):
         raise RuntimeError
 
 
-def fail_without_repr():
+def fail_without_repr(_error=NoRepr()):
     raise NoRepr("message")
 
 
