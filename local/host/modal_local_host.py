@@ -88,6 +88,7 @@ CANCELLED = 5  # nothing
 LOG = 6  # what the input has printed; format: 1 stdout, 2 stderr
 WAIT = 7  # the input waits for another one: ids of those that run with it, u64 each
 RESUME = 8  # nothing
+START = 9  # inputs run as a batch: their ids, u64 each; others do in their order
 
 RECALLED = 0xFFFF  # a target: forget the calls before this frame that have not begun
 
@@ -394,6 +395,9 @@ class Host:
             count += 1
         self.finish_generator(call, count)
 
+    def note_batch(self, calls):
+        self.connection.send(START, calls[0], b"".join(struct.pack("<Q", call.id) for call in calls))
+
     def start_batch(self, calls):
         """
         Call a batched function: its result, or what to await.  Calls whose
@@ -551,6 +555,7 @@ class SerialHost(Host):
             self.current = ()
 
     def run_batch(self, calls):
+        self.note_batch(calls)
         results = self.step(calls, self.start_batch, calls)
         if inspect.isawaitable(results):
             results = self.run_in_loop(calls, results)
@@ -634,6 +639,7 @@ class ConcurrentHost(Host):
         if self.batches.get(key) is not calls:
             return  # it was full before
         del self.batches[key]
+        self.note_batch(calls)
         if self.targets[calls[0].target].asynchronous:
             self.tasks[calls[0].id] = self.loop.create_task(self.run_batch_task(calls))
         else:

@@ -25,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = os.path.join(HERE, "../../local/host/modal_local_host.py")
 CALL = struct.Struct("<IHBBQ")
 REPLY = struct.Struct("<IBBHQ")
-MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED, LOG, WAIT, RESUME = range(9)
+MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED, LOG, WAIT, RESUME, START = range(10)
 RECALLED = 0xFFFF
 PICKLE, CBOR = 1, 4
 JSON = [["content-type", "application/json"]]
@@ -92,6 +92,7 @@ class Host:
         os.close(control)
         self.last_id = 0
         self.printed = []
+        self.batches = []  # ids of inputs that ran as one
         self.manifest = json.loads(self.reply()[3])
         self.targets = {f["name"]: f["target"] for f in self.manifest.get("functions", [])}
         for cls in self.manifest.get("classes", []):
@@ -108,10 +109,13 @@ class Host:
         return data
 
     def reply(self):
-        """(id, type, format, body) of the next one; what is printed is kept aside."""
+        """(id, type, format, body) of the next one; what is printed is kept aside, and so are batches."""
         while True:
             length, kind, data_format, _, call_id = REPLY.unpack(self.read(REPLY.size))
             body = self.read(length)
+            if kind == START:
+                self.batches.append([i for (i,) in struct.iter_unpack("<Q", body)])
+                continue
             if kind != LOG:
                 return call_id, kind, data_format, body
             self.printed.append((call_id, data_format, body.decode()))
@@ -484,6 +488,7 @@ def test_batches(host):
     ids = [host.send("join", str(i), separator="-") for i in range(5)]
     got = {i: cbor2.loads(body) for i, _, _, body in (host.reply() for _ in ids)}
     same([got[i] for i in ids], ["0-1-2-"] * 3 + ["3-4-"] * 2, "batches of at most three")
+    same(host.batches, [ids[:3], ids[3:]], "which are told when they run")
     bad, good = host.send("join"), host.send("join", "x", separator="+")
     got = {i: kind for i, kind, _, _ in (host.reply() for _ in range(2))}
     same(got, {bad: FAILURE, good: RESULT}, "arguments that do not suit fail alone")

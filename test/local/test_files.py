@@ -325,6 +325,53 @@ def test_app():
         same(f.end(), 0, "an orderly end")
 
 
+TIMED = '''
+import modal
+import os
+import time
+
+app = modal.App("timed")
+
+
+@app.function(timeout=2)
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+@app.function(timeout=1)
+@modal.batched(max_batch_size=3, wait_ms=1500)
+def batch(x):
+    if x[0] == "slow":
+        time.sleep(30)
+    if "crash" in x:
+        os._exit(1)
+    return x
+'''
+
+
+def test_times():
+    f = Files("--workers", "1", timed=TIMED, environment={"PYTHONPATH": STAND_IN})
+    s = f.server
+
+    def outcomes(tag, values):
+        call = s.start_call(s.function(tag, app="timed").function_id, kind=MAP)
+        s.call("FunctionPutInputs", put(call, [item(i, v) for i, v in enumerate(values)]))
+        got = {}
+        while len(got) < len(values):
+            for output in s.outputs(call.function_call_id, clear_on_success=True).outputs:
+                got[output.idx] = output.result.status
+        return [got[i] for i in range(len(values))]
+
+    same(outcomes("nap", [0.8] * 4), [SUCCESS] * 4, "the time that an input waits for its turn does not count")
+    same(outcomes("nap", [30, 0]), [TIMEOUT, SUCCESS], "that of its run does")
+    same(outcomes("batch", ["a"]), [SUCCESS], "nor does the time that a batch waits for more")
+    same(outcomes("batch", ["slow"] * 3 + ["a"]), [TIMEOUT] * 3 + [SUCCESS], "that of a batch is its inputs'")
+    same(outcomes("batch", ["a", "b", "crash"]), [SUCCESS, SUCCESS, FAILURE],
+         "of a batch whose process ends, the input fails that ends it alone, too")
+    same(f.end(), 0, "an orderly end")
+
+
 NAMED = '''
 import modal
 
@@ -543,6 +590,7 @@ test_changes()
 test_links()
 test_differing()
 test_app()
+test_times()
 test_names()
 test_prints()
 test_start()
