@@ -167,6 +167,17 @@ def console(f):
     return lambda action, **fields: json.loads(ask("POST", "/do/" + action, json.dumps(fields), **headers)[1])
 
 
+def test_tokens():
+    f = Files(differing=DIFFERING, environment={"MODAL_TOKEN_ID": "ak-o'hara", "MODAL_TOKEN_SECRET": "''"})
+    f.await_line("token_id")
+    same(f.seen[-1], "  OPTIONS (token_id 'ak-o''hara', token_secret '''''');", "statements to paste, whatever the token")
+    same(f.end(), 0, "an orderly end")
+    f = Files(differing=DIFFERING, environment={"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": "as-own"})
+    f.await_line("token_id")
+    same(f.seen[-1], "  OPTIONS (token_id 'ak-local', token_secret 'as-own');", "an empty variable is none, and takes none away")
+    same(f.end(), 0, "an orderly end")
+
+
 def test_links():
     """A file that is a symbolic link, into a folder that is one."""
     with tempfile.TemporaryDirectory() as folder:
@@ -588,6 +599,7 @@ def test_secrets(f, get):
 secrets = begin_secrets()
 test_changes()
 test_links()
+test_tokens()
 test_differing()
 test_app()
 test_times()
