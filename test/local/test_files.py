@@ -5,6 +5,7 @@ import http.client
 import json
 import pickle
 import queue
+import re
 import socket
 import threading
 
@@ -348,8 +349,8 @@ def test_app():
                 close = "Connection: close\r\n" if status == 200 else ""
                 kept.sendall(b"GET /web/shop/answers/%d HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (status, close.encode()))
             answers = b"".join(iter(lambda: kept.recv(4096), b""))
-        same([line.split(b" ")[1] for line in answers.split(b"\r\n") if line.startswith(b"HTTP/1.1")],
-             [b"204", b"304", b"500", b"200"], "answers without a body have none, and one that is none is a failure")
+        same(re.findall(rb"(\w*)HTTP/1.1 (\d+)", answers), [(b"", b"204"), (b"", b"304"), (b"", b"500"), (b"", b"200")],
+             "answers without a body have none")
         same(web(f, "GET", "/web/shop/double")[0], 404, "a function is none")
         same(f.end(), 0, "an orderly end")
 
