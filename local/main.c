@@ -408,6 +408,20 @@ print_certificate(void)
 	fclose(file);
 }
 
+/* As a string in SQL. */
+static void
+print_literal(const char *text)
+{
+	putchar('\'');
+	for (; *text != '\0'; text++)
+	{
+		if (*text == '\'')
+			putchar('\'');
+		putchar(*text);
+	}
+	putchar('\'');
+}
+
 /* For people, but for the first line: for programs that start us. */
 static void
 announce(const char *token_id, const char *token_secret)
@@ -426,29 +440,35 @@ announce(const char *token_id, const char *token_secret)
 	print_certificate();
 	printf("');\n"
 		   "CREATE USER MAPPING FOR CURRENT_USER SERVER local\n"
-		   "  OPTIONS (token_id '%s', token_secret '%s');\n",
-		   token_id, token_secret);
-	printf("\nConsole (this address works once): %s\n", console_link());
+		   "  OPTIONS (token_id ");
+	print_literal(token_id);
+	printf(", token_secret ");
+	print_literal(token_secret);
+	printf(");\n\nConsole (this address works once): %s\n", console_link());
 	fflush(stdout);
 	free(url);
+}
+
+static const char *
+variable(const char *name, const char *otherwise)
+{
+	const char *value = getenv(name);
+
+	return value != NULL && value[0] != '\0' ? value : otherwise;
 }
 
 int
 main(int argc, char **argv)
 {
-	const char *token_id = getenv("MODAL_TOKEN_ID");
-	const char *token_secret = getenv("MODAL_TOKEN_SECRET");
+	const char *token_id = variable("MODAL_TOKEN_ID", DEFAULT_TOKEN_ID);
+	const char *token_secret =
+		variable("MODAL_TOKEN_SECRET", DEFAULT_TOKEN_SECRET);
 	pid_t parent = getppid();
 	static HostOptions host;
 	static bool serving;
 	char *url;
 
 	parse_options(argc, argv);
-	if (token_id == NULL || token_secret == NULL)
-	{
-		token_id = DEFAULT_TOKEN_ID;
-		token_secret = DEFAULT_TOKEN_SECRET;
-	}
 	prepare_state_directory();
 	loop_init();
 	if (options.exit_with_parent)

@@ -7,6 +7,7 @@
  */
 #include "util.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,6 +112,54 @@ xasprintf(const char *fmt, ...)
 	if (n < 0)
 		die("out of memory");
 	return s;
+}
+
+char *
+url_encode(const char *text)
+{
+	char *segment = xcalloc(3 * strlen(text) + 1);
+	char *p = segment;
+
+	for (; *text != '\0'; text++)
+	{
+		unsigned char c = (unsigned char) *text;
+
+		if (isalnum(c) || strchr("-._~", c) != NULL)
+			*p++ = (char) c;
+		else
+			p += sprintf(p, "%%%02X", c);
+	}
+	return segment;
+}
+
+char *
+url_decode(const char *segment, size_t len)
+{
+	char *text = xcalloc(len + 1);
+	char *p = text;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		char digits[3] = {0};
+		unsigned c = (unsigned char) segment[i];
+
+		if (c == '%' && len - i > 2 && isxdigit((unsigned char) segment[i + 1]) &&
+			isxdigit((unsigned char) segment[i + 2]))
+		{
+			memcpy(digits, segment + i + 1, 2);
+			c = (unsigned) strtoul(digits, NULL, 16);
+			i += 2;
+		}
+		else if (c == '%')
+			c = 0;
+		if (c == 0)
+		{
+			free(text);
+			return NULL;
+		}
+		*p++ = (char) c;
+	}
+	return text;
 }
 
 void *

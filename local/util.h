@@ -35,6 +35,9 @@ extern void *xrealloc(void *ptr, size_t size);
 extern char *xstrdup(const char *s);
 extern char *xasprintf(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2)));
+/* Text as a segment of a URL's path, and back; NULL: that it is not. */
+extern char *url_encode(const char *text);
+extern char *url_decode(const char *segment, size_t len);
 /* A BufRealloc (core/buf.h) that exits when memory ends. */
 extern void *xbuf_realloc(void *place, void *ptr, size_t size);
 

@@ -91,7 +91,8 @@ attempt_ready(Waiter *waiter, bool timed_out)
 	const OutEntry *entry = NULL;
 	uint8_t *p;
 
-	if (slot != NULL && slot->live == 0 && slot->output > 0)
+	if (slot != NULL && slot->live == 0 &&
+		slot->output > call->outputs.dropped)
 		entry = outlog_get(&call->outputs, slot->output);
 	if (entry == NULL && !timed_out)
 		return false;
@@ -99,8 +100,11 @@ attempt_ready(Waiter *waiter, bool timed_out)
 	if (entry != NULL)
 	{
 		p = pb_put_bytes(p, 1, entry->data, entry->len);
-		call->delivered = call->outputs.last;
-		call_clear(call, NULL);
+		if (!call->map) /* its other outputs are for MapAwait */
+		{
+			call->delivered = call->outputs.last;
+			call_clear(call, NULL);
+		}
 	}
 	rpc_log(rpc, "outputs=%d", entry != NULL);
 	rpc_reply_close(rpc, p);

@@ -61,6 +61,7 @@ struct Input
 };
 
 static void start_input(void *arg);
+static void time_over(void *arg);
 
 static bool
 client_retries(const Call *call)
@@ -403,9 +404,21 @@ void
 execution_started(Execution *execution)
 {
 	Input *input = (Input *) execution;
+	uint32_t seconds = input->call->handle->timeout_secs;
 
 	input->started_at = loop_wall_time();
 	set_running(input, true);
+	if (seconds > 0)
+		loop_set_timer(&input->timer, seconds, time_over, input);
+}
+
+void
+execution_returned(Execution *execution)
+{
+	Input *input = (Input *) execution;
+
+	loop_clear_timer(&input->timer);
+	set_running(input, false);
 }
 
 static bool
@@ -578,9 +591,6 @@ start_input(void *arg)
 		end_by_platform(input, RESULT_INTERNAL_FAILURE, UNREADABLE_TEXT);
 		return;
 	}
-	if (call->handle->timeout_secs > 0)
-		loop_set_timer(&input->timer, call->handle->timeout_secs, time_over,
-					   input);
 	execution->function->executor->start(execution->function->executor,
 										 execution);
 }

@@ -180,8 +180,10 @@ struct Executor
 /* To be called by main once for each executor, before any other use. */
 extern void executor_register(Executor *executor);
 
-/* A queued execution begins to run now.  Optional; else start() counts. */
+/* A queued execution begins to run now, and its time allowed.  Optional for one that takes none. */
 extern void execution_started(Execution *execution);
+/* What ran it is gone: it will be started again. */
+extern void execution_returned(Execution *execution);
 
 /* Whole lines that it has printed; stream 1: standard output, 2: error. */
 extern void execution_printed(Execution *execution, int stream,

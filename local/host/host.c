@@ -212,6 +212,12 @@ input_started(PoolInput *pool_input)
 }
 
 static void
+input_returned(PoolInput *pool_input)
+{
+	execution_returned(((Input *) pool_input)->execution);
+}
+
+static void
 input_yields(PoolInput *pool_input, const HostReply *item)
 {
 	execution_yield(((Input *) pool_input)->execution, item->data, item->len);
@@ -307,6 +313,7 @@ input_unstartable(PoolInput *input, const char *why)
 static const PoolEvents events = {
 	.manifest = take_manifest,
 	.started = input_started,
+	.returned = input_returned,
 	.yield = input_yields,
 	.printed = input_prints,
 	.done = input_done,

@@ -7,6 +7,7 @@
  */
 #include "host/host_manifest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "util.h"
@@ -181,8 +182,14 @@ announce(json_object *entry, bool is_class, Executor *executor,
 			json_object_get_boolean(json_object_object_get(entry, "generator"));
 	}
 	if (string_of(entry, "web") != NULL)
-		function.web_url =
-			xasprintf("%s/%s/%s", web_url, function.app, function.name);
+	{
+		char *app = url_encode(function.app);
+		char *name = url_encode(function.name);
+
+		function.web_url = xasprintf("%s/%s/%s", web_url, app, name);
+		free(app);
+		free(name);
+	}
 	if (function_add(&function))
 		return true;
 	complain("%s: %s/%s is defined already", file, function.app,
@@ -195,6 +202,7 @@ manifest_announce(json_object *manifest, Executor *executor, const char *file,
 				  const char *web_url)
 {
 	static const char *const keys[] = {"functions", "classes"};
+	json_object *left_out;
 	bool all = true;
 
 	functions_begin(executor);
@@ -207,7 +215,24 @@ manifest_announce(json_object *manifest, Executor *executor, const char *file,
 							executor, file, web_url);
 	}
 	functions_end(executor);
+	left_out = json_object_object_get(manifest, "left_out");
+	for (size_t i = 0; i < json_object_array_length(left_out); i++)
+		complain("%s: not served: %s", file,
+				 json_object_get_string(
+					 json_object_array_get_idx(left_out, i)));
 	return all;
+}
+
+bool
+manifest_same_targets(json_object *manifest, const char *json)
+{
+	json_object *other = json_tokener_parse(json);
+	bool same =
+		json_object_equal(json_object_object_get(manifest, "targets"),
+						  json_object_object_get(other, "targets")) != 0;
+
+	json_object_put(other);
+	return same;
 }
 
 bool

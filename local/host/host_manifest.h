@@ -21,6 +21,8 @@
  */
 extern bool manifest_announce(json_object *manifest, Executor *executor,
 							  const char *file, const char *web_url);
+/* Can processes with these two manifests run the same calls? */
+extern bool manifest_same_targets(json_object *manifest, const char *json);
 /* Is the file, a name in the folder of the one that is served, part of it? */
 extern bool manifest_has_file(json_object *manifest, const char *name);
 

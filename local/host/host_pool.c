@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 
 #include "calls/exec.h"
+#include "host/host_manifest.h"
+#include "host/pool_list.h"
 #include "util.h"
 
 /* A process gets so many seconds' worth of inputs ahead. */
@@ -40,13 +42,6 @@ typedef enum WorkerState
 	WORKER_STARTING, /* importing the file */
 	WORKER_READY
 } WorkerState;
-
-typedef struct PoolList
-{
-	PoolInput *first;
-	PoolInput *last;
-	int n;
-} PoolList;
 
 struct Worker
 {
@@ -142,46 +137,6 @@ set_error(Pool *pool, const char *text)
 {
 	free(pool->error);
 	pool->error = text != NULL ? xstrdup(text) : NULL;
-}
-
-static void
-push_back(PoolList *list, PoolInput *input)
-{
-	input->next = NULL;
-	input->prev = list->last;
-	if (list->last != NULL)
-		list->last->next = input;
-	else
-		list->first = input;
-	list->last = input;
-	list->n++;
-}
-
-static void
-push_front(PoolList *list, PoolInput *input)
-{
-	input->prev = NULL;
-	input->next = list->first;
-	if (list->first != NULL)
-		list->first->prev = input;
-	else
-		list->last = input;
-	list->first = input;
-	list->n++;
-}
-
-static void
-take_out(PoolList *list, PoolInput *input)
-{
-	if (input->prev != NULL)
-		input->prev->next = input->next;
-	else
-		list->first = input->next;
-	if (input->next != NULL)
-		input->next->prev = input->prev;
-	else
-		list->last = input->prev;
-	list->n--;
 }
 
 static void
@@ -300,7 +255,8 @@ take_manifest(Worker *w, const HostReply *reply)
 		w->broken = true;
 	else if (json_object_object_get_ex(parsed, "error", &error))
 		set_error(pool, json_object_get_string(error));
-	else if (pool->manifest != NULL && strcmp(text, pool->manifest) != 0)
+	else if (pool->manifest != NULL &&
+			 !manifest_same_targets(parsed, pool->manifest))
 		set_error(pool, "a new process defines other functions than the first");
 	else
 	{
@@ -319,15 +275,35 @@ take_manifest(Worker *w, const HostReply *reply)
 	json_object_put(parsed);
 }
 
+/* How many the process runs at once: those that wait are none. */
+static int
+places(const Worker *w)
+{
+	int n = w->pool->spawn.concurrency;
+
+	if (n == 1)
+		return 1;
+	return n + (w->n_waiting < MAX_WAITING ? w->n_waiting : MAX_WAITING);
+}
+
 /* The next of the inputs that run now, after "input" (NULL: the first). */
 static PoolInput *
 next_running(const Worker *w, PoolInput *input, int *place)
 {
 	input = input == NULL ? w->inputs.first : input->next;
-	return (*place)++ < w->pool->spawn.concurrency ? input : NULL;
+	return (*place)++ < places(w) ? input : NULL;
 }
 
-/* Tell the owner which of the process's inputs run now. */
+static void
+start(Worker *w, PoolInput *input)
+{
+	if (input->started || input->cancelled)
+		return;
+	input->started = true;
+	w->pool->events->started(input);
+}
+
+/* Tell the owner which of the process's inputs run now; a batch tells itself. */
 static void
 note_started(Worker *w)
 {
@@ -335,13 +311,29 @@ note_started(Worker *w)
 	int place = 0;
 
 	while ((input = next_running(w, input, &place)) != NULL)
-	{
-		if (!input->started && !input->cancelled)
-		{
-			input->started = true;
-			w->pool->events->started(input);
-		}
-	}
+		if (input->batch <= 1)
+			start(w, input);
+}
+
+static void
+take_start(Worker *w, const HostReply *reply)
+{
+	for (PoolInput *i = w->inputs.first; i != NULL; i = i->next)
+		if (host_reply_has_id(reply, i->call.id))
+			start(w, i);
+}
+
+static int
+n_running(const Worker *w)
+{
+	const PoolInput *input = w->inputs.first;
+	int n = 0;
+
+	if (input == NULL || input->batch <= 1)
+		return w->inputs.n < places(w) ? w->inputs.n : places(w);
+	for (; input != NULL; input = input->next)
+		n += input->started;
+	return n;
 }
 
 static void
@@ -353,11 +345,12 @@ grace_over(void *arg)
 	wake(w->pool);
 }
 
+/* All of a batch, whether it runs already or not. */
 static bool
 all_cancelled(const Worker *w)
 {
 	for (const PoolInput *i = w->inputs.first; i != NULL; i = i->next)
-		if (!i->cancelled)
+		if (!i->cancelled && i->started == w->inputs.first->started)
 			return false;
 	return true;
 }
@@ -389,9 +382,7 @@ take_answer(Worker *w, PoolInput *input, const HostReply *reply)
 	w->busy_since = now;
 	w->n_ended++;
 	note_use(w->pool);
-	/* One of many that were answered at once: it began a moment ago. */
-	if (!input->started && !cancelled)
-		w->pool->events->started(input);
+	start(w, input); /* of many that were answered at once: a moment ago */
 	w->pool->events->done(input, reply);
 	if (cancelled)
 		set_grace(w);
@@ -413,6 +404,9 @@ take_word(Worker *w, PoolInput *input, const HostReply *reply)
 			return true;
 		case HOST_REPLY_WAIT:
 			take_wait(w, reply);
+			return true;
+		case HOST_REPLY_START:
+			take_start(w, reply);
 			return true;
 		case HOST_REPLY_RESUME:
 			w->n_waiting -= w->n_waiting > 0;
@@ -494,8 +488,7 @@ capacity(const Worker *w, const PoolInput *input)
 	if (input->batch > 1)
 		return concurrency * input->batch;
 	if (concurrency > 1)
-		return concurrency + (w->n_waiting < MAX_WAITING ? w->n_waiting
-														 : MAX_WAITING);
+		return places(w);
 	if (first != NULL && first->cancelled)
 		return 0;
 	if (w->average == 0)
@@ -592,10 +585,8 @@ settle_inputs(Worker *w, bool killed, const char *how)
 	const HostReply cancelled = {.type = HOST_REPLY_CANCELLED};
 	Pool *pool = w->pool;
 	PoolInput *input;
-	int running = killed ? 0 : w->inputs.n;
+	int running = killed ? 0 : n_running(w);
 
-	if (running > pool->spawn.concurrency)
-		running = pool->spawn.concurrency;
 	while ((input = w->inputs.last) != NULL) /* so that their order stays */
 	{
 		take_out(&w->inputs, input);
@@ -607,6 +598,9 @@ settle_inputs(Worker *w, bool killed, const char *how)
 		else
 		{
 			input->suspect = w->inputs.n < running;
+			if (input->started)
+				pool->events->returned(input);
+			input->started = false;
 			push_front(&pool->waiting, input);
 		}
 	}

@@ -53,6 +53,8 @@ typedef struct PoolEvents
 	 */
 	void (*manifest)(void *arg, const char *json);
 	void (*started)(PoolInput *input); /* it runs now */
+	/* Its process died or was ended: it will be started again. */
+	void (*returned)(PoolInput *input);
 	void (*yield)(PoolInput *input, const HostReply *item);
 	/* Whole lines; stream 1: standard output, 2: standard error. */
 	void (*printed)(PoolInput *input, int stream, const HostReply *text);

@@ -34,6 +34,7 @@ typedef enum HostReplyType
 	HOST_REPLY_LOG, /* format: 1 stdout, 2 stderr */
 	HOST_REPLY_WAIT,
 	HOST_REPLY_RESUME,
+	HOST_REPLY_START, /* a batch runs */
 	HOST_REPLY_END /* number of types */
 } HostReplyType;
 
@@ -111,7 +112,7 @@ extern int host_process_end(HostProcess *p);
 /* Whole lines that one of its inputs has printed, to our stderr. */
 extern void host_process_print(const HostProcess *p, const uint8_t *text,
 							   size_t len);
-/* The ids in a HOST_REPLY_WAIT. */
+/* The ids in a HOST_REPLY_WAIT or HOST_REPLY_START. */
 extern bool host_reply_has_id(const HostReply *reply, uint64_t id);
 
 #endif /* MODAL_LOCAL_HOST_PROCESS_H */

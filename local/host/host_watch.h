@@ -22,7 +22,9 @@ typedef struct HostWatch
 	void (*changed)(void *arg);
 	void *arg;
 
-	int folder; /* inotify's number; -1: not watched */
+	int folder;		   /* inotify's number; -1: not watched */
+	char *target;	   /* what the path leads to through links */
+	int target_folder; /* likewise, of that */
 	LoopTimer settle;
 	struct HostWatch *next;
 } HostWatch;

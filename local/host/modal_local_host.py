@@ -88,6 +88,7 @@ CANCELLED = 5  # nothing
 LOG = 6  # what the input has printed; format: 1 stdout, 2 stderr
 WAIT = 7  # the input waits for another one: ids of those that run with it, u64 each
 RESUME = 8  # nothing
+START = 9  # inputs run as a batch: their ids, u64 each; others do in their order
 
 RECALLED = 0xFFFF  # a target: forget the calls before this frame that have not begun
 
@@ -193,17 +194,28 @@ def encode_frames(frames):
     return (pickle.dumps(encoded, protocol=4), pickle.dumps(lines, protocol=4)) if encoded else (b"", b"")
 
 
+def encode_text(make, exc):
+    """What the user's exception says of itself, or else that it fails to."""
+    try:
+        text = make(exc)
+    except BaseException as failure:
+        text = "%s(<no text: %s>)" % (type(exc).__qualname__, type(failure).__qualname__)
+    return text.encode(errors="replace")[:MAX_TEXT]
+
+
 def encode_failure(exc, data_format):
     frames = users_frames(exc)
-    text = repr(exc).encode(errors="replace")[:MAX_TEXT]
-    trace = "".join(traceback.format_exception(type(exc), exc, frames)).encode(errors="replace")[:MAX_TEXT]
-    parts = [text, trace, b"", b""]
+
+    def trace(exc):
+        return "".join(traceback.format_exception(type(exc), exc, frames))
+
+    parts = [encode_text(repr, exc), encode_text(trace, exc), b"", b""]
     data = b""
     if data_format == PICKLE:
         parts[2:] = encode_frames(frames)
         try:
             data = pickle.dumps(exc, protocol=4)
-        except Exception:
+        except BaseException:
             pass  # the text has to do
     return b"".join(U32.pack(len(part)) + part for part in parts) + data
 
@@ -215,6 +227,7 @@ class Connection:
         self.sock = sock
         self.lock = threading.Lock()
         self.rest = b""
+        self.process = os.getpid()
 
     def receive(self):
         """The calls that have arrived, at least one; EOFError at the end."""
@@ -254,10 +267,11 @@ class Connection:
         return bytes(buffer)
 
     def send(self, kind, call, body=b""):
+        if os.getpid() != self.process:
+            os._exit(kind == FAILURE)  # forked by a function, and has come to its end
         frame = REPLY.pack(len(body), kind, call.format, 0, call.id) + body
         with self.lock:
             self.sock.sendall(frame)
-
 
     def readable(self, seconds):
         return bool(select.select([self.sock], [], [], seconds)[0])
@@ -383,6 +397,9 @@ class Host:
             self.yield_item(call, item)
             count += 1
         self.finish_generator(call, count)
+
+    def note_batch(self, calls):
+        self.connection.send(START, calls[0], b"".join(struct.pack("<Q", call.id) for call in calls))
 
     def start_batch(self, calls):
         """
@@ -541,6 +558,7 @@ class SerialHost(Host):
             self.current = ()
 
     def run_batch(self, calls):
+        self.note_batch(calls)
         results = self.step(calls, self.start_batch, calls)
         if inspect.isawaitable(results):
             results = self.run_in_loop(calls, results)
@@ -624,6 +642,7 @@ class ConcurrentHost(Host):
         if self.batches.get(key) is not calls:
             return  # it was full before
         del self.batches[key]
+        self.note_batch(calls)
         if self.targets[calls[0].target].asynchronous:
             self.tasks[calls[0].id] = self.loop.create_task(self.run_batch_task(calls))
         else:

@@ -31,7 +31,7 @@ class Unservable(Exception):
 def signature_of(function):
     try:
         text = str(inspect.signature(function))
-    except (TypeError, ValueError):
+    except Exception:  # there is none, or a default that cannot be told
         text = "(...)"
     return text if len(text) <= MAX_SIGNATURE else text[:MAX_SIGNATURE] + "..."
 
@@ -46,7 +46,9 @@ class Target:
         self.function = function
         self.owner = owner
         self.options = options or Options()
-        self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+        self.generator = self.options.is_generator
+        if self.generator is None:
+            self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
         self.asynchronous = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
         self.batch = self.options.batch  # (size, seconds) or None
         if self.options.web is not None:
@@ -123,6 +125,7 @@ class Manifest:
         self.targets = []
         self.owners = []
         self.files = []
+        self.left_out = []  # why, each
 
     def add_class(self, owner, methods):
         self.owners.append(owner)
@@ -143,7 +146,10 @@ class Manifest:
             }
             for o in self.owners
         ]
-        return json.dumps({"functions": entries(None), "classes": classes, "files": self.files})
+        # What must be the same in all processes: texts may differ, by addresses and the order of sets.
+        targets = [[t.app, t.owner and t.owner.name, t.name, t.generator] for t in self.targets]
+        told = {"functions": entries(None), "classes": classes, "targets": targets}
+        return json.dumps({**told, "files": self.files, "left_out": self.left_out})
 
 
 # ------------------------------------------------------- class parameters
@@ -238,7 +244,7 @@ def survey(name, module):
     if not apps:
         survey_module(manifest, name, module)
     if not manifest.targets:
-        raise Unservable("no public function or class is defined in it")
+        raise Unservable("\n".join(manifest.left_out) or "no public function or class is defined in it")
     directory = os.path.dirname(os.path.abspath(module.__file__))
     files = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
     manifest.files = sorted({os.path.basename(f) for f in files if f and os.path.dirname(f) == directory})
@@ -250,25 +256,46 @@ def survey_module(manifest, app, module):
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue
         if inspect.isclass(value):
-            survey_class(manifest, app, name, value)
+            try:
+                survey_class(manifest, app, name, value)
+            except Unservable as exc:  # it may be there for the others
+                manifest.left_out.append(str(exc))
         elif inspect.isroutine(value) or hasattr(value, "__wrapped__"):
             manifest.targets.append(Target(app, name, value))
 
 
-def class_hints(cls):
+def hints_of(thing, annotations):
+    """The types of its annotations; where one names what only a type checker knows, of those that are parameters'."""
     try:
-        return typing.get_type_hints(cls)
+        return typing.get_type_hints(thing)
     except Exception:
-        return {}  # names that only a type checker knows
+        known = {kind.__name__: kind for kind in Owner.TYPES}
+        return {n: known.get(a, a) if isinstance(a, str) else a for n, a in annotations.items()}
+
+
+def class_hints(cls):
+    annotations = {}
+    for base in reversed(cls.__mro__):
+        annotations.update(vars(base).get("__annotations__", {}))
+    return {n: h for n, h in hints_of(cls, annotations).items() if not is_constant(h)}
 
 
 def is_constant(hint):
+    if isinstance(hint, str):
+        return "ClassVar" in hint or "Final" in hint
     return typing.get_origin(hint) in (typing.ClassVar, typing.Final) or hint in (typing.ClassVar, typing.Final)
 
 
-def default_of(cls, name):
-    value = getattr(cls, name, inspect.Parameter.empty)
-    return inspect.Parameter.empty if inspect.ismemberdescriptor(value) else value
+def init_arguments(name, init):
+    """Those that can be given by name."""
+    try:
+        signature = inspect.signature(init)
+    except (TypeError, ValueError):
+        raise Unservable("class %s: the arguments of its __init__ are not known" % name) from None
+    hints = hints_of(init, {n: p.annotation for n, p in signature.parameters.items()})
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    arguments = [p for p in signature.parameters.values() if p.kind not in variable]
+    return [p.replace(annotation=hints.get(p.name)) for p in arguments[1:]]  # without self
 
 
 def inits_of(cls):
@@ -293,28 +320,34 @@ def sets(init, name):
     return False
 
 
+def attribute(cls, name, hint):
+    default = getattr(cls, name, inspect.Parameter.empty)
+    if inspect.ismemberdescriptor(default):
+        default = inspect.Parameter.empty  # of __slots__
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
 def survey_class(manifest, app, name, cls):
     """
     Parameters are those of __init__ (of a dataclass too), and the annotated
     attributes, which are set on each new object before __init__ runs.  What
-    __init__ sets by itself is none.
+    __init__ sets by itself is none, nor what has a default and is of another type.
     """
     methods = [(n, f) for n, f in inspect.getmembers(cls, inspect.isfunction) if not n.startswith("_")]
-    if not methods or issubclass(cls, BaseException):
+    if not methods or issubclass(cls, BaseException) or inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
         return
-    signature = []
     own_init = cls.__init__ is not object.__init__
-    hints = class_hints(cls) if own_init else typing.get_type_hints(cls)
-    if own_init:
-        init_hints = typing.get_type_hints(cls.__init__)
-        signature = [p.replace(annotation=init_hints.get(n)) for n, p in inspect.signature(cls).parameters.items()]
-    arguments = {p.name for p in signature}
+    arguments = init_arguments(name, cls.__init__) if own_init else []
+    named = {p.name for p in arguments}
     inits = list(inits_of(cls))
     attributes = [
-        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default_of(cls, n), annotation=h)
-        for n, h in hints.items()
-        if not (n in arguments or is_constant(h) or (own_init and h not in Owner.TYPES) or any(sets(i, n) for i in inits))
+        attribute(cls, n, h)
+        for n, h in class_hints(cls).items()
+        if not (n in named or (own_init and h not in Owner.TYPES) or any(sets(i, n) for i in inits))
     ]
+    others = [p for p in arguments + attributes if p.annotation not in Owner.TYPES and p.default is not p.empty]
+    options = Options()
+    options.ignored = ["parameter " + p.name for p in others if p in arguments]
 
     def make(**parameters):
         instance = cls.__new__(cls)
@@ -324,17 +357,18 @@ def survey_class(manifest, app, name, cls):
         instance.__init__(**parameters)
         return instance
 
-    manifest.add_class(Owner(app, name, make, signature + attributes, getattr), methods)
+    parameters = [p for p in arguments + attributes if p not in others]
+    manifest.add_class(Owner(app, name, make, parameters, getattr, options), methods)
 
 
 # ------------------------------------------------------------- Modal's SDK
 
 WEB = ("fastapi_endpoint", "web_endpoint", "asgi_app", "wsgi_app")
-NOTED = WEB + ("batched", "concurrent", "web_server")
+NOTED = WEB + ("method", "batched", "concurrent", "web_server")
 EFFECTIVE = {"name", "timeout", "retries", "serialized", "is_generator"}
 
 registrations = {}  # (id of the app, tag): arguments of App.function or App.cls
-notes = {}  # id of a function: {decorator: its arguments}
+notes = {}  # id of a function or class: {decorator: its arguments}
 
 
 def raw_of(function):
@@ -359,6 +393,8 @@ def listen_to_sdk():
             setattr(modal, name, noting(name, getattr(modal, name)))
     for name, registered in ("function", "registered_functions"), ("cls", "registered_classes"):
         setattr(modal.App, name, registering(getattr(modal.App, name), registered))
+    if hasattr(modal.App, "include"):
+        modal.App.include = including(modal.App.include)
 
 
 def noting(name, decorator):
@@ -392,6 +428,18 @@ def registering(method, registered):
     return outer
 
 
+def including(method):
+    @functools.wraps(method)
+    def outer(self, other_app, *args, **kwargs):
+        result = method(self, other_app, *args, **kwargs)
+        for (app, tag), arguments in list(registrations.items()):
+            if app == id(other_app):
+                registrations[id(self), tag] = arguments
+        return result
+
+    return outer
+
+
 class Options:
     """What was said in decorators: what of it holds here, and what does not."""
 
@@ -399,6 +447,7 @@ class Options:
         arguments, noted = arguments or {}, noted or {}
         self.timeout = arguments.get("timeout")
         self.retries = arguments.get("retries")
+        self.is_generator = arguments.get("is_generator", noted.get("method", {}).get("is_generator"))
         self.web = next(((kind, noted[kind]) for kind in WEB if kind in noted), None)
         batched = noted.get("batched")
         self.batch = (batched["max_batch_size"], batched["wait_ms"] / 1000) if batched else None
@@ -478,7 +527,9 @@ def survey_app_class(manifest, app, tag, cls, arguments):
                     run_aside(result)
         return instance
 
-    options = Options(arguments)
+    options = Options(arguments, notes.get(id(user_class)))
+    if any(p.flags & _PartialFunctionFlags.EXIT for p in partial.values()):
+        options.ignored.append("@modal.exit")
     options.ignored += ["web endpoint %s" % n for n in cls._get_method_names() if n not in methods]
     owner = Owner(app, tag, make, signature, lambda instance, name: methods[name].__get__(instance), options)
     manifest.owners.append(owner)

@@ -58,11 +58,10 @@ def endpoint_app(function, method):
 class AsgiApp:
     def __init__(self, app):
         self.app = app
-        self.started = False
+        self.started = None  # the task that starts it
 
     async def start(self):
         """The lifespan protocol, for applications that know it."""
-        self.started = True
         events, answered = asyncio.Queue(), asyncio.Event()
 
         async def send(_message):
@@ -81,8 +80,9 @@ class AsgiApp:
         await answered.wait()
 
     async def answer(self, request):
-        if not self.started:
-            await self.start()
+        if self.started is None:
+            self.started = asyncio.ensure_future(self.start())
+        await asyncio.shield(self.started)  # for all, whichever request is cancelled
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -145,7 +145,8 @@ class WsgiApp:
         }
         for name, value in request["headers"]:
             name = name.upper().replace("-", "_")
-            environ[name if name == "CONTENT_TYPE" else "HTTP_" + name] = value
+            name = name if name == "CONTENT_TYPE" else "HTTP_" + name
+            environ[name] = environ[name] + "," + value if name in environ else value
         written = []
 
         def start_response(status, headers, _exc_info=None):
@@ -174,7 +175,7 @@ class Endpoint:
 
     def __init__(self, function, method):
         self.function = function
-        self.method = method
+        self.method = method.upper()
         self.parameters = inspect.signature(function).parameters
         self.hints = typing.get_type_hints(function)
 

@@ -44,6 +44,37 @@ def fail(message):
     raise ValueError(message)
 
 
+class NoRepr(Exception):
+    def __repr__(self):
+        raise RuntimeError
+
+
+def fail_without_repr(_error=NoRepr()):
+    raise NoRepr("message")
+
+
+async def fail_without_repr_async():
+    raise NoRepr("message")
+
+
+def fail_without_trace():
+    raise SyntaxError("message", ("file", "line", 1, 2))
+
+
+def fork_and_return():
+    child = os.fork()
+    if child == 0:
+        return "the child's"
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def fork_and_fail():
+    child = os.fork()
+    if child == 0:
+        raise ValueError
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def interval():
     return datetime.timedelta(days=1)
 

@@ -1,8 +1,22 @@
 """A file for Modal's SDK; test_host.py serves it with the stand-in."""
 
+import asyncio
+
 import modal
 
 app = modal.App("named-app")
+
+
+part = modal.App("part")
+
+
+@part.function(timeout=9)
+def included():
+    return "included"
+
+
+app.include(part)
+del part
 
 
 @app.function(timeout=7, retries=2, gpu="any", image=object())
@@ -17,6 +31,11 @@ def plain(x: int):
 @app.function(retries=modal.Retries(max_retries=3, initial_delay=0.5))
 def generate(n):
     yield from range(n)
+
+
+@app.function(is_generator=True)
+def generate_otherwise(n):
+    return iter(range(n))
 
 
 def not_registered():
@@ -59,6 +78,30 @@ async def total(values: list):
 
 
 @app.function()
+@modal.fastapi_endpoint(method="put")
+def put():
+    return "put"
+
+
+@app.function()
+@modal.asgi_app()
+def slow_to_start():
+    started = []
+
+    async def application(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            await asyncio.sleep(0.3)
+            started.append("yes")
+            await send({"type": "lifespan.startup.complete"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-started", b"yes")] * len(started)})
+        await send({"type": "http.response.body"})
+
+    return application
+
+
+@app.function()
 @modal.asgi_app()
 def asgi():
     started = []
@@ -91,8 +134,17 @@ def wsgi():
 
 
 @app.cls(scaledown_window=60)
+@modal.concurrent(max_inputs=2)
 class Multiplier:
     factor: int = modal.parameter(default=2)
+
+    @modal.exit()
+    def clean_up(self):
+        pass
+
+    @modal.method(is_generator=True)
+    def generate(self, n):
+        return iter([self.factor] * n)
 
     @modal.enter()
     def prepare(self):

@@ -25,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = os.path.join(HERE, "../../local/host/modal_local_host.py")
 CALL = struct.Struct("<IHBBQ")
 REPLY = struct.Struct("<IBBHQ")
-MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED, LOG, WAIT, RESUME = range(9)
+MANIFEST, RESULT, FAILURE, YIELD, DONE, CANCELLED, LOG, WAIT, RESUME, START = range(10)
 RECALLED = 0xFFFF
 PICKLE, CBOR = 1, 4
 JSON = [["content-type", "application/json"]]
@@ -92,6 +92,7 @@ class Host:
         os.close(control)
         self.last_id = 0
         self.printed = []
+        self.batches = []  # ids of inputs that ran as one
         self.manifest = json.loads(self.reply()[3])
         self.targets = {f["name"]: f["target"] for f in self.manifest.get("functions", [])}
         for cls in self.manifest.get("classes", []):
@@ -108,10 +109,13 @@ class Host:
         return data
 
     def reply(self):
-        """(id, type, format, body) of the next one; what is printed is kept aside."""
+        """(id, type, format, body) of the next one; what is printed is kept aside, and so are batches."""
         while True:
             length, kind, data_format, _, call_id = REPLY.unpack(self.read(REPLY.size))
             body = self.read(length)
+            if kind == START:
+                self.batches.append([i for (i,) in struct.iter_unpack("<Q", body)])
+                continue
             if kind != LOG:
                 return call_id, kind, data_format, body
             self.printed.append((call_id, data_format, body.decode()))
@@ -238,6 +242,14 @@ def test_failures(host):
     same(host.result("interval", data_format=PICKLE).days, 1, "pickle can write it")
     same(host.result("described", (1, 2), data_format=PICKLE), "tuple (1, 2)", "pickle keeps tuples")
     same(host.failure("leave", 3)[0], "SystemExit(3)", "sys.exit() is a failure")
+    for name in "fail_without_repr", "fail_without_repr_async":
+        exception, trace, _ = host.failure(name, data_format=PICKLE)
+        same(exception, "NoRepr(<no text: RuntimeError>)", "an exception that cannot be told")
+        ok("NoRepr: message" in trace, "still has its traceback", trace)
+    exception, trace, _ = host.failure("fail_without_trace")
+    ok(exception.startswith("SyntaxError('message'"), "an exception that has no traceback to print", exception)
+    same(host.result("fork_and_return"), 0, "a forked child that returns from the function ends there")
+    same(host.result("fork_and_fail"), 1, "and one that fails")
     host.last_id += 1
     host.sock.sendall(CALL.pack(5, host.targets["echo"], CBOR, 0, host.last_id) + struct.pack("<I", 0) + b"\xff")
     same(host.reply()[1], FAILURE, "arguments that are not CBOR")
@@ -348,6 +360,109 @@ def test_start_errors():
             host.close()
 
 
+KINDS = """
+from __future__ import annotations
+import dataclasses
+import enum
+import threading
+import typing
+
+if typing.TYPE_CHECKING:
+    import numpy
+
+
+class Unsuited:
+    def __init__(self, x):
+        self.x = x
+
+    def run(self):
+        return self.x
+
+
+class Table(dict):
+    def row(self, key):
+        return self[key]
+
+
+class Worker(threading.Thread):
+    def work(self):
+        return "works"
+
+
+class Shape(typing.Protocol):
+    def area(self): ...
+
+
+class Typed:
+    limit: typing.ClassVar[int] = 3
+    cache: dict = {}
+    model: numpy.ndarray | None = None
+    size: str = "s"
+
+    def run(self):
+        return [self.limit, self.cache, self.model, self.size]
+
+
+class Made:
+    size: str = "s"
+
+    def __init__(self, *args, name: str = "n", model: numpy.ndarray | None = None, **kwargs):
+        self.name = [name, model]
+
+    def run(self):
+        return self.name + [self.size]
+
+
+@dataclasses.dataclass
+class Data:
+    words: list = dataclasses.field(default_factory=list)
+    size: str = "s"
+
+    def run(self):
+        return [self.words, self.size]
+
+
+class Slotted:
+    __slots__ = ("size",)
+    size: str
+
+    def run(self):
+        return self.size
+
+
+def plain():
+    return Unsuited("plain").run()
+"""
+
+
+def test_class_kinds():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "kinds.py")
+        with open(path, "w") as file:
+            file.write(KINDS)
+        host = Host(path)
+        ok("error" not in host.manifest, "classes of all kinds may be in a file", host.manifest)
+        same(host.result("plain"), "plain", "a function uses one that cannot be served")
+        left_out = "class Unsuited: parameter x must be annotated as str, int, bytes or bool"
+        ok(left_out in host.manifest["left_out"], "and which that is is told", host.manifest["left_out"])
+        classes = {c["name"]: c for c in host.manifest["classes"]}
+        ok("Shape" not in classes, "a protocol is not served", classes)
+        names = {n: [p["name"] for p in c["parameters"]] for n, c in classes.items()}
+        same(
+            [names[n] for n in ("Typed", "Made", "Data", "Slotted", "Worker")],
+            [["size"], ["name", "size"], ["size"], ["size"], []],
+            "what has a default and is of another type is no parameter",
+        )
+        same(classes["Made"]["ignored"], ["parameter model"], "which is told of an argument")
+        parameters = parameter_set(size="big")
+        same(host.result("Typed.run", parameters=parameters), [3, {}, None, "big"], "attributes of all kinds")
+        same(host.result("Made.run", parameters=parameters), ["n", None, "big"], "arguments of all kinds")
+        same(host.result("Data.run", parameters=parameters), [[], "big"], "a dataclass")
+        same(host.result("Slotted.run", parameters=parameters), "big", "a class with slots")
+        same(host.result("Worker.work"), "works", "a class of the library's")
+        host.close()
+
+
 def request(method, path, query="", body=b"", headers=()):
     return {"method": method, "path": path, "query": query, "headers": [list(h) for h in headers], "body": body}
 
@@ -359,14 +474,19 @@ def test_web(host):
     same(host.result("greet", request("POST", "/"))[0], 405, "another method")
     same(host.result("greet", request("GET", "/x"))[0], 404, "another path")
     same(host.result("total", request("POST", "/", body=b'{"values": [1, 2]}')), [200, JSON, b"3"], "POST of JSON")
+    same(host.result("put", request("PUT", "/")), [200, JSON, b'"put"'], "a method in small letters")
+    for _ in range(2):
+        host.send("slow_to_start", request("GET", "/"))
+    for _ in range(2):
+        same(cbor2.loads(host.reply()[3]), [200, [["x-started", "yes"]], b""], "an application answers when it is ready")
     same(
         host.result("asgi", request("PUT", "/a%20b", "q=1", b"body", [("X-Test", "yes")])),
         [201, [["x-started", "yes"]], b"PUT /a b q=1 yes body"],
         "an ASGI application",
     )
     same(
-        host.result("wsgi", request("POST", "/p", "q=1", b"body", [("X-Test", "yes")])),
-        [202, [["X-Answer", "1"]], b"POST /p q=1 yes body"],
+        host.result("wsgi", request("POST", "/p", "q=1", b"body", [("X-Test", "yes"), ("x-test", "no")])),
+        [202, [["X-Answer", "1"]], b"POST /p q=1 yes,no body"],
         "a WSGI application",
     )
 
@@ -375,6 +495,7 @@ def test_batches(host):
     ids = [host.send("join", str(i), separator="-") for i in range(5)]
     got = {i: cbor2.loads(body) for i, _, _, body in (host.reply() for _ in ids)}
     same([got[i] for i in ids], ["0-1-2-"] * 3 + ["3-4-"] * 2, "batches of at most three")
+    same(host.batches, [ids[:3], ids[3:]], "which are told when they run")
     bad, good = host.send("join"), host.send("join", "x", separator="+")
     got = {i: kind for i, kind, _, _ in (host.reply() for _ in range(2))}
     same(got, {bad: FAILURE, good: RESULT}, "arguments that do not suit fail alone")
@@ -412,12 +533,16 @@ def test_sdk():
             assert "error" not in host.manifest, host.manifest
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
-            names = ["asgi", "generate", "greet", "join", "local", "no_list", "outer", "plain", "total", "wsgi"]
+            names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "no_list", "outer"]
+            names += ["plain", "put", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
             same(host.result("plain", 1), "plain 1", "a function of the app")
             same(host.items("generate", 2)[0], [0, 1], "a generator of the app")
+            same(host.items("generate_otherwise", 2)[0], [0, 1], "one that only says that it is")
+            same(host.items("Multiplier.generate", 2)[0], [2, 2], "a method that does")
+            same(functions["included"]["timeout"], 9, "a function of an app that is included keeps its arguments")
             for name in "times", "times_async":
                 value = host.result("Multiplier." + name, 5, parameters=parameter_set(factor=3))
                 same(value, 15, name + ", after @enter")
@@ -429,7 +554,7 @@ def test_sdk():
             )
             same(functions["generate"]["retries"]["delay"], 500, "a policy of retries, too")
             same(functions["plain"]["ignored"], ["gpu", "image"], "and what has no effect")
-            same(cls["ignored"], ["scaledown_window"], "of a class, too")
+            same(cls["ignored"], ["scaledown_window", "@modal.concurrent", "@modal.exit"], "of a class, too")
             same(functions["join"]["batch"], 3, "a batched function says so")
             same(functions["asgi"]["web"], "asgi_app", "a web endpoint, too")
             same(functions["plain"]["signature"], "(x: int)", "signatures")
@@ -491,6 +616,7 @@ def main():
     host.close()
     same(host.process.returncode, 0, "the host ends when the server does")
     test_start_errors()
+    test_class_kinds()
     test_sdk()
     test_text()
     print("1..%d" % count)

@@ -5,6 +5,8 @@ import http.client
 import json
 import pickle
 import queue
+import re
+import socket
 import threading
 
 from client import *
@@ -167,6 +169,79 @@ def console(f):
     return lambda action, **fields: json.loads(ask("POST", "/do/" + action, json.dumps(fields), **headers)[1])
 
 
+def test_tokens():
+    f = Files(differing=DIFFERING, environment={"MODAL_TOKEN_ID": "ak-o'hara", "MODAL_TOKEN_SECRET": "''"})
+    f.await_line("token_id")
+    same(f.seen[-1], "  OPTIONS (token_id 'ak-o''hara', token_secret '''''');", "statements to paste, whatever the token")
+    same(f.end(), 0, "an orderly end")
+    f = Files(differing=DIFFERING, environment={"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": "as-own"})
+    f.await_line("token_id")
+    same(f.seen[-1], "  OPTIONS (token_id 'ak-local', token_secret 'as-own');", "an empty variable is none, and takes none away")
+    same(f.end(), 0, "an orderly end")
+
+
+def test_links():
+    """A file that is a symbolic link, into a folder that is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        def write(name, text):
+            os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+            with open(os.path.join(folder, name + ".new"), "w") as file:
+                file.write("def version():\n    return %r\n" % text)
+            os.rename(os.path.join(folder, name + ".new"), os.path.join(folder, name))
+
+        def link(target, name, replace=True):
+            place = os.path.join(folder, name)
+            os.symlink(target, place + ".new" if replace else place)
+            if replace:
+                os.rename(place + ".new", place)
+
+        write("first/linked.py", "one")
+        write("second/linked.py", "two")
+        link("first", "..data")
+        link("..data/linked.py", "linked.py")
+        f = Files("--workers", "1", os.path.join(folder, "linked.py"))
+        same(f.remote("linked", "version"), "one", "a link is served")
+        write("first/linked.py", "one, changed")
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "one, changed", "what it leads to has changed")
+        link("second", "..data")
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "two", "it leads elsewhere")
+        write("second/linked.py", "two, changed")
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "two, changed", "and that has changed")
+        os.unlink(os.path.join(folder, "linked.py"))
+        link("first/linked.py", "linked.py", replace=False)
+        f.await_line("has changed")
+        same(f.remote("linked", "version"), "one, changed", "it was made anew")
+        same(f.end(), 0, "an orderly end")
+
+
+DIFFERING = '''
+import os
+
+
+def end():
+    os._exit(1)
+
+
+def listed(missing=object(), names={"a", "b", "c", "d", "e"}):
+    return sorted(names)
+'''
+
+
+def test_differing():
+    """Signatures are not the same text in each process."""
+    f = Files("--workers", "3", differing=DIFFERING)
+    for _ in range(3):
+        try:
+            f.remote("differing", "end")
+        except RuntimeError:
+            pass
+    same(f.remote("differing", "listed"), ["a", "b", "c", "d", "e"], "new processes may write a default differently")
+    same(f.end(), 0, "an orderly end")
+
+
 APP = '''
 import modal
 import time
@@ -204,6 +279,16 @@ def double(x):
 @modal.batched(max_batch_size=4, wait_ms=2000)
 def batch(x):
     return [[v, len(x)] for v in x]
+
+
+@app.function()
+@modal.wsgi_app()
+def answers():
+    def application(environ, start_response):
+        start_response(environ["PATH_INFO"][1:] + " OK", [])
+        return [b"body"]
+
+    return application
 
 
 @app.function()
@@ -259,8 +344,92 @@ def test_app():
         same(web(f, "POST", "/web/shop/hook")[0], 422, "a bad request is its own answer")
         same(web(f, "POST", "/web/shop/hook?name=bad")[0], 500, "an exception is a 500")
         same(web(f, "GET", "/web/shop/nothing")[0], 404, "there is no other")
+        with socket.create_connection(("localhost", int(s.port)), timeout=30) as kept:
+            for status in (204, 304, 101, 200):
+                close = "Connection: close\r\n" if status == 200 else ""
+                kept.sendall(b"GET /web/shop/answers/%d HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (status, close.encode()))
+            answers = b"".join(iter(lambda: kept.recv(4096), b""))
+        same(re.findall(rb"(\w*)HTTP/1.1 (\d+)", answers), [(b"", b"204"), (b"", b"304"), (b"", b"500"), (b"", b"200")],
+             "answers without a body have none")
         same(web(f, "GET", "/web/shop/double")[0], 404, "a function is none")
         same(f.end(), 0, "an orderly end")
+
+
+TIMED = '''
+import modal
+import os
+import time
+
+app = modal.App("timed")
+
+
+@app.function(timeout=2)
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+@app.function(timeout=1)
+@modal.batched(max_batch_size=3, wait_ms=1500)
+def batch(x):
+    if x[0] == "slow":
+        time.sleep(30)
+    if "crash" in x:
+        os._exit(1)
+    return x
+'''
+
+
+def test_times():
+    f = Files("--workers", "1", timed=TIMED, environment={"PYTHONPATH": STAND_IN})
+    s = f.server
+
+    def outcomes(tag, values):
+        call = s.start_call(s.function(tag, app="timed").function_id, kind=MAP)
+        s.call("FunctionPutInputs", put(call, [item(i, v) for i, v in enumerate(values)]))
+        got = {}
+        while len(got) < len(values):
+            for output in s.outputs(call.function_call_id, clear_on_success=True).outputs:
+                got[output.idx] = output.result.status
+        return [got[i] for i in range(len(values))]
+
+    same(outcomes("nap", [0.8] * 4), [SUCCESS] * 4, "the time that an input waits for its turn does not count")
+    same(outcomes("nap", [30, 0]), [TIMEOUT, SUCCESS], "that of its run does")
+    same(outcomes("batch", ["a"]), [SUCCESS], "nor does the time that a batch waits for more")
+    same(outcomes("batch", ["slow"] * 3 + ["a"]), [TIMEOUT] * 3 + [SUCCESS], "that of a batch is its inputs'")
+    same(outcomes("batch", ["a", "b", "crash"]), [SUCCESS, SUCCESS, FAILURE],
+         "of a batch whose process ends, the input fails that ends it alone, too")
+    same(f.end(), 0, "an orderly end")
+
+
+NAMED = '''
+import modal
+
+app = modal.App()
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def grüße(name: str):
+    return name
+
+
+@app.function()
+def plain():
+    return 1
+'''
+
+
+def test_names():
+    f = Files("--workers", "1", environment={"PYTHONPATH": STAND_IN}, **{"my äpp": NAMED})
+    url = f.server.function("grüße", app="my äpp").handle_metadata.web_url
+    path = url.partition(f.server.port)[2]
+    same(path, "/web/my%20%C3%A4pp/gr%C3%BC%C3%9Fe", "the URL of a web endpoint is one, whatever its name")
+    same(web(f, "GET", path + "?name=Ann")[2], b'"Ann"', "and leads to it")
+    for other in ("/web/my%20%C3%A4pp/%", "/web/my%20%C3%A4pp/gr%C3%BC%C3%9Fe%00", "/web/%zz/a", "/web/"):
+        same(web(f, "GET", other)[0], 404, "%s does not" % other)
+    same(f.remote("my äpp", "plain"), 1, "a file's name is its app's")
+    same(f.end(), 0, "an orderly end")
 
 
 PRINTS = '''
@@ -448,7 +617,12 @@ def test_secrets(f, get):
 
 secrets = begin_secrets()
 test_changes()
+test_links()
+test_tokens()
+test_differing()
 test_app()
+test_times()
+test_names()
 test_prints()
 test_start()
 test_secrets(*secrets)

@@ -103,6 +103,8 @@ sub metric_is
 metric_is('modal_batch_dispatcher_up{dispatcher="0"}', 1, 'the dispatcher is up')
   or diag(slurp_file("$work/exporter.log"), slurp_file("$work/prometheus.log"));
 metric_is('modal_batch_jobs_jobs{datname="postgres",state="completed"}', 1, 'a member of pg_monitor sees that a job has ended');
+metric_is('modal_batch_jobs_ended_seconds{state="completed"} < bool 900', 1, 'not long ago');
+metric_is('modal_batch_jobs_ended_seconds{state="failed"} == bool Inf', 1, 'while none has failed');
 metric_is('modal_batch_jobs_failed{state="completed"}', 1, 'and that an input of it has failed');
 metric_is('modal_batch_jobs_succeeded{state="completed"}', 199, 'and how many have not');
 metric_is('modal_batch_jobs_jobs{state="running"}', 1, 'one runs');

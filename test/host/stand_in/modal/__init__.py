@@ -8,9 +8,9 @@ import os
 import sys
 
 from ._partial_function import PartialFunction, _PartialFunctionFlags
-from .cls import Cls, enter, method, parameter
+from .cls import Cls, enter, exit, method, parameter
 
-__all__ = ["App", "Function", "Retries", "enter", "method", "parameter"]
+__all__ = ["App", "Function", "Retries", "enter", "exit", "method", "parameter"]
 
 
 class Retries:
@@ -62,7 +62,11 @@ class App:
         self.registered_classes = {}
         self.registered_web_endpoints = []
 
-    def function(self, *, timeout=None, retries=None, gpu=None, image=None):
+    def include(self, other_app):
+        self.registered_functions.update(other_app.registered_functions)
+        return self
+
+    def function(self, *, timeout=None, retries=None, gpu=None, image=None, is_generator=None):
         def register(f):
             raw = f.raw_f if isinstance(f, PartialFunction) else f
             if isinstance(f, PartialFunction) and f._is_web_endpoint():
@@ -74,6 +78,8 @@ class App:
 
     def cls(self, *, scaledown_window=None):
         def register(user_class):
+            if isinstance(user_class, PartialFunction):
+                user_class = user_class.raw_f
             name = user_class.__name__
             self.registered_functions[name + ".*"] = Function(None)
             self.registered_classes[name] = Cls(user_class)
@@ -100,6 +106,7 @@ def decorator(flag, *names):
 
 
 batched = decorator(_PartialFunctionFlags.BATCHED, "max_batch_size", "wait_ms")
+concurrent = decorator(_PartialFunctionFlags.CONCURRENT, "max_inputs")
 fastapi_endpoint = decorator(_PartialFunctionFlags.WEB_INTERFACE, "method")
 asgi_app = decorator(_PartialFunctionFlags.WEB_INTERFACE)
 wsgi_app = decorator(_PartialFunctionFlags.WEB_INTERFACE)

@@ -6,9 +6,11 @@ import enum
 class _PartialFunctionFlags(enum.IntFlag):
     ENTER_PRE_SNAPSHOT = 2
     ENTER_POST_SNAPSHOT = 4
+    EXIT = 8
     CALLABLE_INTERFACE = 16
     WEB_INTERFACE = 32
     BATCHED = 64
+    CONCURRENT = 128
 
 
 class PartialFunction:

@@ -18,7 +18,11 @@ def enter():
     return lambda f: PartialFunction(f, _PartialFunctionFlags.ENTER_POST_SNAPSHOT)
 
 
-def method():
+def exit():
+    return lambda f: PartialFunction(f, _PartialFunctionFlags.EXIT)
+
+
+def method(*, is_generator=None):
     def decorate(f):
         partial = f if isinstance(f, PartialFunction) else PartialFunction(f, 0)
         partial.flags |= _PartialFunctionFlags.CALLABLE_INTERFACE
