@@ -91,6 +91,7 @@ fi
 [ -n "$pg" ] || die "no PostgreSQL package found"
 
 packages=()
+moto=(python3-moto python3-flask python3-flask-cors)
 for group in "$@"; do
 	case $group in
 		run)
@@ -105,8 +106,14 @@ for group in "$@"; do
 			packages+=(perl libipc-run-perl clang llvm curl procps nginx
 				protobuf-compiler python3-protobuf python3-h2
 				python3-botocore python3-jwt python3-cryptography)
-			# Ubuntu 22.04 has the runtime of sanitizers in clang's own package
-			(. /etc/os-release && [ "$VERSION_CODENAME" = jammy ]) || packages+=(libclang-rt-dev)
+			case $(. /etc/os-release && echo "$VERSION_CODENAME") in
+				# has the runtime of sanitizers in clang's own package
+				jammy) ;;
+				# servers of APIs that tests call, where Debian has them
+				trixie) packages+=(libclang-rt-dev "${moto[@]}") ;;
+				forky | sid) packages+=(libclang-rt-dev "${moto[@]}" llama.cpp python3-gguf) ;;
+				*) packages+=(libclang-rt-dev) ;;
+			esac
 			# for docs/pgvector.md, where Debian has it
 			case $pg in 17 | 18) packages+=("postgresql-$pg-pgvector") ;; esac
 			;;

@@ -136,10 +136,19 @@ past(const char *p, const char *end, const char *word)
 	return p < end ? p + strlen(word) : end;
 }
 
+/* A tag, or either end of text of XML that is written as it is. */
+static bool
+tag_at(const char *p, const char *end)
+{
+	return *p == '<' || begins_with(p, end, "]]>");
+}
+
 /* Past a tag, and what stands between it and its end if nobody sees that. */
 static const char *
 past_tag(const char *p, const char *end)
 {
+	if (begins_with(p, end, "<![CDATA["))
+		return p + strlen("<![CDATA[");
 	if (begins_with(p, end, "<!--"))
 		return past(p, end, "-->");
 	if (begins_with(p, end, "<script"))
@@ -171,7 +180,7 @@ put_html(const char *p, const char *end, Buf *out)
 	{
 		size_t space = space_at(p, end);
 
-		if (space > 0 || *p == '<')
+		if (space > 0 || tag_at(p, end))
 		{
 			pending = true;
 			p = space > 0 ? p + space : past_tag(p, end);

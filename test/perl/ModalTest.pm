@@ -42,8 +42,9 @@ our @EXPORT = qw(
   dispatcher_pid private_memory_kb forget_peak_memory peak_memory_kb wait_gone
 );
 
-# Where a node's log ended when a point was armed.
+# Where a node's log ended when a point was armed, and the points that crash it.
 my %point_log;
+my %crashes;
 
 =pod
 
@@ -63,7 +64,7 @@ C<env> is for the server alone.
 sub modal_node
 {
 	my ($name, %params) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = bless PostgreSQL::Test::Cluster->new($name), 'ModalTest::Node';
 
 	$node->init(extra => [initdb_options()]);
 	$node->append_conf('postgresql.conf',
@@ -166,7 +167,7 @@ See src/debug_point.h.  Disarming returns how often the point was passed.
 
 =item point_passed($node, $name)
 
-Waits until an armed point was reached.
+Waits until an armed point was reached, and the server knows of a crash there.
 
 =cut
 
@@ -184,6 +185,7 @@ sub arm_point
 		SELECT debug_point_arm('$name', '$action', $nth);
 	});
 	$point_log{$node->name} = -s $node->logfile;
+	$crashes{$name} = $action eq 'crash';
 	return;
 }
 
@@ -201,6 +203,10 @@ sub point_passed
 
 	$node->wait_for_log(qr/debug point "\Q$name\E"/,
 		$point_log{$node->name});
+
+	# until then it takes connections, and ends them
+	$node->wait_for_log(qr/terminating any other active server processes/, $point_log{$node->name})
+	  if $crashes{$name};
 	return;
 }
 
@@ -296,5 +302,26 @@ sub wait_gone
 =back
 
 =cut
+
+# A cluster that may be down for a while when it is polled: a psql that cannot
+# connect ends, perhaps before it has taken its input, which IPC::Run dies of.
+package ModalTest::Node;
+
+use parent -norequire, 'PostgreSQL::Test::Cluster';
+
+use constant MOST_CUT_SHORT => 100;
+
+sub poll_query_until
+{
+	my ($self, @query) = @_;
+
+	for (1 .. MOST_CUT_SHORT)
+	{
+		my $became = eval { $self->SUPER::poll_query_until(@query) };
+		return $became if defined $became;
+		die $@ if $@ !~ /Broken pipe/;
+	}
+	die $@;
+}
 
 1;

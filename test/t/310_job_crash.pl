@@ -45,6 +45,7 @@ for my $point (
 $local->clear_log;
 arm_point($node, 'enqueue-before-commit', 'crash');
 $node->psql('postgres', q{SELECT modal_spawn_map('local:builtin/square', 'SELECT 1')});
+point_passed($node, 'enqueue-before-commit');
 wait_up($node);
 is( $node->safe_psql('postgres', q{SELECT count(*) FROM modal_batch.jobs WHERE state <> 'completed'}),
 	'0', 'a crash before the commit: there is no job');

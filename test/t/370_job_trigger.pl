@@ -200,6 +200,7 @@ $subscriber->stop;
 
 arm_point($node, 'trigger-stored', 'crash');
 $node->psql('postgres', q{INSERT INTO numbers VALUES (500001, 'k', 3)});
+point_passed($node, 'trigger-stored');
 wait_up($node);
 quiet();
 is(sql('SELECT count(*) FROM numbers WHERE a = 500001'), '0', 'a crash before the commit: neither row nor job');

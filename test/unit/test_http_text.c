@@ -42,6 +42,9 @@ test_bodies(void)
 			"<style>a > b {}</style><script>if (a < b) x()</script ></head>"
 			"<body><!-- <h1> --><h1>502\n\n Bad</h1><p>Gate&amp;way</body>",
 			"502 Bad 502 Bad Gate&amp;way");
+	BODY_IS("<Error><Code>Denied</Code><Message><![CDATA[You > me]]></Message></Error>",
+			"Denied You > me");
+	BODY_IS("<![CDATA[", "");
 	BODY_IS("<html", "");
 	BODY_IS("a <b> c", "a <b> c");
 }
