@@ -54,7 +54,8 @@ struct Sink
 	int nrows;				 /* of the batch that is being written */
 	Map statements;			 /* SinkStatement *, by what they write */
 	bool refused_often;		 /* by the table, of late: see sink_refused.c */
-	bool timed_out;			 /* the last statement that has failed */
+	double time_up;			 /* see clock.h; HUGE_VAL: nothing is timed */
+	bool timed_out;			 /* what has failed last */
 	int nuntold;			 /* failures that the table did not take, of the batch */
 	const ErrorData *untold; /* why, of the last of them */
 };
@@ -160,6 +161,14 @@ extern void sink_run(Sink *sink, SinkAction action, const RowGroup *group,
  */
 extern void sink_run_group(Sink *sink, const RowGroup *group, bool errors,
 						   bool *applied);
+/*
+ * The owner's statement_timeout, which does nothing by itself in a background
+ * worker, holds in between.
+ */
+extern void sink_begin_time(Sink *sink);
+extern void sink_end_time(Sink *sink, bool failed);
+/* More time than the owner gives it would not help. */
+extern bool sink_error_is_passing(const Sink *sink, const ErrorData *edata);
 /* Those that are deferred, by now; no more of them are then. */
 extern void sink_check_constraints(void);
 /* Prepare it if need be and run it, within SPI. */

@@ -11,7 +11,6 @@
  */
 #include "compat.h"
 
-#include "jobs/error.h"
 #include "jobs/sink_internal.h"
 #include "jobs/subxact.h"
 #include "utils/datum.h"
@@ -159,15 +158,18 @@ sink_order_rows(Sink *sink, SinkRow *rows, int nrows)
 	PG_TRY();
 	{
 		MemoryContextSwitchTo(cxt);
+		sink_begin_time(sink);
 		order_rows(sink, rows, nrows);
+		sink_end_time(sink, false);
 		sub_commit(&sub);
 	}
 	PG_CATCH();
 	{
+		sink_end_time(sink, true);
 		edata = sub_abort(&sub);
 	}
 	PG_END_TRY();
 	MemoryContextDelete(cxt);
-	if (edata != NULL && error_is_passing(edata))
+	if (edata != NULL && sink_error_is_passing(sink, edata))
 		ReThrowError(edata);
 }

@@ -21,9 +21,8 @@
 #define FEW_ROWS 400 /* to try one after the other */
 #define OFTEN 2		 /* refused, when fewer rows than this are between */
 
-/* More time than the owner gives it would not help a statement. */
-static bool
-is_passing(const Sink *sink, const ErrorData *edata)
+bool
+sink_error_is_passing(const Sink *sink, const ErrorData *edata)
 {
 	return error_is_passing(edata) &&
 		!(sink->timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED);
@@ -62,7 +61,7 @@ run_statements(Sink *sink, List *groups, bool errors, bool *applied)
 		edata = sub_abort(&sub);
 	}
 	PG_END_TRY();
-	if (edata != NULL && is_passing(sink, edata))
+	if (edata != NULL && sink_error_is_passing(sink, edata))
 		ReThrowError(edata);
 	return edata;
 }
@@ -162,7 +161,7 @@ write_up_to_refused(Sink *sink, SinkRow *rows, int lo, int hi,
 	}
 	PG_END_TRY();
 	sink_free_groups(groups);
-	if (*edata != NULL && is_passing(sink, *edata))
+	if (*edata != NULL && sink_error_is_passing(sink, *edata))
 		ReThrowError(*edata);
 	return n;
 }

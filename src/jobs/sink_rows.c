@@ -193,10 +193,15 @@ do_some(Sink *sink, SinkRow *rows, int hi, SinkOutcome wanted,
 		MemoryContextSwitchTo(row_cxt);
 		for (; *next < hi; (*next)++)
 		{
+			bool more;
+
 			if (rows[*next].outcome != wanted)
 				continue;
 			CHECK_FOR_INTERRUPTS();
-			if (!function(sink, rows, *next, arg))
+			sink_begin_time(sink);
+			more = function(sink, rows, *next, arg);
+			sink_end_time(sink, false);
+			if (!more)
 				break;
 			MemoryContextReset(row_cxt);
 		}
@@ -204,13 +209,14 @@ do_some(Sink *sink, SinkRow *rows, int hi, SinkOutcome wanted,
 	}
 	PG_CATCH();
 	{
+		sink_end_time(sink, true);
 		edata = sub_abort(&sub);
 	}
 	PG_END_TRY();
 	MemoryContextDelete(row_cxt);
 	if (edata == NULL)
 		return false;
-	if (error_is_passing(edata))
+	if (sink_error_is_passing(sink, edata))
 		ReThrowError(edata);
 	sink_fail_row(&rows[(*next)++], edata);
 	return true;

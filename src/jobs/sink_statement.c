@@ -180,29 +180,44 @@ get_statement(Sink *sink, SinkAction action, const Bitmapset *columns)
 	return stmt->plan;
 }
 
-/* The owner's statement_timeout does nothing by itself in a background worker. */
+void
+sink_begin_time(Sink *sink)
+{
+	sink->timed_out = false;
+	sink->time_up = HUGE_VAL;
+	if (StatementTimeout <= 0)
+		return;
+	sink->time_up = monotonic_seconds() + StatementTimeout / 1000.0;
+	enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+}
+
+void
+sink_end_time(Sink *sink, bool failed)
+{
+	if (sink->time_up == HUGE_VAL)
+		return;
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	sink->timed_out = failed && monotonic_seconds() >= sink->time_up;
+	sink->time_up = HUGE_VAL;
+}
+
 static int
 execute_in_time(Sink *sink, SPIPlanPtr plan, Datum *args)
 {
 	volatile int rc = 0;
-	double until = monotonic_seconds() + StatementTimeout / 1000.0;
 
-	sink->timed_out = false;
-	if (StatementTimeout <= 0)
-		return SPI_execute_plan(plan, args, NULL, false, 0);
-	enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+	sink_begin_time(sink);
 	PG_TRY();
 	{
 		rc = SPI_execute_plan(plan, args, NULL, false, 0);
 	}
 	PG_CATCH();
 	{
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		sink->timed_out = monotonic_seconds() >= until;
+		sink_end_time(sink, true);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	sink_end_time(sink, false);
 	return rc;
 }
 

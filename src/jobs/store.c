@@ -208,15 +208,19 @@ check_visible(const Job *job, int64 id)
 Job *
 job_store_get(int64 id, bool lock, bool *own_change)
 {
-	Job *job = load_job(LOAD_JOB, id, own_change);
+	Job *job = load_job(lock ? LOOK_AT_JOB : LOAD_JOB, id, own_change);
 
 	/* first, for no lock is waited for, or held, without the right to it */
 	check_visible(job, id);
-	if (lock)
-	{
-		job = load_job(LOCK_JOB, id, own_change);
-		check_visible(job, id);
-	}
+	if (!lock)
+		return job;
+	job = load_job(LOCK_JOB, id, own_change);
+	if (job == NULL && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access to job " INT64_FORMAT, id),
+				 errdetail("It is younger than the snapshot of the transaction.")));
+	check_visible(job, id);
 	return job;
 }
 

@@ -201,6 +201,23 @@ like((modal_psql($node, "SET ROLE bob; SET lock_timeout = '1s'; SELECT modal_$_(
   for qw(cancel pause resume retry forget);
 $holder->quit;
 
+# --- jobs that are younger than a transaction -----------------------------------------------
+
+my $older = $node->background_psql('postgres', on_error_stop => 0);
+for my $verb (qw(cancel pause retry forget))
+{
+	$older->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	$job = spawn($node, $verb =~ /retry|forget/ ? q{modal_spawn('local:builtin/fail', 1)} : q{modal_spawn('local:builtin/sleep', 600)});
+	job_ends($node, $job, 'completed', 'one that has ended') if $verb =~ /retry|forget/;
+	$older->query("SELECT modal_wait($job, '0 s')");
+	$older->{stderr} = '';
+	$older->query("SELECT modal_$verb($job)");
+	like($older->{stderr}, qr/could not serialize access to job $job/, "modal_$verb says why it does not change one");
+	$older->query('ROLLBACK');
+	sql("SELECT modal_cancel($job)");
+}
+$older->quit;
+
 # --- forgetting -------------------------------------------------------------------------
 
 $job = spawn($node, q{modal_spawn('local:builtin/echo', 1)});

@@ -135,6 +135,12 @@ my $hangs = sql(q{SET ROLE hasty; SELECT modal_spawn_map('local:builtin/square',
 job_ends($node, $hangs, 'completed', 'the job completes');
 is(job($node, $hangs, q{succeeded, failed, last_error->>'message'}), '9|1|canceling statement due to statement timeout', '... without the row for which it does');
 
+sql(q{CREATE FUNCTION is_quick(int) RETURNS bool LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(300) WHERE $1 = 49; RETURN true; END$$;
+	CREATE DOMAIN quick AS int CHECK (public.is_quick(value)); CREATE TABLE slow_values (id int PRIMARY KEY, result quick); GRANT ALL ON slow_values TO hasty});
+$hangs = sql(q{SET ROLE hasty; SELECT modal_spawn_map('local:builtin/square', 'SELECT g AS id, g FROM generate_series(1, 10) g', key => '{id}', into_table => 'slow_values')});
+job_ends($node, $hangs, 'completed', 'a conversion that takes too long: the job completes');
+is(job($node, $hangs, q{succeeded, failed, last_error->>'message'}), '9|1|canceling statement due to statement timeout', '... without the row for which it does');
+
 note 'on_complete that raises what passes by itself';
 my $job = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 1',
 	on_complete => $$DO 'BEGIN RAISE serialization_failure; END'$$)});
