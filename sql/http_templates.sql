@@ -10,6 +10,7 @@ CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '{"a": 
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '["$rows", "$rows"]');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '["$rows", "$1"]');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '["$0"]');
+CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '{"a": "$1", "a": "$2"}');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, request '["$1", "$count"]');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, parameters '[1]');
 CREATE SERVER s FOREIGN DATA WRAPPER modal_batch OPTIONS (:http, parameters '{"a": 1} x');

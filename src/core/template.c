@@ -232,6 +232,21 @@ is_optional(Slice key, Slice value)
 	return json_key_is(key, "$kwargs") || json_key_is(value, "$kwargs");
 }
 
+/* Is there such a member before this one?  Who reads them keeps one of the two. */
+static bool
+is_repeated(Slice object, Slice key)
+{
+	JsonCursor c;
+	Slice other, value;
+
+	json_open(&c, object.p, object.n);
+	json_enter(&c, '{');
+	while (json_next_member(&c, &other, &value) && other.p < key.p)
+		if (other.n == key.n && memcmp(other.p, key.p, key.n) == 0)
+			return true;
+	return false;
+}
+
 static bool
 walk_object(Parser *ps, Slice object)
 {
@@ -246,6 +261,8 @@ walk_object(Parser *ps, Slice object)
 	{
 		if (json_key_is(key, "$rows"))
 			return fail(ps, "an object with the key \"$rows\" has no other", key.p);
+		if (is_repeated(object, key))
+			return fail(ps, "the object has this member twice", key.p);
 		if (is_optional(key, value))
 			continue;
 		if (!first)

@@ -118,6 +118,8 @@ test_parsing(void)
 	refused("{\"a\": \"$rows\", \"b\": \"$rows\"}", "only once", 20);
 	refused("{\"a\": \"$rows\", \"b\": \"$1\"}", "no place for arguments", 0);
 	refused("{\"$rows\": {\"$rows\": 1}}", "only once", 10);
+	refused("{\"a\": \"$1\", \"b\": [{\"c\": 1, \"c\": \"$2\"}]}", "twice", 27);
+	refused("{\"a\": \"$1\", \"b\": 1, \"a\": \"$kwargs\"}", "twice", 20);
 	refused("{\"$rows\": {\"x\": 1}}", "has no placeholder", 0);
 	refused("{\"$rows\": \"$1\", \"x\": 1}", "has no other", 1);
 	refused("{\"a\": \"$0\"}", "from 1 to 1664", 8);
