@@ -227,12 +227,15 @@ respond(HttpRequest *http, const void *data, size_t len)
 	cbor_reader_init(&r, data, len, MAX_NESTING, xbuf_realloc);
 	ok = cbor_next(&r, &body) && body.kind == CBOR_ARRAY && body.u == 3 &&
 		 cbor_next(&r, &status) && status.kind == CBOR_UINT &&
-		 status.u >= 100 && status.u < 600 && read_headers(&r, &lines) &&
+		 status.u >= 200 && status.u < 600 && read_headers(&r, &lines) &&
 		 cbor_next(&r, &body) && body.kind == CBOR_BYTES;
 	if (ok)
 	{
+		/* Those have none, whatever the application says. */
+		bool bare = status.u == 204 || status.u == 304;
+
 		snprintf(text, sizeof(text), "%d -", (int) status.u);
-		http_respond(http, text, buf_cstr(&lines), body.p, body.n);
+		http_respond(http, text, buf_cstr(&lines), body.p, bare ? 0 : body.n);
 	}
 	cbor_reader_free(&r);
 	buf_free(&lines);

@@ -145,7 +145,8 @@ class WsgiApp:
         }
         for name, value in request["headers"]:
             name = name.upper().replace("-", "_")
-            environ[name if name == "CONTENT_TYPE" else "HTTP_" + name] = value
+            name = name if name == "CONTENT_TYPE" else "HTTP_" + name
+            environ[name] = environ[name] + "," + value if name in environ else value
         written = []
 
         def start_response(status, headers, _exc_info=None):

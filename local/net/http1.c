@@ -41,6 +41,7 @@ typedef struct Http1
 	Buf in;						/* head, or what came too early */
 	Buf out;
 	int64_t body_left;
+	bool last; /* the connection ends with the answer */
 } Http1;
 
 static const HttpHandler *const *handlers;
@@ -71,8 +72,9 @@ forget_request(Http1 *http)
 static void
 put_head(Http1 *http, const char *status, const char *headers, int64_t len)
 {
-	buf_printf(&http->out, "HTTP/1.1 %s\r\nContent-Length: %lld\r\n%s\r\n",
-			   status, (long long) len, headers);
+	buf_printf(&http->out, "HTTP/1.1 %s\r\nContent-Length: %lld\r\n%s%s\r\n",
+			   status, (long long) len, http->last ? "Connection: close\r\n" : "",
+			   headers);
 	conn_wants_write(http->conn);
 }
 
@@ -86,7 +88,7 @@ http_respond(HttpRequest *request, const char *status, const char *headers,
 	if (strcmp(request->method, "HEAD") != 0)
 		buf_put(&http->out, body, len);
 	/* A body that nobody wants any more cannot be told from what follows. */
-	http->state = http->body_left > 0 ? CLOSING : READ_HEAD;
+	http->state = http->body_left > 0 || http->last ? CLOSING : READ_HEAD;
 	forget_request(http);
 }
 
@@ -133,7 +135,8 @@ http_refuse(HttpRequest *request, const char *status)
 {
 	Http1 *http = http1_of(request);
 
-	put_head(http, status, "Connection: close\r\n", 0);
+	http->last = true;
+	put_head(http, status, "", 0);
 	http->state = CLOSING;
 	forget_request(http);
 }
@@ -245,6 +248,18 @@ take_first_line(HttpRequest *request, const char *line)
 			   : "400 Bad Request";
 }
 
+/* Does the client want no more than this request's answer? */
+static bool
+wants_end(const HttpRequest *request, const char *version)
+{
+	char *connection = http_header(request, "connection");
+	bool end = strncmp(version, " HTTP/1.0", 9) == 0 ||
+			   (connection != NULL && strcasecmp(connection, "close") == 0);
+
+	free(connection);
+	return end;
+}
+
 /* The head is complete: text. */
 static void
 begin_request(Http1 *http, char *head)
@@ -263,6 +278,7 @@ begin_request(Http1 *http, char *head)
 		return;
 	}
 	request->headers = first_end + 2;
+	http->last = wants_end(request, strrchr(head, ' '));
 	handler = find_handler(request->target);
 	error = handler == NULL ? "404 Not Found"
 			: !contains_word(handler->methods, request->method)
@@ -377,7 +393,7 @@ http1_produce(void *session, Buf *out, size_t room)
 	{
 		if (http->handler->produce(&http->request, out, room, &cut))
 			continue;
-		http->state = cut ? CLOSING : READ_HEAD;
+		http->state = cut || http->last ? CLOSING : READ_HEAD;
 		forget_request(http);
 	}
 	/* One that was answered late may have had others wait behind it. */

@@ -478,8 +478,8 @@ def test_web(host):
         "an ASGI application",
     )
     same(
-        host.result("wsgi", request("POST", "/p", "q=1", b"body", [("X-Test", "yes")])),
-        [202, [["X-Answer", "1"]], b"POST /p q=1 yes body"],
+        host.result("wsgi", request("POST", "/p", "q=1", b"body", [("X-Test", "yes"), ("x-test", "no")])),
+        [202, [["X-Answer", "1"]], b"POST /p q=1 yes,no body"],
         "a WSGI application",
     )
 

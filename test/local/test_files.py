@@ -5,6 +5,8 @@ import http.client
 import json
 import pickle
 import queue
+import re
+import socket
 import threading
 
 from client import *
@@ -280,6 +282,16 @@ def batch(x):
 
 
 @app.function()
+@modal.wsgi_app()
+def answers():
+    def application(environ, start_response):
+        start_response(environ["PATH_INFO"][1:] + " OK", [])
+        return [b"body"]
+
+    return application
+
+
+@app.function()
 @modal.fastapi_endpoint(method="POST")
 def hook(name: str):
     print("hook of", name)
@@ -332,6 +344,13 @@ def test_app():
         same(web(f, "POST", "/web/shop/hook")[0], 422, "a bad request is its own answer")
         same(web(f, "POST", "/web/shop/hook?name=bad")[0], 500, "an exception is a 500")
         same(web(f, "GET", "/web/shop/nothing")[0], 404, "there is no other")
+        with socket.create_connection(("localhost", int(s.port)), timeout=30) as kept:
+            for status in (204, 304, 101, 200):
+                close = "Connection: close\r\n" if status == 200 else ""
+                kept.sendall(b"GET /web/shop/answers/%d HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (status, close.encode()))
+            answers = b"".join(iter(lambda: kept.recv(4096), b""))
+        same(re.findall(rb"(\w*)HTTP/1.1 (\d+)", answers), [(b"", b"204"), (b"", b"304"), (b"", b"500"), (b"", b"200")],
+             "answers without a body have none")
         same(web(f, "GET", "/web/shop/double")[0], 404, "a function is none")
         same(f.end(), 0, "an orderly end")
 
