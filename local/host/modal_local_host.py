@@ -314,8 +314,28 @@ class Printed:
         data = text.encode(errors="backslashreplace")
         self.host.send(LOG, call._replace(format=self.number), data)
 
+    @property
+    def buffer(self):
+        return PrintedBytes(self)
+
     def __getattr__(self, name):
         return getattr(self.stream, name)
+
+
+class PrintedBytes:
+    """The buffer below, for those who write bytes."""
+
+    def __init__(self, printed):
+        self.printed = printed
+
+    def write(self, data):
+        if running.get() is None:
+            return self.printed.stream.buffer.write(data)
+        self.printed.write(bytes(data).decode(errors="backslashreplace"))
+        return len(data)
+
+    def __getattr__(self, name):
+        return getattr(self.printed.stream.buffer, name)
 
 
 # --------------------------------------------------------------- execution

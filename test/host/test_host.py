@@ -321,7 +321,7 @@ def test_printed(host):
         host.reply()
     for call_id, name in (first, "a"), (second, "b"):
         text = {n: "".join(t for i, f, t in host.printed if (i, f) == (call_id, n)) for n in (1, 2)}
-        same(text, {1: "out %s\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+        same(text, {1: "out %s\nbytes\\xff\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
 
 
 def test_end(host):
