@@ -60,6 +60,13 @@ def join(texts, separator=None):
 
 
 @app.function()
+@modal.batched(max_batch_size=2, wait_ms=300)
+async def sleep_together(seconds):
+    await asyncio.sleep(seconds[0])
+    return seconds
+
+
+@app.function()
 @modal.batched(max_batch_size=2, wait_ms=0)
 def no_list(x):
     return len(x[0]) if isinstance(x[0], list) and x[0] else x[0] + 0

@@ -501,6 +501,17 @@ def test_batches(host):
     same([cbor2.loads(host.reply()[3]) for _ in ids], [3, 4, 5], "a batched method, which is async")
 
 
+    first, second = host.send("sleep_together", 1), host.send("sleep_together", 1)
+    time.sleep(0.3)
+    host.cancel(first)
+    got = dict(host.reply()[:2] for _ in range(2))
+    same(got[second], RESULT, "an input goes on when another one of its batch is cancelled")
+    first, second = host.send("sleep_together", 30), host.send("sleep_together", 30)
+    time.sleep(0.3)
+    host.cancel(first, second)
+    same(dict(host.reply()[:2] for _ in range(2)), {first: CANCELLED, second: CANCELLED}, "all of one can be")
+
+
 def test_waiting(host, concurrency):
     outer = host.send("outer", 3)
     ahead = host.send("plain", "ahead") if concurrency == 1 else None
@@ -527,7 +538,7 @@ def test_sdk():
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
             names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "no_list", "outer"]
-            names += ["plain", "put", "slow_to_start", "total", "wsgi"]
+            names += ["plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
