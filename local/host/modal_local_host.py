@@ -71,6 +71,7 @@ if __file__.startswith("/proc/self/fd/"):
     sys.meta_path.insert(0, Parts)
 
 import modal_local_survey  # noqa: E402
+import modal_local_web  # noqa: E402
 
 OURS = {__file__, *(sys.modules[name].__file__ for name in PARTS)}
 
@@ -620,11 +621,14 @@ class ConcurrentHost(Host):
         super().__init__(*args)
         self.tasks = {}  # by id: the task, and the ids of all that run in it
         self.batches = {}  # by their key: calls that wait for more
-        self.pool = concurrent.futures.ThreadPoolExecutor(concurrency + MAX_WAITING)
+        self.threads = concurrency + MAX_WAITING
+        self.pool = concurrent.futures.ThreadPoolExecutor(self.threads)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        modal_local_web.call = asyncio.to_thread
 
     def serve(self):
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(self.threads))
         asyncio.set_event_loop(self.loop)
         self.loop.add_reader(self.connection.sock, self.accept)
         self.loop.add_reader(self.control, self.cancel)

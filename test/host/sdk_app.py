@@ -1,10 +1,12 @@
 """A file for Modal's SDK; test_host.py serves it with the stand-in."""
 
 import asyncio
+import threading
 
 import modal
 
 app = modal.App("named-app")
+meeting = threading.Barrier(2)
 
 
 part = modal.App("part")
@@ -82,6 +84,23 @@ def greet(name: str, times: int = 1):
 @modal.fastapi_endpoint(method="POST")
 async def total(values: list):
     return sum(values)
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def meet():
+    return meeting.wait(10) in (0, 1)
+
+
+@app.function()
+@modal.wsgi_app()
+def meet_otherwise():
+    def application(environ, start_response):
+        meeting.wait(10)
+        start_response("200 OK", [])
+        return [b"met"]
+
+    return application
 
 
 @app.function()

@@ -484,6 +484,13 @@ def test_web(host):
     )
 
 
+def test_web_together(host):
+    for name, body in ("meet", b"true"), ("meet_otherwise", b"met"):
+        for _ in range(2):
+            host.send(name, request("GET", "/"))
+        same([cbor2.loads(host.reply()[3])[2] for _ in range(2)], [body] * 2, "%s runs at the same time" % name)
+
+
 def test_batches(host):
     ids = [host.send("join", str(i), separator="-") for i in range(5)]
     got = {i: cbor2.loads(body) for i, _, _, body in (host.reply() for _ in ids)}
@@ -537,7 +544,8 @@ def test_sdk():
             assert "error" not in host.manifest, host.manifest
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
-            names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "no_list", "outer"]
+            names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "meet"]
+            names += ["meet_otherwise", "no_list", "outer"]
             names += ["plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
@@ -565,6 +573,8 @@ def test_sdk():
             same(functions["plain"]["doc"], "Says so.", "and docstrings")
             same({m["name"]: m["signature"] for m in cls["methods"]}["times"], "(x)", "of methods without self")
             test_web(host)
+            if concurrency > 1:
+                test_web_together(host)
             test_batches(host)
             test_waiting(host, concurrency)
             host.close()
