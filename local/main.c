@@ -97,8 +97,8 @@ static const char usage[] =
 	"  --idle-limit SECS   exit after so long without a connection\n"
 	"  --help              show this and exit\n"
 	"\n"
-	"The token is that of MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or else\n"
-	DEFAULT_TOKEN_ID " and " DEFAULT_TOKEN_SECRET
+	"The token is that of MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; for one that\n"
+	"is not set, " DEFAULT_TOKEN_ID " or " DEFAULT_TOKEN_SECRET
 	".  docs/modal-local.md says more.\n";
 
 enum

@@ -129,6 +129,8 @@ place_descriptors(int *fds, int output)
 		fds[i] = fcntl(fds[i], F_DUPFD, CHILD_FIRST + N_CHILD_FDS);
 	for (int i = 0; i < N_CHILD_FDS; i++)
 		dup2(fds[i], CHILD_FIRST + i);
+	/* There is nothing to read: a terminal, if there is one, is not theirs. */
+	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
 	close_range(CHILD_FIRST + N_CHILD_FDS, ~0U, 0);

@@ -71,6 +71,7 @@ if __file__.startswith("/proc/self/fd/"):
     sys.meta_path.insert(0, Parts)
 
 import modal_local_survey  # noqa: E402
+import modal_local_web  # noqa: E402
 
 OURS = {__file__, *(sys.modules[name].__file__ for name in PARTS)}
 
@@ -317,8 +318,28 @@ class Printed:
         data = text.encode(errors="backslashreplace")
         self.host.send(LOG, call._replace(format=self.number), data)
 
+    @property
+    def buffer(self):
+        return PrintedBytes(self)
+
     def __getattr__(self, name):
         return getattr(self.stream, name)
+
+
+class PrintedBytes:
+    """The buffer below, for those who write bytes."""
+
+    def __init__(self, printed):
+        self.printed = printed
+
+    def write(self, data):
+        if running.get() is None:
+            return self.printed.stream.buffer.write(data)
+        self.printed.write(bytes(data).decode(errors="backslashreplace"))
+        return len(data)
+
+    def __getattr__(self, name):
+        return getattr(self.printed.stream.buffer, name)
 
 
 # --------------------------------------------------------------- execution
@@ -601,13 +622,16 @@ class ConcurrentHost(Host):
 
     def __init__(self, concurrency, *args):
         super().__init__(*args)
-        self.tasks = {}
+        self.tasks = {}  # by id: the task, and the ids of all that run in it
         self.batches = {}  # by their key: calls that wait for more
-        self.pool = concurrent.futures.ThreadPoolExecutor(concurrency + MAX_WAITING)
+        self.threads = concurrency + MAX_WAITING
+        self.pool = concurrent.futures.ThreadPoolExecutor(self.threads)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        modal_local_web.call = asyncio.to_thread
 
     def serve(self):
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(self.threads))
         asyncio.set_event_loop(self.loop)
         self.loop.add_reader(self.connection.sock, self.accept)
         self.loop.add_reader(self.control, self.cancel)
@@ -625,7 +649,7 @@ class ConcurrentHost(Host):
             if target.batch:
                 self.add_to_batch(call, *target.batch)
             elif target.asynchronous:
-                self.tasks[call.id] = self.loop.create_task(self.run_task(call))
+                self.tasks[call.id] = self.loop.create_task(self.run_task(call)), (call.id,)
             else:
                 self.pool.submit(self.run_thread, call)
 
@@ -644,7 +668,8 @@ class ConcurrentHost(Host):
         del self.batches[key]
         self.note_batch(calls)
         if self.targets[calls[0].target].asynchronous:
-            self.tasks[calls[0].id] = self.loop.create_task(self.run_batch_task(calls))
+            task, ids = self.loop.create_task(self.run_batch_task(calls)), tuple(call.id for call in calls)
+            self.tasks.update(dict.fromkeys(ids, (task, ids)))
         else:
             self.pool.submit(self.run_batch_thread, calls)
 
@@ -652,7 +677,9 @@ class ConcurrentHost(Host):
         for call_id in self.read_cancellations():
             if call_id in self.tasks:
                 self.cancelled.add(call_id)
-                self.tasks[call_id].cancel()
+                task, ids = self.tasks[call_id]
+                if self.cancelled.issuperset(ids):
+                    task.cancel()
 
     async def run_task(self, call):
         running.set(call)
@@ -666,8 +693,12 @@ class ConcurrentHost(Host):
         except BaseException as exc:
             self.fail(call, exc)
         finally:
-            del self.tasks[call.id]
-            self.cancelled.discard(call.id)
+            self.forget((call.id,))
+
+    def forget(self, ids):
+        for call_id in ids:
+            del self.tasks[call_id]
+            self.cancelled.discard(call_id)
 
     def run_thread(self, call):
         running.set(call)
@@ -685,15 +716,19 @@ class ConcurrentHost(Host):
             self.fail(call, exc)
 
     async def run_batch_task(self, calls):
-        first = calls[0]
-        running.set(first)
+        ids = [call.id for call in calls]
+        running.set(calls[0])
         try:
             results = self.start_batch(calls)
             self.finish_batch(calls, await results if calls else [])
         except BaseException as exc:
-            self.fail_batch(calls, exc)
+            if isinstance(exc, asyncio.CancelledError) and self.cancelled.issuperset(ids):
+                for call in calls:
+                    self.reply(CANCELLED, call)
+            else:
+                self.fail_batch(calls, exc)
         finally:
-            del self.tasks[first.id]
+            self.forget(ids)
 
     def run_batch_thread(self, calls):
         running.set(calls[0])

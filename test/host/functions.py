@@ -36,6 +36,8 @@ def stubborn(seconds):
 
 def chatter(name):
     print("out", name)
+    sys.stdout.buffer.write(b"bytes\xff\n")
+    sys.stdout.buffer.flush()
     print("error", name, file=sys.stderr)
     print("no newline", end="")
 

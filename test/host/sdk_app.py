@@ -1,10 +1,12 @@
 """A file for Modal's SDK; test_host.py serves it with the stand-in."""
 
 import asyncio
+import threading
 
 import modal
 
 app = modal.App("named-app")
+meeting = threading.Barrier(2)
 
 
 part = modal.App("part")
@@ -60,6 +62,13 @@ def join(texts, separator=None):
 
 
 @app.function()
+@modal.batched(max_batch_size=2, wait_ms=300)
+async def sleep_together(seconds):
+    await asyncio.sleep(seconds[0])
+    return seconds
+
+
+@app.function()
 @modal.batched(max_batch_size=2, wait_ms=0)
 def no_list(x):
     return len(x[0]) if isinstance(x[0], list) and x[0] else x[0] + 0
@@ -75,6 +84,23 @@ def greet(name: str, times: int = 1):
 @modal.fastapi_endpoint(method="POST")
 async def total(values: list):
     return sum(values)
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def meet():
+    return meeting.wait(10) in (0, 1)
+
+
+@app.function()
+@modal.wsgi_app()
+def meet_otherwise():
+    def application(environ, start_response):
+        meeting.wait(10)
+        start_response("200 OK", [])
+        return [b"met"]
+
+    return application
 
 
 @app.function()

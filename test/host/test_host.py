@@ -328,7 +328,7 @@ def test_printed(host):
         host.reply()
     for call_id, name in (first, "a"), (second, "b"):
         text = {n: "".join(t for i, f, t in host.printed if (i, f) == (call_id, n)) for n in (1, 2)}
-        same(text, {1: "out %s\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+        same(text, {1: "out %s\nbytes\\xff\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
 
 
 def test_end(host):
@@ -491,6 +491,13 @@ def test_web(host):
     )
 
 
+def test_web_together(host):
+    for name, body in ("meet", b"true"), ("meet_otherwise", b"met"):
+        for _ in range(2):
+            host.send(name, request("GET", "/"))
+        same([cbor2.loads(host.reply()[3])[2] for _ in range(2)], [body] * 2, "%s runs at the same time" % name)
+
+
 def test_batches(host):
     ids = [host.send("join", str(i), separator="-") for i in range(5)]
     got = {i: cbor2.loads(body) for i, _, _, body in (host.reply() for _ in ids)}
@@ -506,6 +513,17 @@ def test_batches(host):
     ok("must return a list" in host.failure("no_list", 1)[0], "a batched function that returns no list")
     ids = [host.send("Multiplier.add_all", i, parameters=parameter_set(factor=3)) for i in range(3)]
     same([cbor2.loads(host.reply()[3]) for _ in ids], [3, 4, 5], "a batched method, which is async")
+
+
+    first, second = host.send("sleep_together", 1), host.send("sleep_together", 1)
+    time.sleep(0.3)
+    host.cancel(first)
+    got = dict(host.reply()[:2] for _ in range(2))
+    same(got[second], RESULT, "an input goes on when another one of its batch is cancelled")
+    first, second = host.send("sleep_together", 30), host.send("sleep_together", 30)
+    time.sleep(0.3)
+    host.cancel(first, second)
+    same(dict(host.reply()[:2] for _ in range(2)), {first: CANCELLED, second: CANCELLED}, "all of one can be")
 
 
 def test_waiting(host, concurrency):
@@ -533,8 +551,9 @@ def test_sdk():
             assert "error" not in host.manifest, host.manifest
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
-            names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "no_list", "outer"]
-            names += ["plain", "put", "slow_to_start", "total", "wsgi"]
+            names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "meet"]
+            names += ["meet_otherwise", "no_list", "outer"]
+            names += ["plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
@@ -561,6 +580,8 @@ def test_sdk():
             same(functions["plain"]["doc"], "Says so.", "and docstrings")
             same({m["name"]: m["signature"] for m in cls["methods"]}["times"], "(x)", "of methods without self")
             test_web(host)
+            if concurrency > 1:
+                test_web_together(host)
             test_batches(host)
             test_waiting(host, concurrency)
             host.close()

@@ -25,7 +25,7 @@ class Files:
         names = [self.path(name) for name in files if not name.startswith("_")]
         self.process = subprocess.Popen(
             [PROGRAM, "--port", "0", "--dir", self.path("state", ""), *arguments, *names],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, **(environment or {})})
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
@@ -460,6 +460,10 @@ async def nap(seconds):
     return os.getpid()
 
 
+def read():
+    return sys.stdin.read()
+
+
 def fork():
     pid = os.fork()
     if pid == 0:
@@ -484,6 +488,8 @@ def logs(s, rpc="AppFetchLogs", **fields):
 def test_prints():
     f = Files("--workers", "1", talk=PRINTS)
     s = f.server
+    reply = s.outputs(f.start_call("talk", "read").function_call_id, timeout=10)
+    ok(reply.outputs and s.value(reply.outputs[0].result) == "", "an input has nothing to read", reply)
     call = f.start_call("talk", "talk", 2)
     f.result(call)
     function = s.function("talk", app="talk")
