@@ -225,6 +225,24 @@ RESET row_security;
 SELECT count(*) FROM kept_pages;
 RESET ROLE;
 SELECT forget();
+-- its triggers find what they find in a session of the owner, whoever writes
+ALTER ROLE regress_modal_kept SET search_path = generated_rows;
+CREATE TABLE kept_log (id int);
+ALTER TABLE kept_log OWNER TO regress_modal_kept;
+CREATE FUNCTION keep_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO kept_log VALUES (OLD.id); RETURN NULL; END $$;
+CREATE TRIGGER keep_log AFTER DELETE ON kept_pages FOR EACH ROW EXECUTE FUNCTION keep_log();
+INSERT INTO kept VALUES (2, '["x", "y"]'), (3, '["z"]');
+SELECT * FROM finish();
+BEGIN;
+SET LOCAL search_path = pg_catalog;
+CREATE TEMP TABLE kept_log (id int) ON COMMIT DROP;
+GRANT ALL ON kept_log TO PUBLIC;
+DELETE FROM generated_rows.kept WHERE id = 2;
+TRUNCATE generated_rows.kept;
+COMMIT;
+SELECT id FROM kept_log;
+SELECT forget();
 DROP OWNED BY regress_modal_kept;
 DROP ROLE regress_modal_kept;
 -- keys of columns with another collation or precision

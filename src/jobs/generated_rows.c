@@ -23,6 +23,7 @@
 #include "jobs/generated_query.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
+#include "jobs/owner_path.h"
 #include "jobs/subxact.h"
 #include "jobs/trigger_catalog.h"
 #include "jobs/trigger_check.h"
@@ -308,7 +309,8 @@ modal_truncate_rows(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("modal_truncate_rows() must be fired AFTER TRUNCATE")));
-	owner_enter_row(&scope, td->tg_relation->rd_rel->relowner);
+	owner_enter_row(&scope, td->tg_relation->rd_rel->relowner,
+					owner_path(td->tg_relation->rd_rel->relowner));
 	foreach (lc, declarations(RelationGetRelid(td->tg_relation), InvalidOid))
 		empty(generated_other_table(((OurTrigger *) lfirst(lc))->form->oid));
 	owner_leave(&scope);

@@ -187,13 +187,13 @@ prepare(const SinkTarget *target)
 }
 
 void
-trigger_rows_delete(SPIPlanPtr *plan, const Job *job, const SinkTarget *target,
-					Datum *key)
+trigger_rows_delete(SPIPlanPtr *plan, const Job *job, const char *path,
+					const SinkTarget *target, Datum *key)
 {
 	OwnerScope scope;
 	int rc;
 
-	owner_enter_row(&scope, job->owner);
+	owner_enter_row(&scope, job->owner, path);
 	SPI_connect();
 	if (*plan == NULL)
 		*plan = prepare(target);

@@ -40,10 +40,10 @@ extern void trigger_rows_check_keys(Relation source, Relation target,
 extern SinkTarget *trigger_rows_model(Job *job, Oid source, Oid target,
 									  const TriggerSpec *spec);
 /*
- * Delete the rows with this key, as the owner of the job.  The statement is kept in
+ * Delete the rows with this key, as the owner of the job, with the owner's path.  The statement is kept in
  * *plan, which is NULL at first, until trigger_clear_forget.
  */
-extern void trigger_rows_delete(SPIPlanPtr *plan, const Job *job,
+extern void trigger_rows_delete(SPIPlanPtr *plan, const Job *job, const char *path,
 								const SinkTarget *target, Datum *key);
 
 #endif /* MODAL_JOBS_TRIGGER_ROWS_H */
