@@ -255,6 +255,8 @@ SELECT * FROM finish();
 DELETE FROM c_keys WHERE id = 'a';
 SELECT * FROM posix_keys;
 SELECT forget();
+CREATE TABLE two_keys (a int, b int, pages jsonb, PRIMARY KEY (a, b));
+SELECT modal_generate_rows('two_keys', 'no_key', 'local:builtin/echo', '{pages}', '{id, id}');
 CREATE TABLE fine (price numeric(10, 2), at timestamptz, name varchar(10), pages jsonb, PRIMARY KEY (price, at, name));
 CREATE TABLE coarse (price numeric(10, 0), at timestamptz(0), exact numeric(10, 2), any_number numeric, moment timestamptz, name varchar(5), result text);
 SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{price, moment, name}');

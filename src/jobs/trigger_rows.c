@@ -125,6 +125,7 @@ void
 trigger_rows_check_keys(Relation source, Relation target, const TriggerSpec *spec)
 {
 	List *primary = relation_primary_key(RelationGetRelid(source));
+	Bitmapset *keys = NULL;
 	ListCell *lc, *lc2;
 
 	forboth (lc, primary, lc2, spec->key)
@@ -132,6 +133,12 @@ trigger_rows_check_keys(Relation source, Relation target, const TriggerSpec *spe
 		AttrNumber attno = get_attnum(RelationGetRelid(source), lfirst(lc));
 		AttrNumber key = get_attnum(RelationGetRelid(target), lfirst(lc2));
 
+		if (bms_is_member(key, keys))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("column \"%s\" is named twice in argument \"key\"",
+							(char *) lfirst(lc2))));
+		keys = bms_add_member(keys, key);
 		check_key_values(target, TupleDescAttr(RelationGetDescr(source), attno - 1),
 						 TupleDescAttr(RelationGetDescr(target), key - 1));
 	}

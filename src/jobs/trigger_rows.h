@@ -28,7 +28,8 @@ extern Oid trigger_rows_target(const TriggerSpec *spec);
 /* Errors, when it does not fit the source or the other table. */
 extern void trigger_rows_check(Relation source, const TriggerSpec *spec);
 /*
- * Errors, when keys that differ in the source could be equal in the other table.
+ * Errors, when keys that differ in the source could be equal in the other table, or
+ * one of its columns stands for two.
  * Asked of new declarations only.
  */
 extern void trigger_rows_check_keys(Relation source, Relation target,
