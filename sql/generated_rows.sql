@@ -255,6 +255,15 @@ SELECT * FROM finish();
 DELETE FROM c_keys WHERE id = 'a';
 SELECT * FROM posix_keys;
 SELECT forget();
+-- a circle through a partition
+CREATE TABLE parts (id int PRIMARY KEY, doc int, pages jsonb, result text) PARTITION BY RANGE (id);
+CREATE TABLE parts1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
+CREATE TABLE parts2 PARTITION OF parts FOR VALUES FROM (10) TO (20);
+CREATE TABLE of_parts (id int PRIMARY KEY, pages jsonb, result text);
+SELECT modal_generate_rows('parts', 'parts1', 'local:builtin/echo', '{pages}', '{doc}');
+SELECT modal_generate_rows('parts1', 'parts', 'local:builtin/echo', '{pages}', '{doc}');
+SELECT modal_generate_rows('parts1', 'of_parts', 'local:builtin/echo', '{pages}', '{id}', backfill => false) IS NULL AS no_job;
+SELECT modal_generate_rows('of_parts', 'parts', 'local:builtin/echo', '{pages}', '{doc}');
 CREATE TABLE two_keys (a int, b int, pages jsonb, PRIMARY KEY (a, b));
 SELECT modal_generate_rows('two_keys', 'no_key', 'local:builtin/echo', '{pages}', '{id, id}');
 CREATE TABLE fine (price numeric(10, 2), at timestamptz, name varchar(10), pages jsonb, PRIMARY KEY (price, at, name));
