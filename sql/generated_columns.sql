@@ -223,6 +223,13 @@ SELECT priority FROM modal_batch.jobs WHERE into_table = 'low'::regclass;
 DROP TABLE low;
 DROP TRIGGER pause ON modal_batch.job;
 CALL no_jobs();
+-- a circle through what is declared of a partition alone, and a column twice
+CREATE TABLE halves (id int PRIMARY KEY, a int, b int) PARTITION BY RANGE (id);
+CREATE TABLE half PARTITION OF halves FOR VALUES FROM (0) TO (10);
+SELECT modal_generate_column('half', 'a', 'local:builtin/echo', '{b}', backfill => false) IS NULL AS no_job;
+SELECT modal_generate_column('halves', 'b', 'local:builtin/echo', '{a}');
+SELECT modal_generate_column('halves', 'a', 'local:builtin/echo', '{b}');
+DROP TABLE halves;
 -- the lowest priority of all is no higher one for the backfill
 CREATE TABLE lowest (id int PRIMARY KEY, a int, r int);
 BEGIN;

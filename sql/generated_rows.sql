@@ -233,6 +233,24 @@ RESET row_security;
 SELECT count(*) FROM kept_pages;
 RESET ROLE;
 SELECT forget();
+-- its triggers find what they find in a session of the owner, whoever writes
+ALTER ROLE regress_modal_kept SET search_path = generated_rows;
+CREATE TABLE kept_log (id int);
+ALTER TABLE kept_log OWNER TO regress_modal_kept;
+CREATE FUNCTION keep_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO kept_log VALUES (OLD.id); RETURN NULL; END $$;
+CREATE TRIGGER keep_log AFTER DELETE ON kept_pages FOR EACH ROW EXECUTE FUNCTION keep_log();
+INSERT INTO kept VALUES (2, '["x", "y"]'), (3, '["z"]');
+SELECT * FROM finish();
+BEGIN;
+SET LOCAL search_path = pg_catalog;
+CREATE TEMP TABLE kept_log (id int) ON COMMIT DROP;
+GRANT ALL ON kept_log TO PUBLIC;
+DELETE FROM generated_rows.kept WHERE id = 2;
+TRUNCATE generated_rows.kept;
+COMMIT;
+SELECT id FROM kept_log;
+SELECT forget();
 DROP OWNED BY regress_modal_kept;
 DROP ROLE regress_modal_kept;
 -- keys of columns with another collation or precision
@@ -245,6 +263,17 @@ SELECT * FROM finish();
 DELETE FROM c_keys WHERE id = 'a';
 SELECT * FROM posix_keys;
 SELECT forget();
+-- a circle through a partition
+CREATE TABLE parts (id int PRIMARY KEY, doc int, pages jsonb, result text) PARTITION BY RANGE (id);
+CREATE TABLE parts1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
+CREATE TABLE parts2 PARTITION OF parts FOR VALUES FROM (10) TO (20);
+CREATE TABLE of_parts (id int PRIMARY KEY, pages jsonb, result text);
+SELECT modal_generate_rows('parts', 'parts1', 'local:builtin/echo', '{pages}', '{doc}');
+SELECT modal_generate_rows('parts1', 'parts', 'local:builtin/echo', '{pages}', '{doc}');
+SELECT modal_generate_rows('parts1', 'of_parts', 'local:builtin/echo', '{pages}', '{id}', backfill => false) IS NULL AS no_job;
+SELECT modal_generate_rows('of_parts', 'parts', 'local:builtin/echo', '{pages}', '{doc}');
+CREATE TABLE two_keys (a int, b int, pages jsonb, PRIMARY KEY (a, b));
+SELECT modal_generate_rows('two_keys', 'no_key', 'local:builtin/echo', '{pages}', '{id, id}');
 CREATE TABLE fine (price numeric(10, 2), at timestamptz, name varchar(10), pages jsonb, PRIMARY KEY (price, at, name));
 CREATE TABLE coarse (price numeric(10, 0), at timestamptz(0), exact numeric(10, 2), any_number numeric, moment timestamptz, name varchar(5), result text);
 SELECT modal_generate_rows('fine', 'coarse', 'local:builtin/echo', '{pages}', '{price, moment, name}');

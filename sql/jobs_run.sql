@@ -195,6 +195,18 @@ SELECT count(*) FROM modal_batch.chunk JOIN modal_batch.job j ON j.id = job WHER
 SELECT backend_type, application_name FROM pg_stat_activity
 	WHERE backend_type LIKE 'modal_batch %' AND coalesce(datname = current_database(), true) ORDER BY 1;
 
+-- a key that the table's column would round is no row's
+CREATE TABLE rounded (id numeric(4, 0), at timestamp(0), result int, PRIMARY KEY (id, at));
+INSERT INTO rounded VALUES (2, '2020-01-01 00:00:01');
+SELECT modal_spawn_map('local:builtin/square', $$SELECT id, at::timestamp, 7 FROM (VALUES (1.5, '2020-01-01 00:00:01'),
+	(2.0, '2020-01-01 00:00:00.6'), (2.4, '2020-01-01 00:00:01.2')) v(id, at)$$, key => '{id,at}', into_table => 'rounded', mode => 'update') AS job \gset
+SELECT modal_wait(:job);
+SELECT succeeded, failed, stale FROM modal_batch.jobs WHERE job = :job;
+SELECT * FROM rounded;
+SELECT modal_spawn_map('local:builtin/square', $$SELECT 2.00 AS id, timestamp '2020-01-01 00:00:01' AS at, 7$$, key => '{id,at}', into_table => 'rounded', mode => 'update') AS job \gset
+SELECT modal_wait(:job);
+SELECT * FROM rounded;
+
 -- everything of jobs says what it is
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'modal_batch'

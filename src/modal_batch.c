@@ -14,6 +14,7 @@
 
 #include "functions/untyped.h"
 #include "guc.h"
+#include "jobs/owner_path.h"
 #include "jobs/trigger_check.h"
 #include "jobs/utility_hook.h"
 #include "jobs/wake.h"
@@ -55,6 +56,7 @@ _PG_init(void)
 	modal_shmem_init();
 	modal_apply_init();
 	modal_untyped_init();
+	modal_owner_path_init();
 
 	/* before that, for it records what triggers depend on, also of old ones */
 	modal_trigger_check_init();

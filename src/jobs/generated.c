@@ -24,6 +24,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/trigger.h"
@@ -168,10 +169,10 @@ read_spec(FunctionCallInfo fcinfo, TriggerSpec *spec)
 
 /* Those of the relation (OurTrigger *). */
 static List *
-declarations(Relation rel)
+declarations(Oid relid)
 {
 	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-	List *triggers = trigger_catalog_of(catalog, RelationGetRelid(rel));
+	List *triggers = trigger_catalog_of(catalog, relid);
 	ListCell *lc;
 
 	table_close(catalog, AccessShareLock);
@@ -184,11 +185,11 @@ declarations(Relation rel)
 
 /* The one that fills this column, and what it says; NULL: none. */
 static OurTrigger *
-find_declaration(Relation rel, const char *column, TriggerSpec *spec)
+find_declaration(Oid relid, const char *column, TriggerSpec *spec)
 {
 	ListCell *lc;
 
-	foreach (lc, declarations(rel))
+	foreach (lc, declarations(relid))
 	{
 		OurTrigger *trigger = lfirst(lc);
 
@@ -210,7 +211,7 @@ get_declaration(FunctionCallInfo fcinfo, Relation rel, TriggerSpec *spec)
 
 	generated_need_argument(fcinfo, 1, "column");
 	column = NameStr(*PG_GETARG_NAME(1));
-	trigger = find_declaration(rel, column, spec);
+	trigger = find_declaration(RelationGetRelid(rel), column, spec);
 	if (trigger != NULL)
 	{
 		Oid table = trigger_catalog_table(RelationGetRelid(rel), trigger->form->oid);
@@ -219,7 +220,7 @@ get_declaration(FunctionCallInfo fcinfo, Relation rel, TriggerSpec *spec)
 		return trigger;
 	}
 	nearest = nearest_name_to(column);
-	foreach (lc, declarations(rel))
+	foreach (lc, declarations(RelationGetRelid(rel)))
 	{
 		trigger = lfirst(lc);
 		nearest_name_consider(&nearest, trigger->args[TRIGGER_RESULT]);
@@ -263,7 +264,7 @@ generated_check_circle(Relation rel, const TriggerSpec *new)
 	List *specs = NIL;
 	ListCell *lc;
 
-	foreach (lc, declarations(rel))
+	foreach (lc, declarations(RelationGetRelid(rel)))
 	{
 		OurTrigger *trigger = lfirst(lc);
 		TriggerSpec *spec = palloc(sizeof(TriggerSpec));
@@ -283,6 +284,26 @@ generated_check_circle(Relation rel, const TriggerSpec *new)
 							new->result_column),
 					 errdetail("It is made of column \"%s\", which is generated from it.",
 							   (char *) lfirst(lc))));
+}
+
+/* Nor of a partition alone. */
+static void
+check_not_declared(Relation rel, const char *result_column)
+{
+	bool has_partitions = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	List *relids = has_partitions
+		? find_all_inheritors(RelationGetRelid(rel), NoLock, NULL)
+		: list_make1_oid(RelationGetRelid(rel));
+	TriggerSpec other;
+	ListCell *lc;
+
+	foreach (lc, relids)
+		if (find_declaration(lfirst_oid(lc), result_column, &other) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("column \"%s\" of relation \"%s\" is generated remotely already",
+							result_column, get_rel_name(lfirst_oid(lc))),
+					 errhint("Call modal_drop_generated_column() first.")));
 }
 
 /* --- creating and dropping the trigger ------------------------------------ */
@@ -409,17 +430,11 @@ modal_generate_column(PG_FUNCTION_ARGS)
 {
 	Relation rel = generated_open_table(fcinfo, 0, "table", ShareRowExclusiveLock);
 	GeneratedColumn column;
-	TriggerSpec other;
 	int64 id = 0;
 
 	read_spec(fcinfo, &column.spec);
 	trigger_check_spec(rel, &column.spec);
-	if (find_declaration(rel, column.spec.result_column, &other) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("column \"%s\" of relation \"%s\" is generated remotely already",
-						column.spec.result_column, RelationGetRelationName(rel)),
-				 errhint("Call modal_drop_generated_column() first.")));
+	check_not_declared(rel, column.spec.result_column);
 	generated_check_circle(rel, &column.spec);
 	begin_column(&column, rel, InvalidOid);
 	generated_create_trigger(rel, column.spec.result_column, &column.spec,

@@ -16,6 +16,8 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "jobs/generated.h"
@@ -23,6 +25,7 @@
 #include "jobs/generated_query.h"
 #include "jobs/nearest_name.h"
 #include "jobs/owner.h"
+#include "jobs/owner_path.h"
 #include "jobs/subxact.h"
 #include "jobs/trigger_catalog.h"
 #include "jobs/trigger_check.h"
@@ -87,38 +90,56 @@ declarations(Oid source, Oid target)
 	return found;
 }
 
-/* Are rows of one table made from those of the other, in however many steps? */
+/* The table as a whole, of which this may be a partition. */
+static Oid
+whole_table(Oid relid)
+{
+	List *ancestors = get_rel_relispartition(relid) ? get_partition_ancestors(relid)
+													: NIL;
+
+	return ancestors == NIL ? relid : llast_oid(ancestors);
+}
+
+/*
+ * Are rows of one table made from those of the other, in however many steps?
+ * Both are whole tables: a row of one may be a row of any partition.
+ */
 static bool
 makes_rows_of(Oid source, Oid target, List **seen)
 {
-	ListCell *lc;
+	ListCell *lc, *lc2;
 
 	check_stack_depth();
 	*seen = lappend_oid(*seen, source);
-	foreach (lc, declarations(source, InvalidOid))
-	{
-		const OurTrigger *ours = lfirst(lc);
-		Oid other = generated_other_table(ours->form->oid);
+	foreach (lc, find_all_inheritors(source, NoLock, NULL))
+		foreach (lc2, declarations(lfirst_oid(lc), InvalidOid))
+		{
+			const OurTrigger *ours = lfirst(lc2);
+			Oid other = whole_table(generated_other_table(ours->form->oid));
 
-		if (other == target || (!list_member_oid(*seen, other) &&
-								makes_rows_of(other, target, seen)))
-			return true;
-	}
+			if (other == target || (!list_member_oid(*seen, other) &&
+									makes_rows_of(other, target, seen)))
+				return true;
+		}
 	return false;
 }
 
 void
 generated_check_rows_circle(Relation source, Relation target)
 {
+	Oid from = whole_table(RelationGetRelid(source));
+	Oid to = whole_table(RelationGetRelid(target));
 	List *seen = NIL;
 
-	if (makes_rows_of(RelationGetRelid(target), RelationGetRelid(source), &seen))
+	if (from == to || makes_rows_of(to, from, &seen))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("rows of \"%s\" would be made from themselves",
 						RelationGetRelationName(target)),
-				 errdetail("Those of \"%s\" are made from them.",
-						   RelationGetRelationName(source))));
+				 from == to ? errdetail("Both tables are, or are partitions of, \"%s\".",
+										get_rel_name(from))
+							: errdetail("Those of \"%s\" are made from them.",
+										RelationGetRelationName(source))));
 }
 
 /* Once for all declarations of the table. */
@@ -307,7 +328,8 @@ modal_truncate_rows(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("modal_truncate_rows() must be fired AFTER TRUNCATE")));
-	owner_enter_row(&scope, td->tg_relation->rd_rel->relowner);
+	owner_enter_row(&scope, td->tg_relation->rd_rel->relowner,
+					owner_path(td->tg_relation->rd_rel->relowner));
 	foreach (lc, declarations(RelationGetRelid(td->tg_relation), InvalidOid))
 		empty(generated_other_table(((OurTrigger *) lfirst(lc))->form->oid));
 	owner_leave(&scope);

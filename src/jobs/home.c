@@ -14,6 +14,7 @@
 #include "commands/trigger.h"
 #include "jobs/error.h"
 #include "jobs/home.h"
+#include "jobs/new_owner.h"
 #include "jobs/sql.h"
 #include "jobs/store.h"
 #include "jobs/subxact.h"
@@ -176,6 +177,9 @@ home_move_in(void)
 		return;
 	}
 	ids = job_store_of_other_databases();
+	/* these may have been restored as somebody else's */
+	if (ids != NIL)
+		owner_change_follow_tables(0);
 	foreach (lc, ids)
 	{
 		Job *job = job_store_load(*(int64 *) lfirst(lc));

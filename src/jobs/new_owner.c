@@ -54,8 +54,8 @@ owner_change_of(Node *parsetree)
 	return change;
 }
 
-static void
-follow_tables(int64 job)
+void
+owner_change_follow_tables(int64 job)
 {
 	Datum args[] = {Int64GetDatum(job)};
 
@@ -71,7 +71,7 @@ owner_change_follow(const OwnerChange *change)
 	if (!job_store_exists() || !extension_version_fits())
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	follow_tables(0);
+	owner_change_follow_tables(0);
 	foreach (lc, change->from)
 	{
 		Datum args[] = {ObjectIdGetDatum(lfirst_oid(lc)),
@@ -88,7 +88,7 @@ owner_change_job(Job *job)
 {
 	Datum args[] = {Int64GetDatum(job->id), ObjectIdGetDatum(GetUserId())};
 
-	follow_tables(job->id);
+	owner_change_follow_tables(job->id);
 	store_run_alone(TAKE_OVER, args, NULL);
 	job->owner = job_store_load(job->id)->owner;
 }

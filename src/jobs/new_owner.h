@@ -26,6 +26,9 @@ extern OwnerChange *owner_change_of(Node *parsetree);
 /* It has been done. */
 extern void owner_change_follow(const OwnerChange *change);
 
+/* Of that job, or with 0 of all: those of triggers are their tables' owners'. */
+extern void owner_change_follow_tables(int64 job);
+
 /* Before the current user goes on with a job that has ended or is paused. */
 extern void owner_change_job(Job *job);
 

@@ -81,9 +81,9 @@ owner_enter(OwnerScope *scope, Oid owner)
 }
 
 void
-owner_enter_row(OwnerScope *scope, Oid owner)
+owner_enter_row(OwnerScope *scope, Oid owner, const char *path)
 {
-	enter(scope, owner, SECURITY_LOCAL_USERID_CHANGE, CATALOG_PATH);
+	enter(scope, owner, SECURITY_LOCAL_USERID_CHANGE, path);
 }
 
 void

@@ -55,9 +55,10 @@ extern void owner_enter(OwnerScope *scope, Oid owner);
 extern void owner_enter_rights(OwnerScope *scope, Oid owner);
 /*
  * In a trigger, for what a foreign key might do: the owner's triggers may run in
- * that session anyway, so they may also be deferred.
+ * that session anyway, so they may also be deferred.  They find what owner_path
+ * says.
  */
-extern void owner_enter_row(OwnerScope *scope, Oid owner);
+extern void owner_enter_row(OwnerScope *scope, Oid owner, const char *path);
 /*
  * With the job's search_path: for statements that are the owner's.  In a
  * runner only; ends it (FATAL) when the owner may not act here any more.

@@ -77,7 +77,10 @@ columns_desc(TupleDesc table, const AttrNumber *columns, int n)
 	return desc;
 }
 
-/* The key columns, by the names that they had when the inputs were made. */
+/*
+ * The key columns, by the names that they had when the inputs were made.  A key
+ * that is only looked for is not rounded to another row's.
+ */
 static TupleDesc
 keys_desc(const Sink *sink)
 {
@@ -85,6 +88,8 @@ keys_desc(const Sink *sink)
 	TupleDesc desc = columns_desc(t->desc, t->keys, t->nkeys);
 	ListCell *lc;
 
+	for (int i = 0; i < t->nkeys && sink->spec->mode == SINK_UPDATE; i++)
+		TupleDescAttr(desc, i)->atttypmod = -1;
 	foreach (lc, sink->spec->key_names)
 		namestrcpy(&TupleDescAttr(desc, foreach_current_index(lc))->attname,
 				   lfirst(lc));

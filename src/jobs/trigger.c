@@ -35,6 +35,7 @@
 #include "jobs/generated_follow.h"
 #include "jobs/limits.h"
 #include "jobs/owner.h"
+#include "jobs/owner_path.h"
 #include "jobs/sink_target.h"
 #include "jobs/sql.h"
 #include "jobs/store.h"
@@ -613,6 +614,17 @@ has_null_argument(const Source *source, const TupleTableSlot *slot)
 	return false;
 }
 
+static const char *
+path_of(Collector *collector)
+{
+	MemoryContext old = MemoryContextSwitchTo(collect_cxt);
+
+	if (collector->path == NULL)
+		collector->path = owner_path(collector->job.owner);
+	MemoryContextSwitchTo(old);
+	return collector->path;
+}
+
 /* The row has lost an argument: there is no result for it. */
 static void
 clear_result(Source *source, const TriggerData *td)
@@ -623,7 +635,7 @@ clear_result(Source *source, const TriggerData *td)
 		(source->version < 0 || slot->tts_isnull[source->version]))
 		return;
 	trigger_clear_row(&source->clear, td->tg_relation, &slot->tts_tid,
-					  &source->collector->job);
+					  &source->collector->job, path_of(source->collector));
 }
 
 /*
@@ -678,13 +690,14 @@ static void
 delete_rows(Source *source, const TriggerData *td)
 {
 	TupleTableSlot *slot = td->tg_trigslot;
-	const Collector *collector = source->collector;
+	Collector *collector = source->collector;
 	Datum *key = palloc(sizeof(Datum) * source->nkeys);
 
 	slot_getallattrs(slot);
 	for (int i = 0; i < source->nkeys; i++)
 		key[i] = slot->tts_values[source->watched[source->nwatched - source->nkeys + i]];
-	trigger_rows_delete(&source->clear, &collector->job, collector->columns, key);
+	trigger_rows_delete(&source->clear, &collector->job, path_of(collector),
+						collector->columns, key);
 	pfree(key);
 }
 

@@ -34,7 +34,7 @@ prepare(Relation rel, const SinkSpec *sink)
 	if (sink->version_column != NULL)
 		appendStringInfo(&sql, ", %s = NULL",
 						 quote_identifier(sink->version_column));
-	appendStringInfoString(&sql, " WHERE ctid = $1");
+	appendStringInfoString(&sql, " WHERE ctid OPERATOR(pg_catalog.=) $1");
 	plan = SPI_prepare(sql.data, 1, &type);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data,
@@ -45,13 +45,13 @@ prepare(Relation rel, const SinkSpec *sink)
 
 void
 trigger_clear_row(SPIPlanPtr *plan, Relation rel, const ItemPointerData *tid,
-				  const Job *job)
+				  const Job *job, const char *path)
 {
 	OwnerScope scope;
 	Datum arg = PointerGetDatum(tid);
 	int rc;
 
-	owner_enter_row(&scope, job->owner);
+	owner_enter_row(&scope, job->owner, path);
 	SPI_connect();
 	if (*plan == NULL)
 		*plan = prepare(rel, &job->sink);

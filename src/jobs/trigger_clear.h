@@ -18,11 +18,13 @@
 #include "utils/rel.h"
 
 /*
- * Set the columns that the job writes to NULL, as the owner of the table.  The
+ * Set the columns that the job writes to NULL, as the owner of the table, with the
+ * owner's path.  The
  * statement is kept in *plan, which is NULL at first, until it is forgotten.
  */
 extern void trigger_clear_row(SPIPlanPtr *plan, Relation rel,
-							  const ItemPointerData *tid, const Job *job);
+							  const ItemPointerData *tid, const Job *job,
+							  const char *path);
 extern void trigger_clear_forget(SPIPlanPtr *plan);
 
 #endif /* MODAL_JOBS_TRIGGER_CLEAR_H */

@@ -135,6 +135,7 @@ void
 trigger_rows_check_keys(Relation source, Relation target, const TriggerSpec *spec)
 {
 	List *primary = relation_primary_key(RelationGetRelid(source));
+	Bitmapset *keys = NULL;
 	ListCell *lc, *lc2;
 
 	forboth (lc, primary, lc2, spec->key)
@@ -142,6 +143,12 @@ trigger_rows_check_keys(Relation source, Relation target, const TriggerSpec *spe
 		AttrNumber attno = get_attnum(RelationGetRelid(source), lfirst(lc));
 		AttrNumber key = get_attnum(RelationGetRelid(target), lfirst(lc2));
 
+		if (bms_is_member(key, keys))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("column \"%s\" is named twice in argument \"key\"",
+							(char *) lfirst(lc2))));
+		keys = bms_add_member(keys, key);
 		check_key_values(target, TupleDescAttr(RelationGetDescr(source), attno - 1),
 						 TupleDescAttr(RelationGetDescr(target), key - 1));
 	}
@@ -197,13 +204,13 @@ prepare(const SinkTarget *target)
 }
 
 void
-trigger_rows_delete(SPIPlanPtr *plan, const Job *job, const SinkTarget *target,
-					Datum *key)
+trigger_rows_delete(SPIPlanPtr *plan, const Job *job, const char *path,
+					const SinkTarget *target, Datum *key)
 {
 	OwnerScope scope;
 	int rc;
 
-	owner_enter_row(&scope, job->owner);
+	owner_enter_row(&scope, job->owner, path);
 	SPI_connect();
 	if (*plan == NULL)
 		*plan = prepare(target);

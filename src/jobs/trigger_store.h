@@ -26,6 +26,7 @@ typedef struct Collector
 	char **args;
 	bool skip_nulls;
 	Job job;			 /* but for what is known at its end */
+	char *path;			 /* of its owner, see owner_path.h; NULL: not asked for yet */
 	Endpoint *endpoint;	 /* it says how inputs are written */
 	SinkTarget *columns; /* of the target: their numbers */
 	InputQueue inputs;

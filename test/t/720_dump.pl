@@ -150,5 +150,18 @@ is($node->safe_psql('fourth', 'SELECT count(*) FROM modal_batch.job'),
 	$node->safe_psql('postgres', 'SELECT count(*) - 3 FROM modal_batch.job'), '... with the jobs');
 is($node->safe_psql('fourth', $guards), $node->safe_psql('postgres', $guards), '... whose tables are guarded as before');
 
+# Tables that have another owner where they are restored: so have the jobs of their triggers.
+$node->safe_psql('postgres', q{
+	CREATE TABLE theirs (id int PRIMARY KEY, n int, square int);
+	ALTER TABLE theirs OWNER TO worker;
+	SELECT modal_generate_column('theirs', 'square', 'local:builtin/square', '{n}', backfill => false);
+	REVOKE CONNECT ON DATABASE postgres FROM PUBLIC;
+	INSERT INTO theirs SELECT i, i FROM generate_series(1, 3) i});
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/theirs", $node->connstr('postgres') ], 'pg_dump with a job that waits');
+$node->safe_psql('postgres', 'CREATE DATABASE fifth');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '--no-owner', '-d', $node->connstr('fifth'), "$dir/theirs" ], '... is restored without owners');
+$node->safe_psql('fifth', 'SELECT modal_batch.start_runner()');
+ok($node->poll_query_until('fifth', 'SELECT sum(square) = 14 FROM theirs'), '... and the job goes on as who owns the table there');
+
 $node->stop;
 done_testing();
