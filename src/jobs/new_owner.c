@@ -101,7 +101,7 @@ owner_change_hand_over(const Job *job)
 	if (now == NULL || (now->state != JOB_RUNNING && now->state != JOB_PENDING))
 		return false;
 	job_store_set_state(job->id, JOB_PENDING);
-	follow_tables(job->id);
+	owner_change_follow_tables(job->id);
 	now = job_store_load(job->id);
 	if (now->owner == job->owner)
 		return false;
