@@ -143,7 +143,8 @@ url_decode(const char *segment, size_t len)
 		char digits[3] = {0};
 		unsigned c = (unsigned char) segment[i];
 
-		if (c == '%' && len - i > 2 && isxdigit((unsigned char) segment[i + 1]) &&
+		if (c == '%' && len - i > 2 &&
+			isxdigit((unsigned char) segment[i + 1]) &&
 			isxdigit((unsigned char) segment[i + 2]))
 		{
 			memcpy(digits, segment + i + 1, 2);

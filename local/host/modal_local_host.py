@@ -281,6 +281,22 @@ class Connection:
 # ------------------------------------------------------- what inputs print
 
 running = contextvars.ContextVar("running", default=None)  # the call whose function runs
+
+
+def start_thread(thread, start=threading.Thread.start):
+    """A thread belongs to the input that has started it."""
+    call, run = running.get(), thread.run
+
+    def run_for_call():
+        running.set(call)
+        run()
+
+    if call is not None:
+        thread.run = run_for_call
+    start(thread)
+
+
+threading.Thread.start = start_thread
 # What is forked has no say on our socket.
 os.register_at_fork(after_in_child=lambda: running.set(None))
 
@@ -476,6 +492,7 @@ class SerialHost(Host):
         self.current = ()  # ids
         self.pending = collections.deque()
         self.owed = 0  # frames of target RECALLED that are to come
+        self.counting = threading.Lock()  # of these, by threads too
         self.task = None
         self.loop = None
         signal.signal(signal.SIGUSR1, self.interrupt)
@@ -497,15 +514,20 @@ class SerialHost(Host):
 
     def send(self, kind, call, body=b""):
         if threading.current_thread() is not threading.main_thread():
+            self.count_owed(kind == WAIT)
             super().send(kind, call, body)
             return
         current, self.current = self.current, ()
-        self.owed += kind == WAIT
+        self.count_owed(kind == WAIT)
         try:
             super().send(kind, call, body)
         finally:
             self.current = current
         self.check_cancelled()
+
+    def count_owed(self, change):
+        with self.counting:
+            self.owed += change
 
     def next_call(self, seconds=None):
         """The next one; None when there is none after so many seconds."""
@@ -515,7 +537,7 @@ class SerialHost(Host):
             for call in self.connection.receive():
                 if call.target == RECALLED:
                     self.pending.clear()
-                    self.owed -= 1
+                    self.count_owed(-1)
                 else:
                     self.pending.append(call)
         return self.pending.popleft()
@@ -738,21 +760,6 @@ class ConcurrentHost(Host):
             self.fail_batch(calls, exc)
 
 
-def explain(exc):
-    """Why the file cannot be served: the error, and where in the user's code."""
-    if isinstance(exc, modal_local_survey.Unservable):
-        return str(exc)
-    frames = traceback.extract_tb(exc.__traceback__)
-    while frames and (frames[0].filename in OURS or frames[0].filename.startswith("<frozen ")):
-        del frames[0]
-    text = "".join(traceback.format_exception_only(type(exc), exc)).rstrip("\n")
-    if frames:
-        text = "Traceback (most recent call last):\n" + "".join(frames.format()) + text
-    if isinstance(exc, ModuleNotFoundError):
-        text += "\n(looked for with %s)" % sys.executable
-    return text
-
-
 def main():
     sock_fd, control, concurrency, path = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to end
@@ -773,7 +780,7 @@ def main():
     try:
         manifest = modal_local_survey.survey(*modal_local_survey.load(path, text))
     except BaseException as exc:
-        connection.send(MANIFEST, hello, json.dumps({"error": explain(exc)}).encode())
+        connection.send(MANIFEST, hello, json.dumps({"error": modal_local_survey.explain(exc, OURS)}).encode())
         return 1
     host.targets = manifest.targets
     connection.send(MANIFEST, hello, manifest.to_json().encode())

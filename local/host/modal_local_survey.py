@@ -16,6 +16,7 @@ import json
 import linecache
 import os
 import sys
+import traceback
 import typing
 
 from modal_local_web import web_function
@@ -232,6 +233,21 @@ def load(path, text=None):
         listen_to_sdk()
     loader.exec_module(module)
     return name, module
+
+
+def explain(exc, ours):
+    """Why the file cannot be served: the error, and where in the user's code."""
+    if isinstance(exc, Unservable):
+        return str(exc)
+    frames = traceback.extract_tb(exc.__traceback__)
+    while frames and (frames[0].filename in ours or frames[0].filename.startswith("<frozen ")):
+        del frames[0]
+    text = "".join(traceback.format_exception_only(type(exc), exc)).rstrip("\n")
+    if frames:
+        text = "Traceback (most recent call last):\n" + "".join(frames.format()) + text
+    if isinstance(exc, ModuleNotFoundError):
+        text += "\n(looked for with %s)" % sys.executable
+    return text
 
 
 def survey(name, module):

@@ -73,8 +73,8 @@ static void
 put_head(Http1 *http, const char *status, const char *headers, int64_t len)
 {
 	buf_printf(&http->out, "HTTP/1.1 %s\r\nContent-Length: %lld\r\n%s%s\r\n",
-			   status, (long long) len, http->last ? "Connection: close\r\n" : "",
-			   headers);
+			   status, (long long) len,
+			   http->last ? "Connection: close\r\n" : "", headers);
 	conn_wants_write(http->conn);
 }
 

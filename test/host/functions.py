@@ -6,6 +6,7 @@ import datetime
 import functools
 import os
 import sys
+import threading
 import time
 import types
 import typing
@@ -39,6 +40,9 @@ def chatter(name):
     sys.stdout.buffer.write(b"bytes\xff\n")
     sys.stdout.buffer.flush()
     print("error", name, file=sys.stderr)
+    thread = threading.Thread(target=print, args=("thread",))
+    thread.start()
+    thread.join()
     print("no newline", end="")
 
 

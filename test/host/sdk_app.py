@@ -50,6 +50,11 @@ def outer(x):
 
 
 @app.function()
+async def outer_in_thread(x):
+    return await asyncio.to_thread(plain.remote, x)
+
+
+@app.function()
 def local(x):
     return plain.local(x)
 

@@ -328,7 +328,7 @@ def test_printed(host):
         host.reply()
     for call_id, name in (first, "a"), (second, "b"):
         text = {n: "".join(t for i, f, t in host.printed if (i, f) == (call_id, n)) for n in (1, 2)}
-        same(text, {1: "out %s\nbytes\\xff\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+        same(text, {1: "out %s\nbytes\\xff\nthread\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
 
 
 def test_end(host):
@@ -527,16 +527,17 @@ def test_batches(host):
 
 
 def test_waiting(host, concurrency):
-    outer = host.send("outer", 3)
-    ahead = host.send("plain", "ahead") if concurrency == 1 else None
-    said = host.reply()
-    same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "an input says that it waits for another one")
-    if ahead:
-        host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
-    same(host.reply()[:2], (outer, RESUME), "and that it goes on")
-    same(host.reply()[1:2] + (host.remote_calls(),), (RESULT, ["named-app plain (3,)"]), "the SDK was asked for it")
-    if ahead:
-        same(host.result("plain", "next"), "plain next", "what was recalled is not run")
+    for name in "outer", "outer_in_thread":
+        outer = host.send(name, 3)
+        ahead = host.send("plain", "ahead") if concurrency == 1 else None
+        said = host.reply()
+        same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "%s says that it waits for another" % name)
+        if ahead:
+            host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
+        same(host.reply()[:2], (outer, RESUME), "and that it goes on")
+        same(host.reply()[1:2] + (host.remote_calls(),), (RESULT, ["named-app plain (3,)"]), "the SDK was asked for it")
+        if ahead:
+            same(host.result("plain", "next"), "plain next", "what was recalled is not run")
     same(host.result("local", 3), "plain 3", "a local call stays here")
 
 
@@ -552,7 +553,7 @@ def test_sdk():
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
             names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "meet"]
-            names += ["meet_otherwise", "no_list", "outer"]
+            names += ["meet_otherwise", "no_list", "outer", "outer_in_thread"]
             names += ["plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
