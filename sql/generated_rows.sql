@@ -255,6 +255,19 @@ SELECT * FROM finish();
 DELETE FROM c_keys WHERE id = 'a';
 SELECT * FROM posix_keys;
 SELECT forget();
+-- one target of two sources
+CREATE TABLE texts (id int PRIMARY KEY, pages jsonb);
+CREATE TABLE videos (id int PRIMARY KEY, pages jsonb);
+CREATE TABLE of_both ("Text" int, video int, result text);
+SELECT modal_generate_rows('texts', 'of_both', 'local:builtin/echo', '{pages}', '{Text}', backfill => false) IS NULL AS no_job;
+SELECT modal_generate_rows('videos', 'of_both', 'local:builtin/echo', '{pages}', '{video}', backfill => false) IS NULL AS no_job;
+INSERT INTO texts VALUES (1, '["text"]');
+INSERT INTO videos VALUES (1, '["video"]');
+SELECT * FROM finish();
+SELECT * FROM of_both ORDER BY result;
+TRUNCATE texts;
+SELECT * FROM of_both;
+SELECT forget();
 -- a circle through a partition
 CREATE TABLE parts (id int PRIMARY KEY, doc int, pages jsonb, result text) PARTITION BY RANGE (id);
 CREATE TABLE parts1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
