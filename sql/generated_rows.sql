@@ -204,7 +204,7 @@ INSERT INTO docs VALUES (2, 1, '["a"]');
 SELECT * FROM finish();
 
 -- whose row security is forced, and a writer that has it off
-CREATE ROLE regress_modal_kept;
+CREATE ROLE regress_modal_kept LOGIN;
 GRANT USAGE, CREATE ON SCHEMA generated_rows TO regress_modal_kept;
 CREATE TABLE kept (id int PRIMARY KEY, pages jsonb);
 CREATE TABLE kept_pages (id int, result text);
@@ -243,6 +243,9 @@ TRUNCATE generated_rows.kept;
 COMMIT;
 SELECT id FROM kept_log;
 SELECT forget();
+-- its runner is not to be seen by tests that come after this one
+SELECT count(pg_terminate_backend(pid, 60000)) >= 0 AS ended FROM pg_stat_activity
+	WHERE backend_type = 'modal_batch runner' AND usename = 'regress_modal_kept';
 DROP OWNED BY regress_modal_kept;
 DROP ROLE regress_modal_kept;
 -- keys of columns with another collation or precision
