@@ -212,7 +212,7 @@ INSERT INTO docs VALUES (2, 1, '["a"]');
 SELECT * FROM finish();
 
 -- whose row security is forced, and a writer that has it off
-CREATE ROLE regress_modal_kept;
+CREATE ROLE regress_modal_kept LOGIN;
 GRANT USAGE, CREATE ON SCHEMA generated_rows TO regress_modal_kept;
 CREATE TABLE kept (id int PRIMARY KEY, pages jsonb);
 CREATE TABLE kept_pages (id int, result text);
@@ -251,6 +251,9 @@ TRUNCATE generated_rows.kept;
 COMMIT;
 SELECT id FROM kept_log;
 SELECT forget();
+-- its runner is not to be seen by tests that come after this one
+SELECT count(pg_terminate_backend(pid, 60000)) >= 0 AS ended FROM pg_stat_activity
+	WHERE backend_type = 'modal_batch runner' AND usename = 'regress_modal_kept';
 DROP OWNED BY regress_modal_kept;
 DROP ROLE regress_modal_kept;
 -- keys of columns with another collation or precision
@@ -262,6 +265,19 @@ INSERT INTO c_keys VALUES ('b', '["z"]');
 SELECT * FROM finish();
 DELETE FROM c_keys WHERE id = 'a';
 SELECT * FROM posix_keys;
+SELECT forget();
+-- one target of two sources
+CREATE TABLE texts (id int PRIMARY KEY, pages jsonb);
+CREATE TABLE videos (id int PRIMARY KEY, pages jsonb);
+CREATE TABLE of_both ("Text" int, video int, result text);
+SELECT modal_generate_rows('texts', 'of_both', 'local:builtin/echo', '{pages}', '{Text}', backfill => false) IS NULL AS no_job;
+SELECT modal_generate_rows('videos', 'of_both', 'local:builtin/echo', '{pages}', '{video}', backfill => false) IS NULL AS no_job;
+INSERT INTO texts VALUES (1, '["text"]');
+INSERT INTO videos VALUES (1, '["video"]');
+SELECT * FROM finish();
+SELECT * FROM of_both ORDER BY result;
+TRUNCATE texts;
+SELECT * FROM of_both;
 SELECT forget();
 -- a circle through a partition
 CREATE TABLE parts (id int PRIMARY KEY, doc int, pages jsonb, result text) PARTITION BY RANGE (id);

@@ -148,6 +148,16 @@ row_to_be(Oid catalog, Oid index, AttrNumber column, Oid oid)
 	return tuple;
 }
 
+bool
+generated_is_shared(Oid relid)
+{
+	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
+	int n = list_length(triggers_into(catalog, relid));
+
+	table_close(catalog, AccessShareLock);
+	return n > 1;
+}
+
 /*
  * As it is now, and stays: its own table is not locked, so that others may drop
  * it.  NULL: they have.

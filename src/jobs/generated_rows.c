@@ -303,16 +303,40 @@ try_truncate(const char *name)
 	return false;
 }
 
-/* Where a table cannot be truncated, its rows are deleted. */
-static void
-empty(Oid relid)
+/* Those with a key of this declaration: others have columns of their own for it. */
+static char *
+keyed_rows(const char *name, const OurTrigger *trigger)
 {
+	TriggerSpec spec;
+	StringInfoData sql;
+	ListCell *lc;
+
+	trigger_spec_read(&spec, trigger->nargs, trigger->args);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s WHERE pg_catalog.num_nulls(", name);
+	foreach (lc, spec.key)
+		appendStringInfo(&sql, "%s%s", lc == list_head(spec.key) ? "" : ", ",
+						 quote_identifier(lfirst(lc)));
+	appendStringInfoString(&sql, ") OPERATOR(pg_catalog.=) 0");
+	return sql.data;
+}
+
+/*
+ * Take away what was made of the source.  Where a table cannot be truncated, its
+ * rows are deleted.
+ */
+static void
+empty(const OurTrigger *trigger)
+{
+	Oid relid = generated_other_table(trigger->form->oid);
 	char kind = get_rel_relkind(relid);
 	char *name = quote_qualified_identifier(
 		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	bool truncates = kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
 
-	if (!truncates || !try_truncate(name))
+	if (generated_is_shared(relid))
+		run("DELETE FROM", keyed_rows(name, trigger));
+	else if (!truncates || !try_truncate(name))
 		run("DELETE FROM", name);
 }
 
@@ -331,7 +355,7 @@ modal_truncate_rows(PG_FUNCTION_ARGS)
 	owner_enter_row(&scope, td->tg_relation->rd_rel->relowner,
 					owner_path(td->tg_relation->rd_rel->relowner));
 	foreach (lc, declarations(RelationGetRelid(td->tg_relation), InvalidOid))
-		empty(generated_other_table(((OurTrigger *) lfirst(lc))->form->oid));
+		empty(lfirst(lc));
 	owner_leave(&scope);
 	return PointerGetDatum(NULL);
 }
