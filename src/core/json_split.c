@@ -13,10 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A byte order mark before a text is none of it (RFC 8259, 8.1). */
 void
 json_open(JsonCursor *c, const char *p, size_t n)
 {
-	c->p = p;
+	static const char mark[] = "\xef\xbb\xbf";
+	size_t skip = sizeof(mark) - 1;
+
+	c->p = n >= skip && memcmp(p, mark, skip) == 0 ? p + skip : p;
 	c->end = p + n;
 	c->error = NULL;
 	c->first = false;

@@ -330,6 +330,22 @@ looked_for(BulkCall *bc)
 	}
 }
 
+/* What is said of a bulk; returns what is wrong with that. */
+static const char *
+read_state(BulkCall *bc, const char *text, size_t n)
+{
+	char asked[BULK_ID_MAX + 1];
+	const char *problem;
+
+	memcpy(asked, bc->bulk.id, sizeof(asked));
+	problem = bulk_read(text, n, &bc->bulk);
+	/* Results of another one would become those of these rows. */
+	if (problem == NULL && bc->step == BULK_WAIT &&
+		strcmp(asked, bc->bulk.id) != 0)
+		problem = "it is about another batch";
+	return problem;
+}
+
 void
 bulk_answered(BulkCall *bc, Response *response)
 {
@@ -350,7 +366,7 @@ bulk_answered(BulkCall *bc, Response *response)
 			break;
 		case BULK_CREATE:
 		case BULK_WAIT:
-			problem = bulk_read(text, n, &bc->bulk);
+			problem = read_state(bc, text, n);
 			break;
 		default:
 			break;

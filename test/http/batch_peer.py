@@ -29,6 +29,8 @@ Files beside LOG say what else happens:
     LOG.slow  batches stay in progress while it is there
     LOG.later the header Retry-After of all answers, while it is there
     LOG.rows  the rows that batches claim to have, in their metadata
+    LOG.swap  which batch is told of, whichever is asked for, while it is there
+    LOG.mark  results begin with a byte order mark while it is there
     LOG.page  what is answered instead of files, while it is there
     LOG.fail  "STEP STATUS N": the next N such steps get that status; with "done"
               at the end, after they have been done
@@ -239,7 +241,7 @@ class Peer(BaseHTTPRequestHandler):
         if which not in batches and which not in files:
             raise openai_error(404, f"No such object: {which}")
         if name == "retrieve":
-            return retrieve(which, self.headers["Authorization"])
+            return batches.get(control("swap")) or retrieve(which, self.headers["Authorization"])
         if name == "cancel":
             return cancel(which)
         return files[which]
@@ -288,6 +290,7 @@ class Peer(BaseHTTPRequestHandler):
                 text = value if isinstance(value, bytes) else json.dumps(value).encode()
                 if name in ("output", "errors"):
                     text = control("page").encode() or text
+                    text = b"\xef\xbb\xbf" * bool(control("mark")) + text
             self.fail(name, True)
             self.hold(name)
             self.reply(200, text)

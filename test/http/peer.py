@@ -80,6 +80,7 @@ RAW = {
     "bad-secret": lambda: whole(b"x" * 8190 + b"for-this-peer-alone", head=BAD),
     "wide-secret": lambda: whole("\ufefffor-this-peer-alone".encode("utf-16-be"), head=BAD),
     "cut-letter": lambda: whole(b"x" + "\u20ac".encode() * 4000, head=BAD),
+    "mark": lambda: whole(b"\xef\xbb\xbf1"),
     "not-json": lambda: whole(b"<html>oops</html>"),
     "cut-json": lambda: whole(b'{"replies": [1, '),
     "nan": lambda: whole(b"NaN"),

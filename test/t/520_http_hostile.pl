@@ -51,6 +51,7 @@ my @answers = (
 	[ 'bytes:raw-gzip-twice', qr/08P01: .*content coding/, 'more of them' ],
 	[ 'plain:raw-shown-deflate', qr/42883: .*status 404/, 'one with an error status, which counts' ],
 	[ 'plain:raw-shown-not-gzip', qr/42883: .*status 404/, 'the same, where it cannot be read' ],
+	[ 'json:raw-mark', undef, 'a byte order mark' ],
 	[ 'json:raw-half', qr/08006: .*failed/, 'half a body' ],
 	[ 'json:raw-half-chunk', qr/08006: .*failed/, 'half a chunk' ],
 	[ 'json:raw-huge-header', qr/54000: .*headers are too large/, 'a header of 8 MB' ],

@@ -155,6 +155,17 @@ job_ends($node, $job, 'completed', 'is not the last word');
 like(results($job), qr/^You said: a; .*13 is unlucky$/, 'all is right');
 like(counts(), qr/^create 1 /, 'with one batch');
 
+# Nor is what is said of another batch, whose results are those of other rows.
+$peer->forget;
+control(swap => 'batch_1');
+$job = spawn_texts(q{VALUES ('mine')});
+ok(job_becomes($node, $job, q{last_error->>'message' ~ 'another batch'}), 'another batch');
+control('swap');
+control(mark => '1');
+job_ends($node, $job, 'completed', 'the right one in the end');
+control('mark');
+is(results($job), 'You said: mine', 'has the right results, behind a byte order mark');
+
 # More than a file may have; other requests; typed results; a trigger.
 $peer->forget;
 sql(q{ALTER SERVER ai OPTIONS (ADD max_batch_rows '10')});

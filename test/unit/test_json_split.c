@@ -67,6 +67,8 @@ check_fails(const char *text)
 static void
 test_split(void)
 {
+	check("\xef\xbb\xbf[1, 2]", "1|2|");
+	check("\xef\xbb[1]", "an array is expected");
 	check("[]", "");
 	check(" [ ] \n", "");
 	check("[1,2,3]", "1|2|3|");
