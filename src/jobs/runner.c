@@ -30,6 +30,7 @@
 
 #include "access/xact.h"
 #include "clock.h"
+#include "debug_point.h"
 #include "guc.h"
 #include "jobs/error.h"
 #include "jobs/owner.h"
@@ -248,7 +249,7 @@ make_places(void)
 static void
 look_at_login_jobs(void)
 {
-	if (job_store_candidates(me.key.owner, true, 0, NULL, 0, 1) == NIL)
+	if (job_store_candidates(me.key.owner, true, 0, GetCurrentTimestamp(), NULL, 0, 1) == NIL)
 		return;
 	job_store_note_waiting(me.key.owner, true,
 						   edata_to_jsonb(owner_access_error(me.key.owner,
@@ -315,11 +316,15 @@ join_candidates(List *candidates)
 	return candidates;
 }
 
-/* When the next of those that wait need not wait any more. */
+/*
+ * When the next of those that had to wait need not wait any more.  Then is when
+ * the candidates were chosen: one whose time came in between is among these.
+ */
 static void
-find_next_retry(void)
+find_next_retry(TimestampTz then)
 {
-	double retry = job_store_next_retry(me.key.owner, owner_session_is_own(), from_job);
+	double retry = job_store_next_retry(me.key.owner, owner_session_is_own(),
+										from_job, then);
 
 	next_retry = retry < 0 ? HUGE_VAL : monotonic_seconds() + retry;
 }
@@ -328,6 +333,7 @@ find_next_retry(void)
 static void
 look_for_jobs(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	List *candidates;
 	ListCell *lc;
 
@@ -345,7 +351,7 @@ look_for_jobs(void)
 		make_places();
 	raise_from_job();
 	candidates = job_store_candidates(me.key.owner, owner_session_is_own(), from_job,
-									  active_ids(), nactive,
+									  now, active_ids(), nactive,
 									  MAX_ACTIVE_JOBS - nactive + 1);
 	if (list_length(candidates) >= MIN_TO_JOIN)
 		candidates = join_candidates(candidates);
@@ -360,8 +366,9 @@ look_for_jobs(void)
 	back_in_s = -1;
 	if (!owner_session_is_own())
 		look_at_login_jobs();
+	DEBUG_POINT("runner-looked");
 	if (!look_again)
-		find_next_retry();
+		find_next_retry(now);
 	runner_commit();
 }
 

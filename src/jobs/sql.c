@@ -45,8 +45,6 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 #define NO_TROUBLE "tries = 0, crashes = 0, retry_at = NULL"
 /* What last_error says of an input; of what was waited for, it is over. */
 #define FAILURE "CASE WHEN failed > 0 AND retry_at IS NULL THEN last_error END"
-/* Nobody waits for longer: then the clock has been set. */
-#define MAX_RETRY_AT "clock_timestamp() + interval '2 min'"
 /* In so many seconds; not after the deadline, when there is something to do. */
 #define RETRY_IN(secs) \
 	"CASE WHEN deadline > clock_timestamp() " \
@@ -54,7 +52,13 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"ELSE clock_timestamp() + make_interval(secs => " secs ") END"
 /* A role, in pg_roles; see owner_can_log_in. */
 #define CAN_LOG_IN "rolcanlogin AND (rolconnlimit <> 0 OR rolsuper)"
-#define IS_TO_START_LATER "(state = 'pending' AND start_at > clock_timestamp())"
+/*
+ * When a job that waits then need not any more; NULL: it does not wait.  No retry
+ * is farther away: else the clock has been set.
+ */
+#define WAITS_UNTIL(then) \
+	"greatest(CASE WHEN retry_at BETWEEN " then " AND " then " + interval '2 min' THEN retry_at END, " \
+	"CASE WHEN state = 'pending' AND start_at > " then " THEN start_at END)"
 /* One of a trigger that has inputs left, or failures: it is in a partial index. */
 #define IS_TO_BE_DONE "by_trigger AND (finished_at IS NULL OR has_failed)"
 /* So many seconds ago; NULL: never. */
@@ -213,20 +217,17 @@ static const struct
 	[CANDIDATES] = {
 		"SELECT id FROM modal_batch.job WHERE finished_at IS NULL "
 		"AND state <> 'paused' AND owner = $3 AND ($4 OR NOT login) "
-		"AND coalesce(retry_at NOT BETWEEN clock_timestamp() AND " MAX_RETRY_AT ", true) "
-		"AND NOT coalesce(" IS_TO_START_LATER ", false) "
+		"AND " WAITS_UNTIL("$6") " IS NULL "
 		"AND id >= $5 AND id NOT IN (SELECT unnest($1)) "
 		"AND id NOT IN (" BEHIND_OTHERS("$3", "id = ANY ($1)") ") "
 		"ORDER BY priority DESC, id LIMIT $2",
-		5, {INT8ARRAYOID, INT4OID, REGROLEOID, BOOLOID, INT8OID}},
+		6, {INT8ARRAYOID, INT4OID, REGROLEOID, BOOLOID, INT8OID, TIMESTAMPTZOID}},
 	[NEXT_RETRY] = {
-		"SELECT extract(epoch FROM min(greatest("
-		"CASE WHEN retry_at BETWEEN clock_timestamp() AND " MAX_RETRY_AT " THEN retry_at END, "
-		"CASE WHEN " IS_TO_START_LATER " THEN start_at END)) - clock_timestamp())::float8 "
+		"SELECT extract(epoch FROM min(" WAITS_UNTIL("$4") ") - clock_timestamp())::float8 "
 		"FROM modal_batch.job WHERE finished_at IS NULL AND state <> 'paused' "
 		"AND owner = $1 AND ($2 OR NOT login) AND id >= $3 "
 		"AND (retry_at IS NOT NULL OR start_at IS NOT NULL)",
-		3, {REGROLEOID, BOOLOID, INT8OID}},
+		4, {REGROLEOID, BOOLOID, INT8OID, TIMESTAMPTZOID}},
 	/* with the index on unfinished jobs of an owner, not with the primary key */
 	[FIRST_UNFINISHED] = {
 		"SELECT min(id + 0) FROM modal_batch.job "

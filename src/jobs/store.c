@@ -332,13 +332,13 @@ read_ids(const StoreScope *scope, uint64 n)
 }
 
 List *
-job_store_candidates(Oid owner, bool own_session, int64 from,
+job_store_candidates(Oid owner, bool own_session, int64 from, TimestampTz then,
 					 const int64 *active, int nactive, int limit)
 {
 	StoreScope scope;
 	Datum args[] = {int8_array(active, nactive), Int32GetDatum(limit),
 					ObjectIdGetDatum(owner), BoolGetDatum(own_session),
-					Int64GetDatum(from)};
+					Int64GetDatum(from), TimestampTzGetDatum(then)};
 	List *ids;
 
 	home_set_aside();
@@ -398,10 +398,10 @@ job_store_is_behind_others(const Job *job)
 }
 
 double
-job_store_next_retry(Oid owner, bool own_session, int64 from)
+job_store_next_retry(Oid owner, bool own_session, int64 from, TimestampTz then)
 {
 	Datum args[] = {ObjectIdGetDatum(owner), BoolGetDatum(own_session),
-					Int64GetDatum(from)};
+					Int64GetDatum(from), TimestampTzGetDatum(then)};
 	Datum value;
 
 	return run_for_value(NEXT_RETRY, args, lengthof(args), &value) ? Max(DatumGetFloat8(value), 0)

@@ -196,20 +196,25 @@ extern bool job_store_is_there(int64 id);
 /* Whose jobs there are that are unfinished and not paused. */
 extern List *job_store_owners(void);
 /*
- * Those of an owner, from that one on, that need not wait any more, best first,
+ * Those of an owner, from that one on, that need not wait any more then, best first,
  * excluding active[].  Without a session of its own the owner cannot have jobs from when
  * it could log in.
  */
 extern List *job_store_candidates(Oid owner, bool own_session, int64 from,
-								  const int64 *active, int nactive, int limit);
+								  TimestampTz then, const int64 *active,
+								  int nactive, int limit);
 /*
  * Join those of triggers that are of one row and alike, of the same candidates,
  * so that they are run together; false when there were none.
  */
 extern bool job_store_join(Oid owner, bool own_session, int64 from,
 						   const int64 *active, int nactive, int limit);
-/* In how many seconds the next of them need not wait any more; -1: there is none. */
-extern double job_store_next_retry(Oid owner, bool own_session, int64 from);
+/*
+ * In how many seconds, from now, the next of those that still had to wait then
+ * need not any more; -1: there is none.
+ */
+extern double job_store_next_retry(Oid owner, bool own_session, int64 from,
+								   TimestampTz then);
 /* The owner's first job, from that one on, that has not ended; INT64_MAX: there
  * is none. */
 extern int64 job_store_first_unfinished(Oid owner, int64 from);

@@ -160,6 +160,13 @@ my $at = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 3', star
 sql("SELECT modal_cancel($at)");
 job_ends($node, $at, 'cancelled', 'a job that has not started is cancelled at once');
 
+# its time comes between the runner's choice of jobs that need not wait, and of a time to look again
+arm_point($node, 'runner-looked', 'sleep:1500');
+my $overtaken = spawn($node, q{modal_spawn_map('local:builtin/square', 'SELECT 3', start_after => interval '1 s')});
+point_passed($node, 'runner-looked');
+disarm_point($node, 'runner-looked');
+job_ends($node, $overtaken, 'completed', 'a job whose time comes while the runner looks for others is started');
+
 # --- deadline -------------------------------------------------------------------
 
 my $slow = q{modal_spawn_map('local:builtin/sleep', 'SELECT 600::float8, g FROM generate_series(1, 20) g', deadline => '3 s')};
