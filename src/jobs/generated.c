@@ -286,7 +286,7 @@ generated_check_circle(Relation rel, const TriggerSpec *new)
 							   (char *) lfirst(lc))));
 }
 
-/* Nor of a partition alone. */
+/* Neither of the table, nor of a partition alone. */
 static void
 check_not_declared(Relation rel, const char *result_column)
 {

@@ -65,6 +65,7 @@ key_of(const void *value, size_t *n)
 void
 sink_init_statements(Sink *sink)
 {
+	sink->time_up = HUGE_VAL;
 	map_init_bytes(&sink->statements, key_of, buf_palloc);
 }
 
@@ -194,10 +195,9 @@ sink_begin_time(Sink *sink)
 void
 sink_end_time(Sink *sink, bool failed)
 {
-	if (sink->time_up == HUGE_VAL)
-		return;
-	disable_timeout(STATEMENT_TIMEOUT, false);
 	sink->timed_out = failed && monotonic_seconds() >= sink->time_up;
+	if (sink->time_up != HUGE_VAL)
+		disable_timeout(STATEMENT_TIMEOUT, false);
 	sink->time_up = HUGE_VAL;
 }
 

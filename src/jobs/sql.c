@@ -660,19 +660,6 @@ text_array_to_list(Datum array)
 	return names;
 }
 
-bool
-names_equal(const List *a, const List *b)
-{
-	ListCell *lc, *lc2;
-
-	if (list_length(a) != list_length(b))
-		return false;
-	forboth (lc, a, lc2, b)
-		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
-			return false;
-	return true;
-}
-
 Datum
 int8_array(const int64 *values, int n)
 {

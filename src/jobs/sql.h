@@ -130,7 +130,6 @@ extern void store_set_writing(bool on);
 
 extern Datum text_or_null(const char *s, char *null);
 extern Datum text_array(List *names);
-extern bool names_equal(const List *a, const List *b);
 extern Datum int8_array(const int64 *values, int n);
 
 /* --- results -------------------------------------------------------------- */

@@ -37,7 +37,6 @@
 #include "jobs/owner.h"
 #include "jobs/owner_path.h"
 #include "jobs/sink_target.h"
-#include "jobs/sql.h"
 #include "jobs/store.h"
 #include "jobs/trigger.h"
 #include "jobs/trigger_catalog.h"
@@ -357,6 +356,19 @@ has_arguments(const Collector *collector, const Trigger *trigger)
 		return false;
 	for (int i = 0; i < collector->nargs; i++)
 		if (strcmp(collector->args[i], trigger->tgargs[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool
+names_equal(const List *a, const List *b)
+{
+	ListCell *lc, *lc2;
+
+	if (list_length(a) != list_length(b))
+		return false;
+	forboth (lc, a, lc2, b)
+		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
 			return false;
 	return true;
 }

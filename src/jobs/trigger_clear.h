@@ -18,9 +18,9 @@
 #include "utils/rel.h"
 
 /*
- * Set the columns that the job writes to NULL, as the owner of the table, with the
- * owner's path.  The
- * statement is kept in *plan, which is NULL at first, until it is forgotten.
+ * Set the columns that the job writes to NULL, as the owner of the table, with
+ * that path.  The statement is kept in *plan, which is NULL at first, until it is
+ * forgotten.
  */
 extern void trigger_clear_row(SPIPlanPtr *plan, Relation rel,
 							  const ItemPointerData *tid, const Job *job,

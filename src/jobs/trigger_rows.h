@@ -28,9 +28,8 @@ extern Oid trigger_rows_target(const TriggerSpec *spec);
 /* Errors, when it does not fit the source or the other table. */
 extern void trigger_rows_check(Relation source, const TriggerSpec *spec);
 /*
- * Errors, when keys that differ in the source could be equal in the other table, or
- * one of its columns stands for two.
- * Asked of new declarations only.
+ * Errors, when keys that differ in the source could be equal in the other table,
+ * or one of its columns stands for two.  Asked of new declarations only.
  */
 extern void trigger_rows_check_keys(Relation source, Relation target,
 									const TriggerSpec *spec);
@@ -41,8 +40,8 @@ extern void trigger_rows_check_keys(Relation source, Relation target,
 extern SinkTarget *trigger_rows_model(Job *job, Oid source, Oid target,
 									  const TriggerSpec *spec);
 /*
- * Delete the rows with this key, as the owner of the job, with the owner's path.  The statement is kept in
- * *plan, which is NULL at first, until trigger_clear_forget.
+ * Delete the rows with this key, as the owner of the job, with that path.  The
+ * statement is kept in *plan, which is NULL at first, until trigger_clear_forget.
  */
 extern void trigger_rows_delete(SPIPlanPtr *plan, const Job *job, const char *path,
 								const SinkTarget *target, Datum *key);
