@@ -261,7 +261,8 @@ subtest 'function calls' => sub {
 	result_is("SELECT count(*) FROM modal_function_call_results('$slow', wait => false)", '0', 'none, if none are');
 	my $part = $id->($node->safe_psql('postgres', q{SELECT modal_spawn_map('local:builtin/sleep',
 		$$SELECT CASE g WHEN 4 THEN 60 ELSE 0 END::float8, repeat('x', 3000000) FROM generate_series(0, 4) g$$)}));
-	ok($node->poll_query_until('postgres', "SELECT pending = 1 FROM modal_function_call('$part')"), 'of large ones');
+	ok( $node->poll_query_until('postgres', "SELECT (inputs, pending) = (5, 1) FROM modal_function_call('$part')"),
+		'of large ones');
 	result_is("SELECT count(*), min(length(result::text)) FROM modal_function_call_results('$part', wait => false)", '4|3000002',
 		'those that are there, with their blobs');
 	result_is("SELECT ordinal, result, error->>'type' FROM modal_function_call_results('$mixed', on_error => 'return')",
