@@ -5,7 +5,8 @@
  *
  * Writing is deferred to the end of each round of the loop, so that the
  * replies of a round leave together.  TLS reads from the socket itself, with
- * a large buffer, and writes to memory: many records, one send().
+ * a large buffer, and writes to memory: many records, one send().  That memory
+ * is ours, for OpenSSL's clears all that it has each time that it is emptied.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +48,8 @@ struct Conn
 	bool finishing; /* close once everything is written */
 	bool aborted;
 	Buf out;	  /* produced, not yet given to TLS or the socket */
-	size_t sent;  /* bytes of out that are gone */
+	Buf sealed;	  /* what TLS has made of it */
+	size_t sent;  /* bytes that are gone: of sealed, with TLS, else of out */
 	LoopDeferred write;
 	LoopTimer timer; /* ends the wait for first bytes and handshake; later,
 					  * goes on reading in the next round */
@@ -58,6 +60,7 @@ static struct
 	int fd;
 	LoopFd *lfd;
 	SSL_CTX *tls;
+	BIO_METHOD *to_buf;
 	int n_open;
 	uint64_t n_accepted;
 	LoopTimer pause; /* set while no descriptor can be had */
@@ -112,6 +115,7 @@ conn_free(Conn *conn)
 	}
 	close(conn->fd);
 	buf_free(&conn->out);
+	buf_free(&conn->sealed);
 	free(conn);
 	listener.n_open--;
 	if (listener.lfd != NULL && listener.n_open == MAX_CONNECTIONS - 1)
@@ -135,89 +139,86 @@ watch(Conn *conn, uint32_t events)
 
 /* --- writing ------------------------------------------------------------- */
 
-/* Returns false when the connection is broken. */
-static bool
-send_bytes(Conn *conn, const uint8_t *data, size_t len, size_t *sent)
+/* TLS writes into a buffer. */
+static int
+write_sealed(BIO *bio, const char *data, size_t len, size_t *written)
 {
-	*sent = 0;
-	while (*sent < len)
+	buf_put(BIO_get_data(bio), data, len);
+	*written = len;
+	return 1;
+}
+
+static long
+control_sealed(BIO *bio, int command, long number, void *pointer)
+{
+	(void) bio;
+	(void) number;
+	(void) pointer;
+	return command == BIO_CTRL_FLUSH;
+}
+
+static BIO *
+open_sealed(Buf *buf)
+{
+	BIO *bio;
+
+	if (listener.to_buf == NULL)
 	{
-		ssize_t n = send(conn->fd, data + *sent, len - *sent, MSG_NOSIGNAL);
+		listener.to_buf = BIO_meth_new(
+			BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "buffer");
+		if (listener.to_buf == NULL)
+			die("out of memory");
+		BIO_meth_set_write_ex(listener.to_buf, write_sealed);
+		BIO_meth_set_ctrl(listener.to_buf, control_sealed);
+	}
+	bio = BIO_new(listener.to_buf);
+	if (bio == NULL)
+		die("out of memory");
+	BIO_set_data(bio, buf);
+	BIO_set_init(bio, 1);
+	return bio;
+}
+
+/* *pending: some of it has to wait; false: the connection is broken. */
+static bool
+send_bytes(Conn *conn, Buf *from, bool *pending)
+{
+	while (conn->sent < from->len)
+	{
+		ssize_t n = send(conn->fd, from->data + conn->sent,
+						 from->len - conn->sent, MSG_NOSIGNAL);
 
 		if (n >= 0)
-			*sent += (size_t) n;
+			conn->sent += (size_t) n;
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		{
+			*pending = true;
 			return true;
+		}
 		else if (errno != EINTR)
 			return false;
 	}
-	return true;
-}
-
-/* What TLS has written to memory; *pending: some of it has to wait. */
-static bool
-send_tls_output(Conn *conn, bool *pending)
-{
-	BIO *bio = SSL_get_wbio(conn->ssl);
-	char *data;
-	long len = BIO_get_mem_data(bio, &data);
-	size_t sent;
-
 	*pending = false;
-	if (len <= 0)
-		return true;
-	if (!send_bytes(conn, (uint8_t *) data, (size_t) len, &sent))
-		return false;
-	if (sent == (size_t) len)
-		(void) BIO_reset(bio);
-	else
-	{
-		/* Reading from a memory BIO drops what was read. */
-		while (sent > 0)
-		{
-			uint8_t scratch[4096];
-			int n = BIO_read(bio, scratch, sent < sizeof(scratch)
-											   ? (int) sent
-											   : (int) sizeof(scratch));
-
-			if (n <= 0)
-				return false;
-			sent -= (size_t) n;
-		}
-		*pending = true;
-	}
+	buf_reset(from);
+	conn->sent = 0;
 	return true;
 }
 
 static bool
 send_output(Conn *conn, bool *pending)
 {
-	size_t sent;
+	size_t written;
 
-	if (conn->ssl != NULL)
+	if (conn->ssl == NULL)
+		return send_bytes(conn, &conn->out, pending);
+	if (conn->out.len > 0)
 	{
-		size_t written;
-
-		if (conn->out.len > 0)
-		{
-			if (SSL_write_ex(conn->ssl, conn->out.data, conn->out.len,
-							 &written) != 1)
-				return false;
-			buf_reset(&conn->out);
-		}
-		return send_tls_output(conn, pending);
-	}
-	if (!send_bytes(conn, conn->out.data + conn->sent,
-					conn->out.len - conn->sent, &sent))
-		return false;
-	conn->sent += sent;
-	*pending = conn->sent < conn->out.len;
-	if (!*pending)
-	{
+		if (SSL_write_ex(conn->ssl, conn->out.data, conn->out.len, &written) !=
+			1)
+			return false;
 		buf_reset(&conn->out);
-		conn->sent = 0;
 	}
-	return true;
+	return send_bytes(conn, &conn->sealed, pending);
 }
 
 /*
@@ -296,7 +297,7 @@ detect(Conn *conn)
 	if (conn->ssl == NULL)
 		return false;
 	SSL_set_rfd(conn->ssl, conn->fd);
-	SSL_set0_wbio(conn->ssl, BIO_new(BIO_s_mem()));
+	SSL_set0_wbio(conn->ssl, open_sealed(&conn->sealed));
 	SSL_set_accept_state(conn->ssl);
 	return true;
 }
@@ -442,6 +443,7 @@ accept_connections(void *arg, uint32_t events)
 		conn->fd = fd;
 		conn->number = ++listener.n_accepted;
 		buf_init(&conn->out, 0, xbuf_realloc);
+		buf_init(&conn->sealed, 0, xbuf_realloc);
 		conn->watched = EPOLLIN;
 		conn->lfd = loop_add_fd(fd, EPOLLIN, conn_event, conn);
 		loop_set_timer(&conn->timer, FIRST_BYTES_TIMEOUT, first_bytes_timeout,
