@@ -5,7 +5,8 @@
  *
  * nghttp2's callbacks only hand requests to the handler and fetch responses
  * from it; whatever the handler asks for is submitted to nghttp2 and leaves
- * when the connection is written, at the end of the round.
+ * when the connection is written, at the end of the round.  A response's body
+ * goes straight to where the connection's frames are collected.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +20,7 @@
 
 #define MAX_STREAMS 4096
 #define WINDOW_SIZE (64 * 1024 * 1024)
+#define FRAME_HEADER_SIZE 9
 
 typedef struct H2 H2;
 
@@ -35,6 +37,7 @@ struct H2
 {
 	Conn *conn;
 	nghttp2_session *session;
+	Buf *out;          /* within h2_produce(): where frames go */
 	H2Stream *streams; /* open ones */
 };
 
@@ -77,21 +80,29 @@ to_nghttp2(nghttp2_nv *out, const H2Header *headers, size_t n)
 	return n;
 }
 
+/* The body of the frame that is sent next, behind the place of its header. */
 static ssize_t
 read_body(nghttp2_session *session, int32_t stream_id, uint8_t *buf,
 		  size_t length, uint32_t *flags, nghttp2_data_source *source,
 		  void *user_data)
 {
 	H2Stream *stream = source->ptr;
+	Buf *out = stream->h2->out;
 	H2Header headers[H2_MAX_HEADERS];
 	nghttp2_nv trailers[H2_MAX_HEADERS];
 	bool ended = false;
-	size_t n = handler->produce(stream->state, buf, length, &ended);
+	size_t n;
 	size_t n_trailers;
 
+	(void) buf;
 	(void) user_data;
+	if (!buf_reserve(out, FRAME_HEADER_SIZE + length))
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	n = handler->produce(stream->state, out->data + out->len + FRAME_HEADER_SIZE,
+						 length, &ended);
 	if (n == 0 && !ended)
 		return NGHTTP2_ERR_DEFERRED;
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (!ended)
 		return (ssize_t) n;
 	*flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -103,6 +114,21 @@ read_body(nghttp2_session *session, int32_t stream_id, uint8_t *buf,
 							   to_nghttp2(trailers, headers, n_trailers));
 	}
 	return (ssize_t) n;
+}
+
+/* Frames are not padded. */
+static int
+send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,
+		  size_t length, nghttp2_data_source *source, void *user_data)
+{
+	Buf *out = ((H2 *) user_data)->out;
+
+	(void) session;
+	(void) frame;
+	(void) source;
+	memcpy(out->data + out->len, header, FRAME_HEADER_SIZE);
+	out->len += FRAME_HEADER_SIZE + length;
+	return 0;
 }
 
 void
@@ -279,6 +305,7 @@ h2_open(Conn *conn)
 														 on_frame_recv);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks,
 														   on_stream_close);
+	nghttp2_session_callbacks_set_send_data_callback(callbacks, send_body);
 	if (nghttp2_session_server_new2(&h2->session, callbacks, h2, option) != 0)
 		die("out of memory");
 	nghttp2_option_del(option);
@@ -303,6 +330,7 @@ h2_produce(void *session, Buf *out, size_t room)
 {
 	H2 *h2 = session;
 
+	h2->out = out;
 	while (out->len < room)
 	{
 		const uint8_t *data;
