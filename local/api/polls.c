@@ -13,7 +13,7 @@
 #include "pb.h"
 
 #define MAX_OUTPUTS_PER_REPLY 1000
-#define MAX_REPLY_BYTES (16 * 1024 * 1024)
+#define MAX_REPLY_BYTES (512 * 1024)
 #define CURSOR_SIZE 24 /* <number>-0 */
 
 /* A cursor: digits, then anything.  The first is 0-0. */
