@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 
 #define FIRST_RING 256
+#define MAX_SPARE 32
 
 struct OutputBlock
 {
@@ -132,17 +133,48 @@ take_block(OutputQueue *q, OutputBlock *block)
 	return OUTPUT_QUEUE_OK;
 }
 
+/*
+ * Blocks of about a full frame all have the size of one, so that some can be
+ * kept for those that follow: each would be so much memory from the system,
+ * which clears it, and back to it.
+ */
+static bool
+is_of_full_frame(Size len)
+{
+	return len > FRAME_MAX / 2 && len <= FRAME_MAX;
+}
+
 static OutputBlock *
 make_block(OutputQueue *q, Size len)
 {
-	OutputBlock *block =
-		MemoryContextAllocExtended(q->cxt, offsetof(OutputBlock, data) + len,
-								   MCXT_ALLOC_HUGE);
+	Size room = is_of_full_frame(len) ? FRAME_MAX : len;
+	OutputBlock *block = q->spare;
 
+	if (room == FRAME_MAX && block != NULL)
+	{
+		q->spare = block->next;
+		q->nspare--;
+	}
+	else
+		block = MemoryContextAllocExtended(
+			q->cxt, offsetof(OutputBlock, data) + room, MCXT_ALLOC_HUGE);
 	memset(block, 0, offsetof(OutputBlock, data));
 	block->len = len;
 	block->offset = -1;
 	return block;
+}
+
+static void
+free_block(OutputQueue *q, OutputBlock *block)
+{
+	if (!is_of_full_frame(block->len) || q->nspare >= MAX_SPARE)
+	{
+		pfree(block);
+		return;
+	}
+	block->next = q->spare;
+	q->spare = block;
+	q->nspare++;
 }
 
 OutputQueueResult
@@ -278,7 +310,7 @@ output_queue_release(OutputQueue *q)
 		return;
 	q->held -= block->len;
 	q->consumed += block->len;
-	pfree(block);
+	free_block(q, block);
 }
 
 /* Take the output of an ordinal, which has come. */

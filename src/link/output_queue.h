@@ -36,6 +36,8 @@ typedef struct OutputQueue
 	OutputBlock *taken;	  /* the one that the caller's output points into */
 	OutputBlock *partial; /* an output that comes in parts, so far */
 	Size partial_len;
+	OutputBlock *spare;	  /* of full frames, for the next ones */
+	int nspare;
 
 	uint64 finished; /* outputs arrived, good or bad */
 	uint64 failed;
