@@ -23,12 +23,13 @@
 #include "utils/memutils.h"
 
 #define FIRST_RING 256
-#define MAX_SPARE 32
+#define MAX_SPARE 32 /* blocks */
 
 struct OutputBlock
 {
 	OutputBlock *next;
 	uint32 left; /* outputs not yet taken */
+	Size room;   /* for data */
 	Size len;
 	off_t offset; /* in the file; -1: it is in memory */
 	uint8 data[FLEXIBLE_ARRAY_MEMBER]; /* records */
@@ -134,31 +135,43 @@ take_block(OutputQueue *q, OutputBlock *block)
 }
 
 /*
- * Blocks of about a full frame all have the size of one, so that some can be
- * kept for those that follow: each would be so much memory from the system,
- * which clears it, and back to it.
+ * A few blocks of the size of frames are kept for those that follow: otherwise
+ * the memory of each goes back to the system, which clears it for the next one.
  */
 static bool
-is_of_full_frame(Size len)
+is_kept(const OutputQueue *q, const OutputBlock *block)
 {
-	return len > FRAME_MAX / 2 && len <= FRAME_MAX;
+	return block->room > FRAME_MAX / 2 && block->room <= FRAME_MAX &&
+		   q->nspare < MAX_SPARE;
+}
+
+/* NULL: none that would be used well, for what is held counts by its length. */
+static OutputBlock *
+take_spare(OutputQueue *q, Size len)
+{
+	OutputBlock *block = q->spare;
+
+	if (block == NULL || len <= FRAME_MAX / 2 || len > FRAME_MAX)
+		return NULL;
+	q->spare = block->next;
+	q->nspare--;
+	if (len <= block->room && len >= block->room / 4 * 3)
+		return block;
+	pfree(block);
+	return NULL;
 }
 
 static OutputBlock *
 make_block(OutputQueue *q, Size len)
 {
-	Size room = is_of_full_frame(len) ? FRAME_MAX : len;
-	OutputBlock *block = q->spare;
+	OutputBlock *block = take_spare(q, len);
+	Size room = block != NULL ? block->room : len;
 
-	if (room == FRAME_MAX && block != NULL)
-	{
-		q->spare = block->next;
-		q->nspare--;
-	}
-	else
+	if (block == NULL)
 		block = MemoryContextAllocExtended(
-			q->cxt, offsetof(OutputBlock, data) + room, MCXT_ALLOC_HUGE);
+			q->cxt, offsetof(OutputBlock, data) + len, MCXT_ALLOC_HUGE);
 	memset(block, 0, offsetof(OutputBlock, data));
+	block->room = room;
 	block->len = len;
 	block->offset = -1;
 	return block;
@@ -167,7 +180,7 @@ make_block(OutputQueue *q, Size len)
 static void
 free_block(OutputQueue *q, OutputBlock *block)
 {
-	if (!is_of_full_frame(block->len) || q->nspare >= MAX_SPARE)
+	if (!is_kept(q, block))
 	{
 		pfree(block);
 		return;
