@@ -80,6 +80,16 @@ on_prereq(void *arg, char *conn_primary_ip, char *conn_local_ip,
 	return request_sent(arg) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
+/* "HTTP/1.1 101 ...": libcurl takes what follows for a body without end. */
+static bool
+is_other_protocol(const char *line, size_t len)
+{
+	const char *blank = memchr(line, ' ', len);
+
+	return blank != NULL && line + len - blank > 4 &&
+		   memcmp(blank, " 101", 4) == 0;
+}
+
 static size_t
 on_header_line(char *line, size_t size, size_t n, void *arg)
 {
@@ -95,7 +105,10 @@ on_header_line(char *line, size_t size, size_t n, void *arg)
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		request_head_begins(request);
-		return len;
+		if (!is_other_protocol(line, len))
+			return len;
+		request->abort = ABORT_OTHER_PROTOCOL;
+		return 0;
 	}
 	if (colon == NULL)
 		return len;

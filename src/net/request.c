@@ -331,6 +331,8 @@ static const struct
 						   "the response has two lengths"},
 	[ABORT_BAD_LENGTH] = {TRANSPORT_PROTOCOL,
 						  "the Content-Length of the response is not one"},
+	[ABORT_OTHER_PROTOCOL] = {TRANSPORT_PROTOCOL,
+							  "the server changed to another protocol"},
 	[ABORT_HEADERS_TOO_LARGE] = {TRANSPORT_TOO_LARGE,
 								 "response headers are too large"},
 	[ABORT_NO_MEMORY] = {TRANSPORT_MEMORY, "out of memory"},

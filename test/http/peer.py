@@ -131,6 +131,7 @@ RAW = {
     "twice": lambda: whole(b'{"replies": [1], "replies": [2]}'),
     "strange-errors": lambda: whole(b'{"replies": [1], "errors": [[1]]}'),
     "more-errors": lambda: whole(b'{"replies": [1], "errors": [null, null]}'),
+    "other-protocol": lambda: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "no-status": lambda: b"HTTP/1.1 \r\n\r\n1",
     "odd-status": lambda: b"HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n",
     "not-http": lambda: b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -178,7 +179,7 @@ class Peer(BaseHTTPRequestHandler):
         self.answer(200, json.dumps(value).encode())
 
     def raw(self, name):
-        self.close_connection = True
+        self.close_connection = name != "other-protocol"
         if name == "drip":
             self.wfile.write(HEAD + b"Content-Length: 100000\r\n\r\n")
             for _ in range(1000):

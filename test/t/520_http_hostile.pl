@@ -71,6 +71,7 @@ my @answers = (
 	[ 'json:raw-long-length', qr/08P01: .*Content-Length/, 'a length that is no number of bytes' ],
 	[ 'json:raw-plus-length', qr/08P01: .*Content-Length/, 'a length with a sign' ],
 	[ 'json:raw-bad-length', qr/(08P01|08006): .*failed/, 'a negative length' ],
+	[ 'json:raw-other-protocol', qr/08P01: .*changed to another protocol/, 'another protocol from here on' ],
 	[ 'json:raw-no-status', qr/08P01: .*failed/, 'no status' ],
 	[ 'json:raw-odd-status', qr/38000: .*status 999\n/, 'an odd status' ],
 	[ 'json:raw-vast-number', qr/ERROR: /, 'a number that is too large' ],
