@@ -221,16 +221,13 @@ for my $case ([ 'RENAME n TO m', 'square' ],
 	sql('INSERT INTO renamed VALUES (1, 5)');
 	$job = sql('SELECT max(job) FROM modal_batch.jobs');
 	ok(job_becomes($node, $job, 'retry_at IS NOT NULL'), 'a job that waits for its next try');
+	my $renamer = $node->background_psql('postgres');
+	$renamer->query_safe("BEGIN; ALTER TABLE renamed $rename");
 	$local->start;
-	sql(qq{
-		BEGIN;
-		ALTER TABLE renamed $rename;
-		DO \$\$ BEGIN
-			WHILE NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'renamed'::regclass AND NOT granted) LOOP
-				PERFORM pg_sleep(0.01);
-			END LOOP;
-		END \$\$;
-		COMMIT});
+	$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)})
+	  or die 'the job does not meet the renaming';
+	$renamer->query_safe('COMMIT');
+	$renamer->quit;
 	job_ends($node, $job, 'completed', "... meets $rename");
 	is(sql("SELECT $column FROM renamed"), '25', '... and writes to the column that it was for');
 }
