@@ -148,14 +148,14 @@ row_to_be(Oid catalog, Oid index, AttrNumber column, Oid oid)
 	return tuple;
 }
 
-bool
-generated_is_shared(Oid relid)
+List *
+generated_sources(Oid relid)
 {
 	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-	int n = list_length(triggers_into(catalog, relid));
+	List *found = triggers_into(catalog, relid);
 
 	table_close(catalog, AccessShareLock);
-	return n > 1;
+	return found;
 }
 
 /*

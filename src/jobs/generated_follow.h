@@ -36,7 +36,7 @@ extern void generated_follow_schema(Oid nsp);
  * what its text says was true when it was made.  InvalidOid: there is none.
  */
 extern Oid generated_other_table(Oid trigger);
-/* Do several declarations fill this table? */
-extern bool generated_is_shared(Oid relid);
+/* The declarations that fill this table (OurTrigger *), clones not. */
+extern List *generated_sources(Oid relid);
 
 #endif /* MODAL_JOBS_GENERATED_FOLLOW_H */

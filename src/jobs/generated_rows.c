@@ -142,6 +142,51 @@ generated_check_rows_circle(Relation source, Relation target)
 										RelationGetRelationName(source))));
 }
 
+/* Are all of these names among those? */
+static bool
+are_among(List *names, List *all)
+{
+	ListCell *lc, *lc2;
+
+	foreach (lc, names)
+	{
+		foreach (lc2, all)
+			if (strcmp(lfirst(lc), lfirst(lc2)) == 0)
+				break;
+		if (lc2 == NULL)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A source knows its rows by their key: if another's rows had one, too, it would
+ * take them away with its own.
+ */
+static void
+check_other_sources(Relation target, List *key)
+{
+	Oid whole = whole_table(RelationGetRelid(target));
+	ListCell *lc, *lc2;
+
+	foreach (lc, find_all_inheritors(whole, NoLock, NULL))
+		foreach (lc2, generated_sources(lfirst_oid(lc)))
+		{
+			const OurTrigger *ours = lfirst(lc2);
+			TriggerSpec spec;
+
+			trigger_spec_read(&spec, ours->nargs, ours->args);
+			if (are_among(key, spec.key) || are_among(spec.key, key))
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("rows of \"%s\" are made from those of \"%s\" with the same key columns",
+								RelationGetRelationName(target),
+								get_rel_name(ours->form->tgrelid)),
+						 errdetail("Each source would take the other's rows for its own."),
+						 errhint("Name key columns that only one of them fills.")));
+		}
+}
+
 /* Once for all declarations of the table. */
 static void
 create_truncate_trigger(Relation source, Oid schema)
@@ -205,6 +250,7 @@ modal_generate_rows(PG_FUNCTION_ARGS)
 						RelationGetRelationName(source)),
 				 errhint("Call modal_drop_generated_rows() first.")));
 	generated_check_rows_circle(source, target);
+	check_other_sources(target, spec.key);
 	(void) trigger_rows_model(&model, RelationGetRelid(source),
 							  RelationGetRelid(target), &spec);
 	generated_create_trigger(source, RelationGetRelationName(target), &spec, schema);
@@ -334,7 +380,7 @@ empty(const OurTrigger *trigger)
 		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	bool truncates = kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
 
-	if (generated_is_shared(relid))
+	if (list_length(generated_sources(relid)) > 1)
 		run("DELETE FROM", keyed_rows(name, trigger));
 	else if (!truncates || !try_truncate(name))
 		run("DELETE FROM", name);
