@@ -632,6 +632,7 @@ http_open(DispatchCall *call)
 	list_init(&hcall->ready);
 	hcall->opened_at = monotonic_seconds();
 	call->state = hcall;
+	http_set_limits(http);
 	opened.window = call->open.window;
 	call_opened(call, &opened);
 }

@@ -87,6 +87,7 @@ typedef struct HttpTarget
 	Retry probing;			/* pauses between probes meanwhile */
 	Pace pace;				/* requests at once, rows in each */
 	uint32_t max_concurrency; /* 0: as many as help */
+	double requests_per_second; /* 0: no limit */
 	CallLimit limit;		/* what keeps it from more at once, when last asked */
 	uint32_t active;		/* requests under way */
 	uint32_t stalled;		/* of them, those that hold nobody up any more */
@@ -159,6 +160,8 @@ batch_is_polling(const HttpBatch *batch)
 
 extern bool http_target_init(Target *target, const char **error);
 extern void http_target_free(Target *target);
+/* The limits of its server are what its options say: it has the newest. */
+extern void http_set_limits(const HttpTarget *http);
 
 /* --- batch.c ------------------------------------------------------- */
 
