@@ -178,7 +178,10 @@ place_failed(BlobUpload *upload, const Response *response, const char *why)
 				"could not upload an input of %zu bytes", upload->n);
 	error.retryable = true;
 	if (response != NULL && response->error != TRANSPORT_OK)
+	{
 		snprintf(error.detail, sizeof(error.detail), "%s", response->message);
+		blob_error_final(&error, response);
+	}
 	else if (response != NULL)
 		snprintf(error.detail, sizeof(error.detail),
 				 "The object store answered with HTTP status %d%s%s.",
@@ -248,8 +251,7 @@ on_part_done(void *arg, Response *response)
 		else
 			upload_succeeded(upload);
 	}
-	else if (blob_try_again(&part->retry, &upload_policy, &part->again,
-					   response->status))
+	else if (blob_try_again(&part->retry, &upload_policy, &part->again, response))
 		upload->call->retries++;
 	else
 		place_failed(upload, response,
@@ -386,7 +388,7 @@ on_completed(void *arg, Response *response)
 	if (good && completion_matches(upload, response))
 		upload_succeeded(upload);
 	else if (blob_try_again(&upload->retry, &upload_policy, &upload->again,
-					   response->status))
+							response))
 		upload->call->retries++;
 	else
 		place_failed(upload, response,
