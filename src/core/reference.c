@@ -12,6 +12,7 @@
 #include "core/must.h"
 
 #define MAX_APP_NAME 64 /* the service's rule */
+#define MAX_CALL_ID 128
 
 /* The part of the text not yet read. */
 typedef struct Cursor
@@ -281,6 +282,17 @@ names_a_host(Slice path)
 	while (n < path.n && (is_alnum(path.p[n]) || strchr("+-.", path.p[n])))
 		n++;
 	return path.n - n >= 3 && memcmp(path.p + n, "://", 3) == 0;
+}
+
+bool
+call_id_is_valid(Slice id)
+{
+	for (size_t i = 0; i < id.n; i++)
+	{
+		if (!is_alnum(id.p[i]) && id.p[i] != '-' && id.p[i] != '_')
+			return false;
+	}
+	return id.n > 0 && id.n <= MAX_CALL_ID;
 }
 
 bool

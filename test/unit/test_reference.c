@@ -258,9 +258,25 @@ test_rest(void)
 	   "a path may have a colon");
 }
 
+static void
+test_call_ids(void)
+{
+	static const char *const bad[] = {"", "fc-\xff", "fc-a b", "fc-a\nb", "fc-a:b", "a/b"};
+	char longest[129];
+
+	memset(longest, 'x', sizeof(longest));
+	ok(call_id_is_valid((Slice){"fc-01Ab_9", 9}), "an id");
+	ok(call_id_is_valid((Slice){longest, 128}), "a long one");
+	ok(!call_id_is_valid((Slice){longest, 129}), "too long");
+	ok(!call_id_is_valid((Slice){"fc-a\0b", 6}), "a zero byte");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(char *); i++)
+		ok(!call_id_is_valid((Slice){bad[i], strlen(bad[i])}), "not one: %zu", i);
+}
+
 int
 main(void)
 {
+	test_call_ids();
 	test_modal();
 	test_modal_bad();
 	test_http();

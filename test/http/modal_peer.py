@@ -1,0 +1,184 @@
+"""A service of Modal's API that tells lies, for tests.
+
+    python3 test/http/modal_peer.py LOG
+
+Plain HTTP/2, by prior knowledge, on a free port, which it prints; the name of
+each request becomes a line of LOG.  Functions are of any app; what a call of one
+is answered with is what its name says:
+
+    square      the square of each input, as it should be
+    id-bytes    the call's id is no text
+    id-control  it has a line break in it
+    id-long     it has 2000 characters
+    id-zero     it has a zero byte in it
+    web         it is a web function, whose URL has the token's secret in it
+
+h2 is the library.
+"""
+
+import socketserver
+import sys
+import threading
+
+import h2.config
+import h2.connection
+import h2.events
+
+SUCCESS, CBOR = 1, 4
+
+IDS = {
+    "id-bytes": b"fc-\xff\xfe",
+    "id-control": b"fc-a\nb",
+    "id-long": b"fc-" + b"x" * 1997,
+    "id-zero": b"fc-a\0b",
+}
+
+lock = threading.Lock()
+calls = {}  # id -> numbers by index, with results that nobody has asked for
+
+
+def varint(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out) + bytes([n])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def fields(data):
+    """(number, value) of each field; those of fixed size are left out."""
+    at = 0
+
+    def take():
+        nonlocal at
+        n = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            n |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return n
+
+    while at < len(data):
+        number, wire = divmod(take(), 8)
+        if wire == 0:
+            yield number, take()
+        elif wire == 2:
+            n = take()
+            at += n
+            yield number, data[at - n:at]
+        else:
+            at += 4 if wire == 5 else 8
+
+
+def add_inputs(call, items):
+    """Small numbers in CBOR, [[n], {}], become squares."""
+    reply = b""
+    for item in items:
+        parts = dict(fields(item))
+        n = dict(fields(parts[2]))[1][2]
+        calls[call].append((parts.get(1, 0), n * n))
+        reply += field(1, field(1, parts.get(1, 0)) + field(2, b"in-1") + field(3, b"token"))
+    return reply
+
+
+def all_of(data, number):
+    return [value for n, value in fields(data) if n == number]
+
+
+def function_get(message, headers):
+    tag = all_of(message, 2)[0]
+    handle = field(2, tag) + field(8, 2) + field(50, CBOR)
+    if tag == b"web":
+        handle += field(28, b"https://web.example/" + headers["x-modal-token-secret"].encode())
+    return field(1, b"fu-" + tag) + field(2, handle)
+
+
+def function_map(message, _):
+    call = IDS.get(all_of(message, 1)[0][3:].decode(), b"fc-%d" % (len(calls) + 1))
+    calls[call] = []
+    items = add_inputs(call, all_of(message, 5))
+    return (field(1, call) + items.replace(b"\x0a", b"\x12", 1) + field(4, b"jwt") +
+            field(6, 1000))
+
+
+def function_put_inputs(message, _):
+    return add_inputs(all_of(message, 3)[0], all_of(message, 4))
+
+
+def function_get_outputs(message, _):
+    call = all_of(message, 1)[0]
+    done, calls[call] = calls[call], []
+    reply = b""
+    for idx, number in done:
+        value = b"\x19" + number.to_bytes(2, "big")
+        reply += field(4, field(1, field(1, SUCCESS) + field(5, value)) + field(2, idx) +
+                       field(5, CBOR))
+    return reply
+
+
+ANSWERS = {
+    "AuthTokenGet": lambda *_: field(1, b"a-token"),
+    "FunctionGet": function_get,
+    "FunctionMap": function_map,
+    "FunctionPutInputs": function_put_inputs,
+    "FunctionGetOutputs": function_get_outputs,
+    "FunctionFinishInputs": lambda *_: b"",
+    "FunctionCallCancel": lambda *_: b"",
+}
+
+
+class Connection(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self.streams = {}
+        self.h2.initiate_connection()
+        self.request.sendall(self.h2.data_to_send())
+        while data := self.request.recv(65536):
+            for event in self.h2.receive_data(data):
+                self.on_event(event)
+            self.request.sendall(self.h2.data_to_send())
+
+    def on_event(self, event):
+        if isinstance(event, h2.events.RequestReceived):
+            headers = dict((k.decode(), v.decode()) if isinstance(k, bytes) else (k, v)
+                           for k, v in event.headers)
+            self.streams[event.stream_id] = [headers, b""]
+        elif isinstance(event, h2.events.DataReceived):
+            self.streams[event.stream_id][1] += event.data
+            if event.flow_controlled_length:
+                self.h2.increment_flow_control_window(event.flow_controlled_length)
+        elif isinstance(event, h2.events.StreamEnded):
+            headers, body = self.streams.pop(event.stream_id)
+            self.answer(event.stream_id, headers, body[5:])
+
+    def answer(self, stream, headers, message):
+        name = headers[":path"].rsplit("/", 1)[-1]
+        with lock:
+            self.log.write(name + "\n")
+            self.log.flush()
+            reply = ANSWERS[name](message, headers) if name in ANSWERS else None
+        self.h2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        if reply is not None:
+            self.h2.send_data(stream, b"\0" + len(reply).to_bytes(4, "big") + reply)
+        self.h2.send_headers(stream, [("grpc-status", "0" if reply is not None else "12")],
+                             end_stream=True)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    Connection.log = open(sys.argv[1], "a", encoding="utf-8")
+    server = Server(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Connection)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, modal_batch contributors
+
+# A service of Modal's API that lies: nothing of it gets into tables, views and errors unseen.
+
+use strict;
+use warnings FATAL => 'all';
+
+use HttpPeer;
+use ModalTest;
+use Test::More;
+
+my $peer = HttpPeer->new(program => 'modal_peer.py');
+my $node = modal_node('main');
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+sql('CREATE EXTENSION IF NOT EXISTS modal_batch');
+sql("CREATE SERVER peer FOREIGN DATA WRAPPER modal_batch OPTIONS (url '${\ $peer->url}', allow_http 'on')");
+sql(q{CREATE USER MAPPING FOR CURRENT_USER SERVER peer OPTIONS (token_id 'ak-known', token_secret 'for-this-peer-alone')});
+
+is(sql("SELECT modal_remote('peer:app/square', 5)"), '25', 'an honest function');
+is(sql("SELECT string_agg(result::text, ',') FROM modal_map('peer:app/square', ARRAY[1, 2, 3])"), '1,4,9', 'a map');
+
+# Ids that are none.
+my $unread = qr/08P01: .*the reply of the service to FunctionMap cannot be read/;
+for my $name (qw(id-bytes id-control id-long id-zero))
+{
+	sql_fails($node, "SELECT modal_remote('peer:app/$name', 5)", $unread, $name);
+	my $job = sql("SELECT modal_spawn_map('peer:app/$name', 'SELECT 1')");
+	# which may go well another time
+	$node->poll_query_until('postgres', "SELECT last_error->>'code' = '08P01' FROM modal_batch.jobs WHERE job = $job");
+	is(sql("SELECT remote_call_id IS NULL FROM modal_batch.jobs WHERE job = $job"), 't', "$name, of a job");
+	sql("SELECT modal_cancel($job)");
+}
+
+# What is said of a function becomes a hint.
+sql_fails($node, "SELECT modal_remote('peer:app/web', 5)",
+	qr/0A000: .*HINT:  Call it at https:\/\/web\.example\/\*\*\*, through/s, 'a secret in the URL of a web function');
+
+$node->stop;
+done_testing();
