@@ -11,11 +11,14 @@ is answered with is what its name says:
     id-control  it has a line break in it
     id-long     it has 2000 characters
     id-zero     it has a zero byte in it
+    pour        a generator of 500,000 times 1, as fast as they go out
+    again       ten times as many, of which each is the first one once more
     web         it is a web function, whose URL has the token's secret in it
 
 h2 is the library.
 """
 
+import functools
 import socketserver
 import sys
 import threading
@@ -24,13 +27,18 @@ import h2.config
 import h2.connection
 import h2.events
 
-SUCCESS, CBOR = 1, 4
+SUCCESS, CBOR, GENERATOR_DONE = 1, 4, 3
+GENERATOR, FUNCTION = 1, 2
+ITEMS = 500_000
+FIRST = 1 << 21  # index of the first of them: all are of one length
 
 IDS = {
     "id-bytes": b"fc-\xff\xfe",
     "id-control": b"fc-a\nb",
     "id-long": b"fc-" + b"x" * 1997,
     "id-zero": b"fc-a\0b",
+    "pour": b"fc-pour",
+    "again": b"fc-again",
 }
 
 lock = threading.Lock()
@@ -95,10 +103,28 @@ def all_of(data, number):
 
 def function_get(message, headers):
     tag = all_of(message, 2)[0]
-    handle = field(2, tag) + field(8, 2) + field(50, CBOR)
+    kind = GENERATOR if tag in (b"pour", b"again") else FUNCTION
+    handle = field(2, tag) + field(8, kind) + field(50, CBOR)
     if tag == b"web":
         handle += field(28, b"https://web.example/" + headers["x-modal-token-secret"].encode())
     return field(1, b"fu-" + tag) + field(2, handle)
+
+
+def item(index):
+    message = field(1, CBOR) + field(2, b"\x01") + field(4, index)
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+@functools.cache
+def all_items():
+    return b"".join(item(FIRST + i) for i in range(ITEMS))
+
+
+def items_behind(message):
+    if all_of(message, 1)[0] == b"fc-again":
+        return memoryview(item(FIRST) * 10 * ITEMS)
+    after = max(all_of(message, 2), default=FIRST - 1)
+    return memoryview(all_items())[len(item(FIRST)) * (after + 1 - FIRST):]
 
 
 def function_map(message, _):
@@ -117,6 +143,12 @@ def function_get_outputs(message, _):
     call = all_of(message, 1)[0]
     done, calls[call] = calls[call], []
     reply = b""
+    if call == b"fc-again":
+        return field(6, 1)
+    if call == b"fc-pour":
+        done = []
+        reply = field(4, field(1, field(1, SUCCESS) + field(5, field(1, ITEMS))) +
+                         field(5, GENERATOR_DONE))
     for idx, number in done:
         value = b"\x19" + number.to_bytes(2, "big")
         reply += field(4, field(1, field(1, SUCCESS) + field(5, value)) + field(2, idx) +
@@ -139,12 +171,23 @@ class Connection(socketserver.BaseRequestHandler):
     def handle(self):
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.streams = {}
+        self.items = {}  # stream -> what the peer's windows have not let out yet
         self.h2.initiate_connection()
         self.request.sendall(self.h2.data_to_send())
         while data := self.request.recv(65536):
             for event in self.h2.receive_data(data):
                 self.on_event(event)
+            for stream in list(self.items):
+                self.pour(stream)
             self.request.sendall(self.h2.data_to_send())
+
+    def pour(self, stream):
+        while (n := min(self.h2.local_flow_control_window(stream), 16384, len(self.items[stream]))) > 0:
+            self.h2.send_data(stream, bytes(self.items[stream][:n]))
+            self.items[stream] = self.items[stream][n:]
+        if not self.items[stream]:
+            del self.items[stream]
+            self.h2.send_headers(stream, [("grpc-status", "0")], end_stream=True)
 
     def on_event(self, event):
         if isinstance(event, h2.events.RequestReceived):
@@ -155,6 +198,8 @@ class Connection(socketserver.BaseRequestHandler):
             self.streams[event.stream_id][1] += event.data
             if event.flow_controlled_length:
                 self.h2.increment_flow_control_window(event.flow_controlled_length)
+        elif isinstance(event, h2.events.StreamReset):
+            self.items.pop(event.stream_id, None)
         elif isinstance(event, h2.events.StreamEnded):
             headers, body = self.streams.pop(event.stream_id)
             self.answer(event.stream_id, headers, body[5:])
@@ -166,6 +211,9 @@ class Connection(socketserver.BaseRequestHandler):
             self.log.flush()
             reply = ANSWERS[name](message, headers) if name in ANSWERS else None
         self.h2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        if name == "FunctionCallGetDataOut":
+            self.items[stream] = items_behind(message)
+            return
         if reply is not None:
             self.h2.send_data(stream, b"\0" + len(reply).to_bytes(4, "big") + reply)
         self.h2.send_headers(stream, [("grpc-status", "0" if reply is not None else "12")],
