@@ -208,7 +208,8 @@ on_blob_url(void *arg, const GrpcResult *result)
 		return;
 	}
 	reply = grpc_unpack(result, &modal__client__blob_get_response__descriptor);
-	if (reply != NULL && reply->download_url[0] != '\0')
+	if (reply != NULL &&
+		origin_may_ask(download->mt->target->origin, reply->download_url))
 		download->url = strdup(reply->download_url);
 	if (reply != NULL)
 		modal__client__blob_get_response__free_unpacked(reply, NULL);

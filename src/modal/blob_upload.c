@@ -436,6 +436,11 @@ make_parts(BlobUpload *upload, char **urls, size_t nurls, size_t part_len)
 	if (nurls == 0 || nurls > MAX_PARTS || part_len == 0 ||
 		(upload->n + part_len - 1) / part_len != nurls)
 		return false;
+	for (size_t i = 0; i < nurls; i++)
+	{
+		if (!origin_may_ask(upload->mt->target->origin, urls[i]))
+			return false;
+	}
 	upload->parts = calloc(nurls, sizeof(Part));
 	if (upload->parts == NULL)
 		return false;
@@ -462,6 +467,7 @@ make_multipart(BlobUpload *upload, const MultiPartUpload *multipart)
 {
 	upload->completion_url = multipart->completion_url;
 	return multipart->part_length > 0 &&
+		origin_may_ask(upload->mt->target->origin, multipart->completion_url) &&
 		make_parts(upload, multipart->upload_urls, multipart->n_upload_urls,
 				   (size_t) multipart->part_length);
 }
