@@ -12,7 +12,7 @@
 #include "core/must.h"
 
 #define MAX_APP_NAME 64 /* the service's rule */
-#define MAX_CALL_ID 128
+#define MAX_OBJECT_ID 128
 
 /* The part of the text not yet read. */
 typedef struct Cursor
@@ -285,14 +285,14 @@ names_a_host(Slice path)
 }
 
 bool
-call_id_is_valid(Slice id)
+object_id_is_valid(Slice id)
 {
 	for (size_t i = 0; i < id.n; i++)
 	{
 		if (!is_alnum(id.p[i]) && id.p[i] != '-' && id.p[i] != '_')
 			return false;
 	}
-	return id.n > 0 && id.n <= MAX_CALL_ID;
+	return id.n > 0 && id.n <= MAX_OBJECT_ID;
 }
 
 bool

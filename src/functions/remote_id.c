@@ -50,7 +50,7 @@ remote_id_endpoint(text *call, const char **id)
 						endpoint->server_name),
 				 errdetail("It has protocol http, whose calls end with their request.")));
 	if (strncmp(*id, ID_PREFIX, strlen(ID_PREFIX)) != 0 ||
-		!call_id_is_valid((Slice){*id, strlen(*id)}))
+		!object_id_is_valid((Slice){*id, strlen(*id)}))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid id of a remote call: \"%s\"", name),

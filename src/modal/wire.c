@@ -228,7 +228,7 @@ wire_read_started(const ModalCall *mc, const GrpcResult *result,
 		}
 	}
 	/* Views show it, and jobs keep it. */
-	if (r.bad || (started->call_id.n > 0 && !call_id_is_valid(started->call_id)))
+	if (r.bad || (started->call_id.n > 0 && !object_id_is_valid(started->call_id)))
 		return false;
 	if (mc->plane != NULL)
 		return mc->kind->unary ? started->item_token.n > 0 : started->token.n > 0;

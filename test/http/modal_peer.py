@@ -11,8 +11,10 @@ is answered with is what its name says:
     id-control  it has a line break in it
     id-long     it has 2000 characters
     id-zero     it has a zero byte in it
+    blob        its result, and large inputs, are where nobody can go
     pour        a generator of 500,000 times 1, as fast as they go out
     again       ten times as many, of which each is the first one once more
+    wide        the id of the function has 3.9 MB
     web         it is a web function, whose URL has the token's secret in it
 
 h2 is the library.
@@ -37,6 +39,7 @@ IDS = {
     "id-control": b"fc-a\nb",
     "id-long": b"fc-" + b"x" * 1997,
     "id-zero": b"fc-a\0b",
+    "blob": b"fc-blob",
     "pour": b"fc-pour",
     "again": b"fc-again",
 }
@@ -107,7 +110,10 @@ def function_get(message, headers):
     handle = field(2, tag) + field(8, kind) + field(50, CBOR)
     if tag == b"web":
         handle += field(28, b"https://web.example/" + headers["x-modal-token-secret"].encode())
-    return field(1, b"fu-" + tag) + field(2, handle)
+    name = b"fu-" + tag
+    if tag == b"wide":
+        name += b"x" * 3_900_000
+    return field(1, name) + field(2, handle)
 
 
 def item(index):
@@ -150,13 +156,17 @@ def function_get_outputs(message, _):
         reply = field(4, field(1, field(1, SUCCESS) + field(5, field(1, ITEMS))) +
                          field(5, GENERATOR_DONE))
     for idx, number in done:
-        value = b"\x19" + number.to_bytes(2, "big")
-        reply += field(4, field(1, field(1, SUCCESS) + field(5, value)) + field(2, idx) +
+        value = field(5, b"\x19" + number.to_bytes(2, "big"))
+        if call == b"fc-blob":
+            value = field(10, b"bl-1")
+        reply += field(4, field(1, field(1, SUCCESS) + value) + field(2, idx) +
                        field(5, CBOR))
     return reply
 
 
 ANSWERS = {
+    "BlobCreate": lambda *_: field(1, b"ftp://store.example/1") + field(2, b"bl-1"),
+    "BlobGet": lambda *_: field(1, b"ftp://store.example/1"),
     "AuthTokenGet": lambda *_: field(1, b"a-token"),
     "FunctionGet": function_get,
     "FunctionMap": function_map,
@@ -213,11 +223,10 @@ class Connection(socketserver.BaseRequestHandler):
         self.h2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
         if name == "FunctionCallGetDataOut":
             self.items[stream] = items_behind(message)
-            return
-        if reply is not None:
-            self.h2.send_data(stream, b"\0" + len(reply).to_bytes(4, "big") + reply)
-        self.h2.send_headers(stream, [("grpc-status", "0" if reply is not None else "12")],
-                             end_stream=True)
+        elif reply is not None:
+            self.items[stream] = memoryview(b"\0" + len(reply).to_bytes(4, "big") + reply)
+        else:
+            self.h2.send_headers(stream, [("grpc-status", "12")], end_stream=True)
 
 
 class Server(socketserver.ThreadingTCPServer):

@@ -33,9 +33,25 @@ for my $name (qw(id-bytes id-control id-long id-zero))
 	sql("SELECT modal_cancel($job)");
 }
 
+sql_fails($node, "SELECT modal_remote('peer:app/wide', 5)",
+	qr/08P01: .*what the service says of remote function "app\/wide" cannot be read/, 'an endless id of a function');
+
 # What is said of a function becomes a hint.
 sql_fails($node, "SELECT modal_remote('peer:app/web', 5)",
 	qr/0A000: .*HINT:  Call it at https:\/\/web\.example\/\*\*\*, through/s, 'a secret in the URL of a web function');
+
+# Places that are none.
+sql_fails($node, "SELECT modal_remote('peer:app/blob', 5)", qr/08P01: .*the reply of the service to BlobGet cannot be read/,
+	'a result at a URL of another kind');
+sql_fails($node, "SELECT modal_remote('peer:app/blob', repeat('x', 3000000))",
+	qr/08P01: .*the service names no place for an input of \d+ bytes that can be used/, 'a place for an input');
+
+# What a reference sets is secret, whatever becomes of its look-up.
+sql(q{CREATE SERVER nowhere FOREIGN DATA WRAPPER modal_batch OPTIONS (url 'http://127.0.0.1:1', allow_http 'on')});
+sql(q{CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere OPTIONS (token_id 'ak-known', token_secret 'for-this-peer-alone')});
+my (undef, undef, $err) = modal_psql($node,
+	q{SELECT modal_remote(modal_with_options('nowhere:app/f', '{"env": {"KEY": "s3cr3t-value"}}'), 1)});
+like($err, qr/08001: .*could not look up remote function "app\/f"$/m, 'a service that is not there');
 
 # A generator that gives more than anybody keeps up with.
 is(sql("SELECT count(*), sum(i::int) FROM modal_remote_gen('peer:app/pour') i"), '500000|500000', 'all items of a fast generator');

@@ -265,12 +265,12 @@ test_call_ids(void)
 	char longest[129];
 
 	memset(longest, 'x', sizeof(longest));
-	ok(call_id_is_valid((Slice){"fc-01Ab_9", 9}), "an id");
-	ok(call_id_is_valid((Slice){longest, 128}), "a long one");
-	ok(!call_id_is_valid((Slice){longest, 129}), "too long");
-	ok(!call_id_is_valid((Slice){"fc-a\0b", 6}), "a zero byte");
+	ok(object_id_is_valid((Slice){"fc-01Ab_9", 9}), "an id");
+	ok(object_id_is_valid((Slice){longest, 128}), "a long one");
+	ok(!object_id_is_valid((Slice){longest, 129}), "too long");
+	ok(!object_id_is_valid((Slice){"fc-a\0b", 6}), "a zero byte");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(char *); i++)
-		ok(!call_id_is_valid((Slice){bad[i], strlen(bad[i])}), "not one: %zu", i);
+		ok(!object_id_is_valid((Slice){bad[i], strlen(bad[i])}), "not one: %zu", i);
 }
 
 int
