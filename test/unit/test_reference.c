@@ -89,6 +89,8 @@ test_modal_bad(void)
 	check(false, "app/", "function reference has no function name");
 	check(false, "app/.f", "function reference has no function name");
 	check(false, "app/{}.f", "function reference has no function name");
+	check(false, "app/F{\"a\": \"x\\u0000y\"}.f", "function reference must not contain \\u0000");
+	check(false, "app/f#{\"env\": {\"\\\\\\u0000\": \"\"}}", "function reference must not contain \\u0000");
 	check(false, "my app/f", app);
 	check(false, " app/f", app);
 	check(false, "s:t:app/f", app);
