@@ -52,18 +52,29 @@ grpc_reader_free(GrpcReader *r)
 bool
 grpc_reader_feed(GrpcReader *r, const void *p, size_t n)
 {
-	buf_consume(&r->pending, r->taken);
-	r->taken = 0;
+	/* What is kept is moved no more often than as much has been taken. */
+	if (r->taken >= r->pending.len - r->taken)
+	{
+		buf_consume(&r->pending, r->taken);
+		r->taken = 0;
+	}
 
 	/*
 	 * A peer can make us hold at most the largest message and what one feed
 	 * brings; more only piles up when the owner does not read.
 	 */
-	if (r->pending.len > GRPC_PREFIX_SIZE &&
-		r->pending.len - GRPC_PREFIX_SIZE >= r->max_message)
+	if (r->pending.len - r->taken > GRPC_PREFIX_SIZE &&
+		r->pending.len - r->taken - GRPC_PREFIX_SIZE >= r->max_message)
 		return false;
 	buf_put(&r->pending, p, n);
 	return !r->pending.failed;
+}
+
+static size_t
+length_of(const uint8_t *prefix)
+{
+	return (size_t) prefix[1] << 24 | (size_t) prefix[2] << 16 |
+		(size_t) prefix[3] << 8 | (size_t) prefix[4];
 }
 
 GrpcFrameResult
@@ -81,8 +92,7 @@ grpc_reader_next(GrpcReader *r, const uint8_t **msg, size_t *n)
 	if (p[0] != 0)
 		return GRPC_FRAME_COMPRESSED;
 
-	length = (size_t) p[1] << 24 | (size_t) p[2] << 16 | (size_t) p[3] << 8 |
-		(size_t) p[4];
+	length = length_of(p);
 	if (length > r->max_message)
 		return GRPC_FRAME_TOO_LARGE;
 	if (left - GRPC_PREFIX_SIZE < length)
@@ -92,6 +102,18 @@ grpc_reader_next(GrpcReader *r, const uint8_t **msg, size_t *n)
 	*n = length;
 	r->taken += GRPC_PREFIX_SIZE + length;
 	return GRPC_FRAME_READY;
+}
+
+size_t
+grpc_reader_backlog(const GrpcReader *r)
+{
+	size_t left = r->pending.len - r->taken;
+	size_t first;
+
+	if (left < GRPC_PREFIX_SIZE)
+		return 0;
+	first = GRPC_PREFIX_SIZE + length_of(r->pending.data + r->taken);
+	return left > first ? left - first : 0;
 }
 
 bool

@@ -71,6 +71,8 @@ extern bool grpc_reader_feed(GrpcReader *r, const void *p, size_t n);
 /* The next whole message, in place; valid until the next feed or next. */
 extern GrpcFrameResult grpc_reader_next(GrpcReader *r, const uint8_t **msg,
 										size_t *n);
+/* Bytes behind the next message, which is whole then; else 0. */
+extern size_t grpc_reader_backlog(const GrpcReader *r);
 /* True when the stream ended inside a message. */
 extern bool grpc_reader_partial(const GrpcReader *r);
 /* Write the prefix of a message of n bytes (more than 32 bits: buf fails). */

@@ -12,6 +12,7 @@
 #include "core/must.h"
 
 #define MAX_APP_NAME 64 /* the service's rule */
+#define MAX_OBJECT_ID 128
 
 /* The part of the text not yet read. */
 typedef struct Cursor
@@ -101,6 +102,25 @@ take_object(Cursor *c)
 	return s;
 }
 
+static const char zero[] = "function reference must not contain \\u0000";
+
+/* A string with a zero in it would end there for who is told. */
+static bool
+has_zero(Slice object)
+{
+	const char *end = object.p + object.n;
+
+	for (const char *p = object.p; p < end; p++)
+	{
+		if (*p != '\\')
+			continue;
+		if (end - p > 5 && memcmp(p + 1, "u0000", 5) == 0)
+			return true;
+		p++;
+	}
+	return false;
+}
+
 /* "#{…}" at the end. */
 static const char *
 parse_options(Cursor *c, Reference *ref)
@@ -111,6 +131,8 @@ parse_options(Cursor *c, Reference *ref)
 	ref->options = take_object(c);
 	if (ref->options.n == 0)
 		return "options in function reference have no closing brace";
+	if (has_zero(ref->options))
+		return zero;
 	if (c->p < c->end)
 		return "nothing may follow the options in a function reference";
 	return NULL;
@@ -145,6 +167,8 @@ parse_function(Cursor *c, Reference *ref)
 		ref->parameters = take_object(c);
 		if (ref->parameters.n == 0)
 			return "class parameters in function reference have no closing brace";
+		if (has_zero(ref->parameters))
+			return zero;
 		if (!at(c, '.'))
 			return "class parameters in function reference must be followed by \".\" and a method name";
 	}
@@ -281,6 +305,17 @@ names_a_host(Slice path)
 	while (n < path.n && (is_alnum(path.p[n]) || strchr("+-.", path.p[n])))
 		n++;
 	return path.n - n >= 3 && memcmp(path.p + n, "://", 3) == 0;
+}
+
+bool
+object_id_is_valid(Slice id)
+{
+	for (size_t i = 0; i < id.n; i++)
+	{
+		if (!is_alnum(id.p[i]) && id.p[i] != '-' && id.p[i] != '_')
+			return false;
+	}
+	return id.n > 0 && id.n <= MAX_OBJECT_ID;
 }
 
 bool

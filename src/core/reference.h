@@ -56,6 +56,8 @@ extern const char *reference_parse(const char *text, size_t n, bool http,
 /* What stands after "server:", by which the protocol is known. */
 extern const char *reference_parse_rest(const char *text, size_t n, bool http,
 										Reference *ref);
+/* Is it what a service may call a thing of its own: "fc-…", a call, "fu-…"? */
+extern bool object_id_is_valid(Slice id);
 /* Is the brace at p the begin of {1} or {name}? */
 extern bool reference_is_placeholder(const char *p);
 /* Only the part before the first ":" that can be a server's name. */

@@ -232,10 +232,17 @@ compare_headers(const void *a, const void *b)
 }
 
 static bool
+is_host(const char *line, size_t name_len)
+{
+	return name_len == 4 && strncasecmp(line, "host", 4) == 0;
+}
+
+static bool
 is_signed(const char *line, size_t name_len)
 {
 	return (name_len > 6 && strncasecmp(line, "x-amz-", 6) == 0) ||
-		(name_len == 12 && strncasecmp(line, "content-type", 12) == 0);
+		(name_len == 12 && strncasecmp(line, "content-type", 12) == 0) ||
+		is_host(line, name_len);
 }
 
 static void
@@ -413,15 +420,21 @@ static void
 collect_headers(Headers *headers, const SigV4Request *request,
 				const char *host_line, const char *lines, int nlines)
 {
+	bool own_host = false;
+
 	headers->n = 0;
-	add_header(headers, host_line);
 	for (int i = 0; i < nlines; i++, lines += strlen(lines) + 1)
 		add_header(headers, lines);
 	for (int i = 0; request->headers[i] != NULL; i++)
 	{
-		if (is_signed(request->headers[i], strcspn(request->headers[i], ":")))
+		size_t name_len = strcspn(request->headers[i], ":");
+
+		own_host |= is_host(request->headers[i], name_len);
+		if (is_signed(request->headers[i], name_len))
 			add_header(headers, request->headers[i]);
 	}
+	if (!own_host)
+		add_header(headers, host_line);
 	qsort(headers->at, headers->n, sizeof(SignedHeader), compare_headers);
 }
 

@@ -28,7 +28,7 @@ typedef struct SigV4Keys
 typedef struct SigV4Request
 {
 	const char *method;
-	const char *host;	/* as in the Host header */
+	const char *host;	/* of the header Host, if headers has none */
 	const char *target; /* path and query, as they are sent */
 	const char *const *headers; /* "name: value", NULL at the end */
 	const void *body;

@@ -59,6 +59,9 @@ parse_port(const char *text, size_t n, Url *url)
 		port = port * 10 + (unsigned int) (text[i] - '0');
 	if (port == 0 || port > MAX_PORT)
 		return "A port is a number from 1 to 65535.";
+	/* Clients leave the usual one out of Host, and sign what they send. */
+	if (port == url->port)
+		url->authority_len = url->host_len;
 	url->port = (uint16_t) port;
 	return NULL;
 }

@@ -19,7 +19,7 @@ typedef struct Url
 	const char *host; /* an IPv6 address with its brackets */
 	size_t host_len;
 	uint16_t port;
-	const char *authority; /* host[:port], as it was written */
+	const char *authority; /* host[:port], without the scheme's usual port */
 	size_t authority_len;
 	const char *path; /* and query; may be empty */
 	size_t path_len;

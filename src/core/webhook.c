@@ -19,12 +19,19 @@
 #define MAX_ID 64
 #define DIGEST 32
 
+const char *
+webhook_secret_bare(const char *secret)
+{
+	size_t n = strlen(PREFIX);
+
+	return strncmp(secret, PREFIX, n) == 0 ? secret + n : secret;
+}
+
 /* False: it is not one. */
 static bool
 decode_secret(const char *secret, Buf *bytes)
 {
-	if (strncmp(secret, PREFIX, strlen(PREFIX)) == 0)
-		secret += strlen(PREFIX);
+	secret = webhook_secret_bare(secret);
 	return base64_decode(bytes, secret, strlen(secret)) &&
 		bytes->len >= MIN_SECRET && bytes->len <= MAX_SECRET;
 }

@@ -12,6 +12,8 @@
 
 #include "core/reference.h"
 
+/* Without the prefix that says what it is. */
+extern const char *webhook_secret_bare(const char *secret);
 /* NULL when it is a good secret, else what one looks like, as a hint. */
 extern const char *webhook_secret_error(const char *secret);
 

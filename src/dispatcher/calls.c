@@ -359,6 +359,7 @@ call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
 	Buf message;
 	Buf clean_message;
 	Buf clean_detail;
+	Buf clean_hint;
 	va_list args;
 	int n;
 
@@ -375,11 +376,13 @@ call_fail(DispatchCall *call, const char *sqlstate, bool retryable,
 								message.len, MAX_MESSAGE);
 	closed.detail = clean_text(call, &clean_detail, detail != NULL ? detail : "",
 							   detail != NULL ? strlen(detail) : 0, MAX_MESSAGE);
-	closed.hint = (Slice){hint, hint != NULL ? strlen(hint) : 0};
+	closed.hint = clean_text(call, &clean_hint, hint != NULL ? hint : "",
+							 hint != NULL ? strlen(hint) : 0, MAX_MESSAGE);
 	send_closed(OPEN_CALL(call), &closed);
 	buf_free(&message);
 	buf_free(&clean_message);
 	buf_free(&clean_detail);
+	buf_free(&clean_hint);
 	release_call(OPEN_CALL(call), true);
 }
 

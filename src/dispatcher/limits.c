@@ -169,12 +169,29 @@ limits_settle(ServerLimits *limits)
 	limit_count_give_back(limits->count);
 }
 
+/* Something has changed for those who wait. */
+static void
+look_again(ServerLimits *limits)
+{
+	if (!list_is_empty(&limits->waiting))
+		(void) timer_set(&limits->timer, monotonic_seconds());
+}
+
 void
 limits_over(ServerLimits *limits)
 {
 	limit_count_over(limits->count);
-	if (!list_is_empty(&limits->waiting))
-		(void) timer_set(&limits->timer, monotonic_seconds());
+	look_again(limits);
+}
+
+void
+limits_set(ServerLimits *limits, uint32_t at_once, double per_second)
+{
+	if (limits->at_once == at_once && limits->per_second == per_second)
+		return;
+	limits->at_once = at_once;
+	limits->per_second = per_second;
+	look_again(limits);
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -214,8 +231,7 @@ limits_create(char *key, const char *server, bool shared, const char **error)
 }
 
 ServerLimits *
-limits_get(const char *server, bool shared, uint32_t at_once, double per_second,
-		   const char **error)
+limits_get(const char *server, bool shared, const char **error)
 {
 	char *key = make_key(server, shared);
 	ServerLimits *limits;
@@ -229,8 +245,6 @@ limits_get(const char *server, bool shared, uint32_t at_once, double per_second,
 	else if ((limits = limits_create(key, server, shared, error)) == NULL)
 		return NULL;
 	limits->refs++;
-	limits->at_once = at_once;
-	limits->per_second = per_second;
 	return limits;
 }
 
@@ -273,6 +287,5 @@ limits_look_at_news(void)
 	if (!limit_counts_news())
 		return;
 	while ((limits = map_next(&servers, &visit)) != NULL)
-		if (!list_is_empty(&limits->waiting))
-			(void) timer_set(&limits->timer, monotonic_seconds());
+		look_again(limits);
 }

@@ -22,14 +22,18 @@ typedef struct LimitWaiter LimitWaiter;
 
 extern void limits_init(int dispatcher);
 /*
- * Those of the server that this text identifies, with the values that its
- * options have now; per_second 0: no limit.  Shared: with other dispatchers.
- * NULL: *error says why.
+ * Those of the server that this text identifies.  Shared: with other
+ * dispatchers.  NULL: *error says why.
  */
 extern ServerLimits *limits_get(const char *server, bool shared,
-								uint32_t at_once, double per_second,
 								const char **error);
 extern void limits_put(ServerLimits *limits);
+/*
+ * The values that the server's options have now, as each call says that is
+ * opened: its target may be older than others' values.  per_second 0: no limit.
+ */
+extern void limits_set(ServerLimits *limits, uint32_t at_once,
+					   double per_second);
 
 /* go is called from the event loop.  NULL: no memory. */
 extern LimitWaiter *limits_waiter(ServerLimits *limits, void (*go)(void *arg),

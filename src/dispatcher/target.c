@@ -19,6 +19,7 @@
 #include "core/base64.h"
 #include "core/map.h"
 #include "core/oauth.h"
+#include "core/webhook.h"
 
 #define TARGET_UNUSED_S 600.0 /* kept that long for the next call */
 #define MAX_UNUSED_TARGETS 1000
@@ -191,6 +192,18 @@ put_percent_decoded(Buf *out, const char *text)
 	}
 }
 
+/* The others know it without its prefix.  False: no memory. */
+static bool
+keep_webhook_secret(const Target *target, const char *option, char **kept)
+{
+	const char *secret = target_option(target, option);
+
+	if (secret == NULL)
+		return true;
+	*kept = strdup(webhook_secret_bare(secret));
+	return *kept != NULL;
+}
+
 /*
  * Options may have them in another form than that in which a service, or a proxy,
  * knows them, and may show them.
@@ -223,7 +236,9 @@ find_passwords(Target *target)
 	if (pair.data != NULL)
 		explicit_bzero(pair.data, pair.cap);
 	buf_free(&pair);
-	return good;
+	return good &&
+		keep_webhook_secret(target, "webhook_secret", &target->passwords[3]) &&
+		keep_webhook_secret(target, "webhook_secret_old", &target->passwords[4]);
 }
 
 static void

@@ -28,7 +28,7 @@
 #include "net/timer.h"
 
 #define TARGET_FETCHED_SECRETS 8
-#define TARGET_PASSWORDS 3
+#define TARGET_PASSWORDS 5
 
 struct Target
 {

@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "clock.h"
+#include "core/reference.h"
 #include "endpoint/endpoint.h"
 #include "errors.h"
 #include "funcapi.h"
@@ -27,7 +28,6 @@
 #include "values/values.h"
 
 #define ID_PREFIX "fc-"
-#define MAX_ID 128
 #define GATHER_AHEAD 32 /* calls whose results are fetched at a time */
 
 PG_FUNCTION_INFO_V1(modal_function_call);
@@ -42,7 +42,6 @@ remote_id_endpoint(text *call, const char **id)
 {
 	char *name = text_to_cstring(call);
 	Endpoint *endpoint = endpoint_get_by_prefix(name, GetUserId(), id);
-	Size n = strlen(*id);
 
 	if (endpoint->protocol == ENDPOINT_HTTP)
 		ereport(ERROR,
@@ -50,8 +49,8 @@ remote_id_endpoint(text *call, const char **id)
 				 errmsg("server \"%s\" has no remote calls to look at",
 						endpoint->server_name),
 				 errdetail("It has protocol http, whose calls end with their request.")));
-	if (strncmp(*id, ID_PREFIX, strlen(ID_PREFIX)) != 0 || n > MAX_ID ||
-		strspn(*id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != n)
+	if (strncmp(*id, ID_PREFIX, strlen(ID_PREFIX)) != 0 ||
+		!object_id_is_valid((Slice){*id, strlen(*id)}))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid id of a remote call: \"%s\"", name),

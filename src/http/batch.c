@@ -267,6 +267,7 @@ start_request(HttpBatch *batch)
 	spec.accept_gzip = http->gzip;
 	spec.once = !http->idempotent && !batch_is_polling(batch);
 	spec.on_header = on_header;
+	spec.may_hold = room_may_hold;
 	spec.on_done = on_done;
 	spec.arg = batch;
 	if (!credentials_sign(http->credentials, &spec, batch->key, headers, &n))
@@ -634,6 +635,40 @@ renew(HttpBatch *batch, const Response *response)
 }
 
 static void
+count_traffic(DispatchCall *call, const Response *response)
+{
+	call->bytes_out += response->bytes_sent;
+	call->bytes_in += response->bytes_received;
+	call_touch(call);
+}
+
+/* There was no room for its reply: it is asked for again when there is. */
+static void
+wait_for_room(HttpBatch *batch, const Response *response)
+{
+	const Failure failure = {.verdict = VERDICT_FAIL_ROWS,
+							 .sqlstate = MODAL_SQLSTATE_TOO_LARGE};
+	HttpCall *owner = batch->owner;
+	HttpTarget *http = owner->http;
+
+	http_request_over(batch);
+	http_reached(http, response->finished_at);
+	owner->answered = true;
+	batch->attempts++;
+	if (http->idempotent || batch_is_polling(batch))
+	{
+		owner->call->retries += batch->rows;
+		http_ready(batch);
+		http_pump(http);
+		return;
+	}
+	outcome_fail_rows(batch, &failure,
+					  "replies of the HTTP function take too much memory at once");
+	batch_free(batch);
+	http_batch_gone(owner);
+}
+
+static void
 on_done(void *arg, Response *response)
 {
 	HttpBatch *batch = arg;
@@ -652,14 +687,17 @@ on_done(void *arg, Response *response)
 	}
 	if (renew(batch, response))
 		return;
+	count_traffic(owner->call, response);
+	if (response->error == TRANSPORT_ABORTED)
+	{
+		wait_for_room(batch, response);
+		return;
+	}
 	failure = judge_response(http->format,
 							 owner->call->open.input_format == PAYLOAD_REQUEST,
 							 response);
 	report(batch, &failure, response->finished_at);
 	http_request_over(batch);
-	owner->call->bytes_out += response->bytes_sent;
-	owner->call->bytes_in += response->bytes_received;
-	call_touch(owner->call);
 	if (response->error == TRANSPORT_OK)
 		owner->answered = true;
 	if (failure.unreachable)

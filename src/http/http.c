@@ -227,6 +227,7 @@ http_sent(HttpBatch *batch)
 	HttpTarget *http = batch->owner->http;
 
 	http->active++;
+	room_begin(batch);
 	limits_sent(http->limits);
 	batch->owner->under_way++;
 	batch->owner->function->under_way++;
@@ -242,6 +243,7 @@ http_request_over(HttpBatch *batch)
 	HttpTarget *http = batch->owner->http;
 
 	http->active--;
+	room_end(batch);
 	limits_over(http->limits);
 	batch->owner->under_way--;
 	batch->owner->function->under_way--;
@@ -401,7 +403,13 @@ next_batch(HttpCall *hcall, double now, double *later)
 
 	/* what is tried again has had a pause of its own */
 	if (ready != NULL)
-		return LIST_OWNER(HttpBatch, ready, ready);
+	{
+		batch = LIST_OWNER(HttpBatch, ready, ready);
+		if (room_for(batch))
+			return batch;
+		list_prepend(&hcall->ready, ready);
+		return NULL;
+	}
 	if (call->npending == 0)
 		return NULL;
 	if (now < paused_until)
@@ -632,6 +640,7 @@ http_open(DispatchCall *call)
 	list_init(&hcall->ready);
 	hcall->opened_at = monotonic_seconds();
 	call->state = hcall;
+	http_set_limits(http);
 	opened.window = call->open.window;
 	call_opened(call, &opened);
 }

@@ -3,8 +3,9 @@
  * http.h
  *	  The driver for HTTP functions: target.c has what is known of a
  *	  service, http.c decides what to send when, batch.c knows the life
- *	  of one batch of rows (request, reply, retry, halving), judge.c what
- *	  an answer means, outcome.c hands results to the call.
+ *	  of one batch of rows (request, reply, retry, halving), room.c how much
+ *	  memory replies take, judge.c what an answer means, outcome.c hands
+ *	  results to the call.
  *
  * A batch belongs to a call, a call to a target.  A batch is in one place at
  * a time: under way (request != NULL), waiting for its timer, or in its
@@ -87,6 +88,7 @@ typedef struct HttpTarget
 	Retry probing;			/* pauses between probes meanwhile */
 	Pace pace;				/* requests at once, rows in each */
 	uint32_t max_concurrency; /* 0: as many as help */
+	double requests_per_second; /* 0: no limit */
 	CallLimit limit;		/* what keeps it from more at once, when last asked */
 	uint32_t active;		/* requests under way */
 	uint32_t stalled;		/* of them, those that hold nobody up any more */
@@ -112,6 +114,7 @@ struct HttpCall
 	List ready;				/* of them, those that go next */
 	uint32_t under_way;		/* batches with a request */
 	uint32_t rows;			/* of all batches */
+	uint64_t reply_bytes;	/* of all batches under way */
 	double lingering_since; /* 0: not */
 	double opened_at;
 	double next_notice;		/* that it has to wait, no earlier */
@@ -134,6 +137,8 @@ struct HttpBatch
 	bool full;				/* there was no lack of rows when it was made */
 	bool stalled;
 	Request *request;
+	uint64_t reply_bytes;	/* that its reply may take */
+	uint64_t needs;			/* bytes that there was no room for; 0: none */
 	double sent_at;
 	Retry polling;			/* Snowflake's 202: ask again with GET */
 	char type[64];			/* media type of the reply, unless JSON */
@@ -159,6 +164,8 @@ batch_is_polling(const HttpBatch *batch)
 
 extern bool http_target_init(Target *target, const char **error);
 extern void http_target_free(Target *target);
+/* The limits of its server are what its options say: it has the newest. */
+extern void http_set_limits(const HttpTarget *http);
 
 /* --- batch.c ------------------------------------------------------- */
 
@@ -211,6 +218,16 @@ extern void outcome_row(DispatchCall *call, const HttpRow *row,
  */
 extern CallInput *outcome_deliver(HttpBatch *batch, const HttpRow *rows,
 								  uint32_t *again);
+
+/* --- room.c --------------------------------------------------------- */
+
+/* For RequestSpec, of a batch: false when it has to wait for room. */
+extern bool room_may_hold(void *batch, uint64_t bytes);
+/* May it be sent, if it had to wait? */
+extern bool room_for(const HttpBatch *batch);
+/* Its request has begun, or is over. */
+extern void room_begin(HttpBatch *batch);
+extern void room_end(HttpBatch *batch);
 
 /* --- http.c ------------------------------------------------------------- */
 

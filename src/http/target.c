@@ -202,7 +202,15 @@ read_options(HttpTarget *http)
 		target_option_seconds(t, "first_byte_timeout", 0);
 	http->timeout = target_option_seconds(t, "timeout", DEFAULT_TIMEOUT);
 	http->max_concurrency = (uint32_t) target_option_int(t, "max_concurrency", 0);
+	http->requests_per_second =
+		target_option_seconds(t, "requests_per_second", 0);
 	pace_init(&http->pace, most_at_once(http), http->max_batch_rows);
+}
+
+void
+http_set_limits(const HttpTarget *http)
+{
+	limits_set(http->limits, most_at_once(http), http->requests_per_second);
 }
 
 static bool
@@ -212,10 +220,7 @@ share_limits(HttpTarget *http, const char **error)
 	const char *server = target_option(t, "server_id");
 	bool shared = target_option_int(t, "dispatchers", 1) > 1;
 
-	http->limits = limits_get(server != NULL ? server : t->url, shared,
-							  most_at_once(http),
-							  target_option_seconds(t, "requests_per_second", 0),
-							  error);
+	http->limits = limits_get(server != NULL ? server : t->url, shared, error);
 	if (http->limits != NULL)
 		http->limits_waiter = limits_waiter(http->limits, target_timer, http);
 	return http->limits_waiter != NULL;

@@ -39,8 +39,10 @@ extern void blob_download_cancel(BlobDownload *download);
 /* --- for both --------------------------------------------------------------- */
 
 extern void blob_count_traffic(DispatchCall *call, const Response *response);
-/* Set the timer for another try after this HTTP status; false: no more. */
+/* Set the timer for another try after this response; false: no more. */
 extern bool blob_try_again(Retry *retry, const RetryPolicy *policy,
-						   Timer *timer, int status);
+						   Timer *timer, const Response *response);
+/* What no other try would mend is for somebody else to mend: who, and how. */
+extern void blob_error_final(ModalError *error, const Response *response);
 
 #endif /* MODAL_MODAL_BLOB_H */

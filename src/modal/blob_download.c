@@ -26,15 +26,37 @@ static const RetryPolicy download_policy = {
 	.tries = 4,
 };
 
+/* The store's host is the service's choice, so that it may be a refused one. */
+static bool
+is_final(const Response *response)
+{
+	return response->error == TRANSPORT_NOT_ALLOWED ||
+		response->error == TRANSPORT_TLS ||
+		response->error == TRANSPORT_TOO_LARGE;
+}
+
 bool
-blob_try_again(Retry *retry, const RetryPolicy *policy, Timer *timer, int status)
+blob_try_again(Retry *retry, const RetryPolicy *policy, Timer *timer,
+			   const Response *response)
 {
 	double now = monotonic_seconds();
+	double least = response->status == 503 ? SLOW_DOWN_DELAY : 0;
 
-	return retry_failed(retry, policy, now) &&
+	return !is_final(response) && retry_failed(retry, policy, now) &&
 		timer_set(timer,
-				  now + retry_pause(retry, policy, now, random_unit(),
-									status == 503 ? SLOW_DOWN_DELAY : 0));
+				  now + retry_pause(retry, policy, now, random_unit(), least));
+}
+
+void
+blob_error_final(ModalError *error, const Response *response)
+{
+	const GrpcResult result = {.transport = response->error};
+
+	if (!is_final(response))
+		return;
+	error->sqlstate = grpc_sqlstate(&result);
+	error->hint = grpc_hint(&result);
+	error->retryable = false;
 }
 
 void
@@ -110,9 +132,8 @@ on_downloaded(void *arg, Response *response)
 		download_failed(download, NULL);
 		return;
 	}
-	if (response->error != TRANSPORT_TOO_LARGE &&
-		blob_try_again(&download->retry, &download_policy, &download->again,
-				  response->status))
+	if (blob_try_again(&download->retry, &download_policy, &download->again,
+					   response))
 	{
 		download->call->retries++;
 		return;
@@ -127,7 +148,8 @@ on_downloaded(void *arg, Response *response)
 	else
 		modal_error(&error, MODAL_SQLSTATE_CONNECTION, NULL,
 					"could not download a result: %s", response->message);
-	error.retryable = response->error != TRANSPORT_TOO_LARGE;
+	error.retryable = true;
+	blob_error_final(&error, response);
 	download_failed(download, &error);
 }
 
@@ -186,7 +208,8 @@ on_blob_url(void *arg, const GrpcResult *result)
 		return;
 	}
 	reply = grpc_unpack(result, &modal__client__blob_get_response__descriptor);
-	if (reply != NULL && reply->download_url[0] != '\0')
+	if (reply != NULL &&
+		origin_may_ask(download->mt->target->origin, reply->download_url))
 		download->url = strdup(reply->download_url);
 	if (reply != NULL)
 		modal__client__blob_get_response__free_unpacked(reply, NULL);

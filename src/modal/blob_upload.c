@@ -178,7 +178,10 @@ place_failed(BlobUpload *upload, const Response *response, const char *why)
 				"could not upload an input of %zu bytes", upload->n);
 	error.retryable = true;
 	if (response != NULL && response->error != TRANSPORT_OK)
+	{
 		snprintf(error.detail, sizeof(error.detail), "%s", response->message);
+		blob_error_final(&error, response);
+	}
 	else if (response != NULL)
 		snprintf(error.detail, sizeof(error.detail),
 				 "The object store answered with HTTP status %d%s%s.",
@@ -248,8 +251,7 @@ on_part_done(void *arg, Response *response)
 		else
 			upload_succeeded(upload);
 	}
-	else if (blob_try_again(&part->retry, &upload_policy, &part->again,
-					   response->status))
+	else if (blob_try_again(&part->retry, &upload_policy, &part->again, response))
 		upload->call->retries++;
 	else
 		place_failed(upload, response,
@@ -386,7 +388,7 @@ on_completed(void *arg, Response *response)
 	if (good && completion_matches(upload, response))
 		upload_succeeded(upload);
 	else if (blob_try_again(&upload->retry, &upload_policy, &upload->again,
-					   response->status))
+							response))
 		upload->call->retries++;
 	else
 		place_failed(upload, response,
@@ -434,6 +436,11 @@ make_parts(BlobUpload *upload, char **urls, size_t nurls, size_t part_len)
 	if (nurls == 0 || nurls > MAX_PARTS || part_len == 0 ||
 		(upload->n + part_len - 1) / part_len != nurls)
 		return false;
+	for (size_t i = 0; i < nurls; i++)
+	{
+		if (!origin_may_ask(upload->mt->target->origin, urls[i]))
+			return false;
+	}
 	upload->parts = calloc(nurls, sizeof(Part));
 	if (upload->parts == NULL)
 		return false;
@@ -460,6 +467,7 @@ make_multipart(BlobUpload *upload, const MultiPartUpload *multipart)
 {
 	upload->completion_url = multipart->completion_url;
 	return multipart->part_length > 0 &&
+		origin_may_ask(upload->mt->target->origin, multipart->completion_url) &&
 		make_parts(upload, multipart->upload_urls, multipart->n_upload_urls,
 				   (size_t) multipart->part_length);
 }

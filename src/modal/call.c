@@ -190,6 +190,21 @@ modal_call_start(ModalCall *mc, const CallInput *input, const uint8_t *key)
 
 static void lookup(ModalCall *mc);
 
+bool
+modal_call_look_up_again(ModalCall *mc)
+{
+	if (mc->looked_up_again)
+		return false;
+	mc->looked_up_again = true;
+	handle_invalidate(mc->mt, mc->handle);
+	handle_release(mc->handle);
+	mc->handle = NULL;
+	if (mc->kind->restart != NULL)
+		mc->kind->restart(mc);
+	lookup(mc);
+	return true;
+}
+
 /* Functions with an input plane may be callable there only. */
 static bool
 is_spawn_refused(const ModalCall *mc, const GrpcResult *result)
@@ -219,18 +234,9 @@ on_start(void *arg, const GrpcResult *result)
 	ModalCall *mc = arg;
 
 	mc->start = NULL;
-	if (result->status == GRPC_NOT_FOUND && !mc->looked_up_again)
-	{
-		/* Deployed anew since it was looked up, perhaps. */
-		mc->looked_up_again = true;
-		handle_invalidate(mc->mt, mc->handle);
-		handle_release(mc->handle);
-		mc->handle = NULL;
-		if (mc->kind->restart != NULL)
-			mc->kind->restart(mc);
-		lookup(mc);
-	}
-	else if (is_spawn_refused(mc, result))
+	if (result->status == GRPC_NOT_FOUND && modal_call_look_up_again(mc))
+		return;
+	if (is_spawn_refused(mc, result))
 		refuse_spawn(mc, result);
 	else if (result->status != GRPC_OK)
 		modal_call_fail_grpc(mc, result, "starting the call");

@@ -85,7 +85,7 @@ typedef struct ModalKind
 	void (*free)(ModalCall *mc);
 	/* The function is known: begin. */
 	bool (*begin)(ModalCall *mc);
-	/* The service does not know the function, which is looked up again. */
+	/* The function is looked up again: what was to start the call is ready again. */
 	void (*restart)(ModalCall *mc);
 	/* The service has begun; false: no memory. */
 	bool (*started)(ModalCall *mc, const WireStarted *started);
@@ -180,6 +180,11 @@ extern void modal_call_end(ModalCall *mc);
  */
 extern bool modal_call_start(ModalCall *mc, const CallInput *input,
 							 const uint8_t *key);
+/*
+ * The service does not know the function: it may have been deployed anew since
+ * it was looked up.  False: that has been tried.
+ */
+extern bool modal_call_look_up_again(ModalCall *mc);
 /* What the service says about the call as a whole. */
 extern bool modal_call_apply_started(ModalCall *mc, const GrpcResult *result);
 
@@ -196,6 +201,8 @@ extern void put_request_free(PutRequest *put);
 extern CallInput *modal_call_take(ModalCall *mc);
 extern void modal_call_push_ready(ModalCall *mc, CallInput *input);
 extern CallInput *modal_call_pop_ready(ModalCall *mc);
+/* It is the next one again. */
+extern void modal_call_unpop_ready(ModalCall *mc, CallInput *input);
 /* Send what wire_put or wire_retry began; false: no memory. */
 extern bool modal_call_start_put(PutRequest *put, GrpcSpec *spec);
 /*
@@ -236,6 +243,8 @@ extern bool sync_settle(ModalCall *mc, int64_t idx, const WireOutput *output,
 						double now, SyncResult *result);
 extern void sync_apply_policy(ModalCall *mc, const WireStarted *started);
 extern bool sync_is_done(const ModalCall *mc);
+/* A request with new inputs, none of which was taken. */
+extern void sync_take_back(PutRequest *put);
 /* Of unary calls. */
 extern bool unary_begin(ModalCall *mc);
 extern void unary_restart(ModalCall *mc);

@@ -49,6 +49,7 @@ typedef struct GeneratorCall
 	Timer reopen;
 	Retry retry;
 	uint64_t last_index;  /* received */
+	uint64_t opened_behind; /* the same, when the stream was opened */
 	uint64_t delivered;
 	bool total_known;
 	uint64_t total;
@@ -250,7 +251,8 @@ on_stream_end(void *arg, const GrpcResult *result)
 	GeneratorCall *gen = arg;
 
 	double now = monotonic_seconds();
-	double pause = REOPEN_DELAY;
+	/* Who has brought something may have more. */
+	double pause = gen->last_index > gen->opened_behind ? 0 : REOPEN_DELAY;
 
 	gen->stream = NULL;
 	if (result->status != GRPC_OK)
@@ -282,6 +284,7 @@ start_stream(GeneratorCall *gen)
 					 gen->attempt_token.len);
 	else
 		pb_put_bytes(&spec.request, 1, mc->call_id.data, mc->call_id.len);
+	gen->opened_behind = gen->last_index;
 	if (gen->last_index > 0)
 		pb_put_uint(&spec.request, 2, gen->last_index);
 	grpc_end(&spec.request);

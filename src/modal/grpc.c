@@ -37,6 +37,7 @@
 #define LONG_POLL_GRACE_S 5.0
 #define MAX_HEADERS 24
 #define MESSAGES_PER_TURN 64 /* of a stream */
+#define MAX_BACKLOG (4 * 1024 * 1024) /* bytes of messages behind one another */
 
 /* What the service asks for is added to that. */
 static const RetryPolicy throttle_policy = {
@@ -71,6 +72,7 @@ struct GrpcCall
 	Timer deliver;
 	bool *gone;				/* set when it is freed; or NULL */
 	bool stream_failed;
+	bool stream_cut;		/* by us: there is more than we keep up with */
 	bool stream_ended;		/* well: what is left in reader comes first */
 };
 
@@ -463,7 +465,7 @@ on_response(void *arg, Response *response)
 	if (call->spec.on_message != NULL)
 	{
 		/* Streams are reopened by their owner, who knows how far it got. */
-		if (result.status != GRPC_OK)
+		if (result.status != GRPC_OK && !call->stream_cut)
 			finish(call, &result);
 		else
 		{
@@ -486,7 +488,9 @@ on_stream_data(void *arg, const void *p, size_t n)
 	if (!grpc_reader_feed(&call->reader, p, n) ||
 		!timer_set(&call->deliver, monotonic_seconds()))
 		call->stream_failed = true;
-	return !call->stream_failed;
+	else if (grpc_reader_backlog(&call->reader) > MAX_BACKLOG)
+		call->stream_cut = true;
+	return !call->stream_failed && !call->stream_cut;
 }
 
 static void
@@ -494,7 +498,8 @@ finish_stream(GrpcCall *call)
 {
 	GrpcResult result = {.status = GRPC_OK};
 
-	if (call->stream_failed || grpc_reader_partial(&call->reader))
+	if (call->stream_failed ||
+		(grpc_reader_partial(&call->reader) && !call->stream_cut))
 	{
 		result.status = GRPC_INTERNAL;
 		result.message = "the stream is truncated";

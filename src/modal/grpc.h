@@ -82,7 +82,10 @@ typedef struct GrpcSpec
 	DispatchCall *call;		/* whose counters to keep; may be NULL */
 	/* Exactly once, unless cancelled; the call is gone after it. */
 	void (*on_done)(void *arg, const GrpcResult *result);
-	/* Server streaming: each message.  May be NULL. */
+	/*
+	 * Server streaming: each message.  May be NULL.  A stream that brings more
+	 * than is taken in the same time ends (well) before its end.
+	 */
 	void (*on_message)(void *arg, const uint8_t *p, size_t n);
 	void *arg;
 } GrpcSpec;

@@ -66,6 +66,16 @@ modal_call_pop_ready(ModalCall *mc)
 	return input;
 }
 
+void
+modal_call_unpop_ready(ModalCall *mc, CallInput *input)
+{
+	if (mc->ready == NULL)
+		mc->ready_tail = &input->next;
+	input->next = mc->ready;
+	mc->ready = input;
+	mc->nready++;
+}
+
 size_t
 modal_call_inline_limit(const ModalCall *mc)
 {
@@ -169,6 +179,9 @@ on_put(void *arg, const GrpcResult *result)
 	ModalCall *mc = put->mc;
 
 	put->grpc = NULL;
+	if (result->status == GRPC_NOT_FOUND && !mc->started &&
+		modal_call_look_up_again(mc))
+		return;
 	if (result->status != GRPC_OK)
 		modal_call_fail_grpc(mc, result,
 							 put->retry ? "sending inputs again"

@@ -26,6 +26,8 @@
 #define MAX_HANDLES 1000
 #define MAX_MESSAGE_PAYLOAD (64 * 1024 * 1024) /* whatever the service says */
 
+#define MAX_TEXT 4096 /* kept of what is said of a function: each name, each URL */
+
 typedef Modal__Client__FunctionHandleMetadata Metadata;
 
 struct Lookup
@@ -51,6 +53,13 @@ wipe(char *reference)
 	if (reference != NULL)
 		explicit_bzero(reference, strlen(reference));
 	free(reference);
+}
+
+/* What may be shown of it, as of labels: not its options. */
+static int
+name_len(const Lookup *lookup)
+{
+	return (int) strcspn(lookup->reference, "#");
 }
 
 /* --- handles -------------------------------------------------------------- */
@@ -208,6 +217,22 @@ describe(const FunctionHandle *handle, const Metadata *md,
 	return text;
 }
 
+/* Handles are kept by the thousand, and the id goes with every request. */
+static bool
+can_be_kept(const char *function_id, const Metadata *md, const char *plane_url,
+			const char *region)
+{
+	const char *const texts[] = {md->function_name, md->use_method_name,
+								 md->app_id, md->web_url, plane_url, region};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	{
+		if (texts[i] != NULL && strlen(texts[i]) > MAX_TEXT)
+			return false;
+	}
+	return object_id_is_valid((Slice){function_id, strlen(function_id)});
+}
+
 static FunctionHandle *
 handle_create(Lookup *lookup, const char *function_id, const Metadata *md,
 			  ModalError *error)
@@ -227,6 +252,14 @@ handle_create(Lookup *lookup, const char *function_id, const Metadata *md,
 	modal_error_memory(error);
 	if (handle == NULL)
 		return NULL;
+	if (!can_be_kept(function_id, md, plane_url, region))
+	{
+		modal_error(error, MODAL_SQLSTATE_PROTOCOL, NULL,
+					"what the service says of remote function \"%.*s\" cannot be read",
+					name_len(lookup), lookup->reference);
+		free(handle);
+		return NULL;
+	}
 	handle->refs = 1;
 	handle->key = strdup(lookup->reference);
 	handle->function_id = strdup(function_id);
@@ -364,8 +397,8 @@ use_function(Lookup *lookup, const char *function_id, const Metadata *md)
 	if (md == NULL || function_id[0] == '\0')
 	{
 		modal_error(&error, MODAL_SQLSTATE_PROTOCOL, NULL,
-					"the service describes remote function \"%s\" incompletely",
-					lookup->reference);
+					"the service describes remote function \"%.*s\" incompletely",
+					name_len(lookup), lookup->reference);
 		lookup_finish(lookup, NULL, &error);
 		return;
 	}
@@ -384,8 +417,8 @@ on_bound(void *arg, const GrpcResult *result)
 	if (result->status != GRPC_OK)
 	{
 		modal_error_grpc(&error, result,
-						 "could not bind remote function \"%s\"",
-						 lookup->reference);
+						 "could not bind remote function \"%.*s\"",
+						 name_len(lookup), lookup->reference);
 		lookup_finish(lookup, NULL, &error);
 		return;
 	}
@@ -623,8 +656,8 @@ on_function(void *arg, const GrpcResult *result)
 	if (result->status != GRPC_OK)
 	{
 		modal_error_grpc(&error, result,
-						 "could not look up remote function \"%s\"",
-						 lookup->reference);
+						 "could not look up remote function \"%.*s\"",
+						 name_len(lookup), lookup->reference);
 		lookup_finish(lookup, NULL, &error);
 		return;
 	}

@@ -136,6 +136,15 @@ map_begin(ModalCall *mc)
 	return false;
 }
 
+static void
+map_restart(ModalCall *mc)
+{
+	ListNode *node;
+
+	while ((node = list_first(&mc->puts)) != NULL)
+		sync_take_back(LIST_OWNER(PutRequest, node, node));
+}
+
 static bool
 map_started(ModalCall *mc, const WireStarted *started)
 {
@@ -165,6 +174,7 @@ const ModalKind map_kind = {
 	.init = map_call_init,
 	.free = map_call_free,
 	.begin = map_begin,
+	.restart = map_restart,
 	.started = map_started,
 	.pump = sync_pump,
 	.put_done = sync_put_done,

@@ -348,6 +348,25 @@ sync_free(ModalCall *mc)
 	call_state_free(&sc->items);
 }
 
+/* An input that was not taken. */
+static void
+take_back(ModalCall *mc, CallItem *item)
+{
+	CallInput *input = item->payload;
+
+	call_state_remove(&SYNC_CALL(mc)->items, item);
+	modal_call_unpop_ready(mc, input);
+	mc->call->sent--;
+}
+
+void
+sync_take_back(PutRequest *put)
+{
+	for (uint32_t i = put->n; i-- > 0;)
+		take_back(put->mc, call_state_find(&SYNC_CALL(put->mc)->items, put->idx[i]));
+	put_request_free(put);
+}
+
 /* --- unary calls ---------------------------------------------------------- */
 
 CallItem *
@@ -366,11 +385,7 @@ unary_begin(ModalCall *mc)
 void
 unary_restart(ModalCall *mc)
 {
-	CallItem *item = unary_item(mc);
-	CallInput *input = item->payload;
-
-	call_state_remove(&SYNC_CALL(mc)->items, item);
-	modal_call_push_ready(mc, input);
+	take_back(mc, unary_item(mc));
 }
 
 /* Send the one input again by itself: the start took the call only. */

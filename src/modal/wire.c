@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/pb.h"
+#include "core/reference.h"
 
 #define CALL_TYPE_UNARY 1
 #define CALL_TYPE_MAP 2
@@ -226,7 +227,8 @@ wire_read_started(const ModalCall *mc, const GrpcResult *result,
 				break;
 		}
 	}
-	if (r.bad)
+	/* Views show it, and jobs keep it. */
+	if (r.bad || (started->call_id.n > 0 && !object_id_is_valid(started->call_id)))
 		return false;
 	if (mc->plane != NULL)
 		return mc->kind->unary ? started->item_token.n > 0 : started->token.n > 0;

@@ -259,10 +259,7 @@ struct Origin
 extern const Carrier *origin_carrier(const Origin *origin);
 /* HTTP/2 is not offered, or not wanted, by its server. */
 extern void origin_fall_back(Origin *origin);
-/*
- * For a whole URL, and its path; NULL: it must not be asked (https must stay
- * https, unless both are on this machine), or there is no memory.
- */
+/* For a whole URL, and its path; NULL: it may not be asked, or no memory. */
 extern Origin *origin_of_url(Origin *origin, const char *url,
 							 const char **path);
 

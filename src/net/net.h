@@ -148,6 +148,11 @@ extern void net_stats(NetStats *stats);
 
 extern Origin *origin_create(const OriginConfig *config);
 extern void origin_free(Origin *origin); /* cancels what is under way */
+/*
+ * May a whole URL be asked for with its settings?  It has to be one, and https
+ * must stay https, unless both are on this machine.
+ */
+extern bool origin_may_ask(const Origin *origin, const char *url);
 /* Do requests wait because the process may have no more connections? */
 extern bool origin_lacks_descriptors(const Origin *origin);
 

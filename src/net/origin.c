@@ -244,15 +244,30 @@ create_other(Origin *origin, const Url *url)
 	return other;
 }
 
+/* Nothing that is encrypted here goes on in plain text. */
+static bool
+may_ask(const Origin *origin, const char *text, Url *url)
+{
+	return url_parse(text, strlen(text), url) == NULL &&
+		(!url->plain || origin->plain ||
+		 (origin->loopback && url_is_loopback(url)));
+}
+
+bool
+origin_may_ask(const Origin *origin, const char *url)
+{
+	Url ignored;
+
+	return may_ask(origin, url, &ignored);
+}
+
 Origin *
 origin_of_url(Origin *origin, const char *text, const char **path)
 {
 	Url url;
 	Origin *other;
 
-	if (url_parse(text, strlen(text), &url) != NULL ||
-		(url.plain && !origin->plain &&
-		 !(origin->loopback && url_is_loopback(&url))))
+	if (!may_ask(origin, text, &url))
 		return NULL;
 	other = find_other(origin, &url);
 	if (other == NULL)

@@ -29,6 +29,7 @@ path of a request says what happens, step by step:
     /hook/...       wants the signature of the Standard Webhooks specification
       first-N-STATUS  the first N requests with the same id get that status
       refuse        400
+      tell          the same, with the secrets in base64 in its text
       status-N      N
       long, cut     200 with 5000 bytes, and with less than was announced
       gone          410 for a record whose note is "gone"
@@ -276,6 +277,9 @@ class Peer(BaseHTTPRequestHandler):
                 time.sleep(int(numbers[0]) / 1000)
             if word == "refuse":
                 return self.answer(400, {"error": "not wanted"})
+            if word == "tell":
+                return self.answer(400, {"error": " or ".join(
+                    base64.b64encode(HOOK_SECRETS[name]).decode() for name in good)})
             if word == "status":
                 return self.answer(int(numbers[0]), {"error": "not here"})
             if word == "long":

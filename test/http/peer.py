@@ -31,6 +31,7 @@ which the first that answers is the last:
     raw-NAME        one of the answers in RAW below
     then-NAME       as echo, and then one of the SURPLUS below
     tired           408 and the end of the connection, if it is not its first request
+    swell-N         N answers of one byte each, then such of 5 MB, all in a while
     throttle-N      429 while N requests are under way
     async-N         snowflake: 202 for a POST and for N GETs, then go on
     astray-N-STATUS snowflake: 202 for a POST, STATUS for N GETs, then go on
@@ -286,6 +287,12 @@ class Peer(BaseHTTPRequestHandler):
                 if self.nrequests > 1:
                     self.close_connection = True
                     return self.answer(408, b"", Connection="close")
+            elif word == "swell":
+                with lock:
+                    seen[step] = seen.get(step, 0) + 1
+                    large = seen[step] > int(numbers[0])
+                time.sleep(0.3 if large else 0.02)
+                return self.answer(200, b'"%s"' % (b"x" * 5_000_000) if large else b"1")
             elif word == "throttle":
                 if not self.has_room(int(numbers[0])):
                     return self.answer(429, b"slow down", **after)

@@ -121,7 +121,8 @@ my %requests = (
 	AttemptStart => ['call_on_plane', NOT_FOUND => 'ok'],
 	AttemptAwait => ['call_on_plane', NOT_FOUND => '08006'],
 	AttemptRetry => ['retry_on_plane', NOT_FOUND => '08006'],
-	MapStartOrContinue => ['map_on_plane', @put],
+	# it starts the call: as FunctionMap
+	MapStartOrContinue => ['map_on_plane', @put, NOT_FOUND => 'ok'],
 	# asked again a second later
 	MapCheckInputs => ['lost_on_plane', all => 'ok'],
 	# for ever; and a job begins anew after what may pass

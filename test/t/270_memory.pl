@@ -139,6 +139,33 @@ query_takes('an HTTP function with results of 5 MB',
 	q{SELECT sum(length(result #>> '{}')) FROM modal_map('peer:raw-large',
 		'SELECT g FROM generate_series(1, 40) g')},
 	40 * 5_000_000, 60, 100);
+# However many are under way when they become large, and nobody has expected it.
+$peer->server($node, 'wide', "max_concurrency '128'");
+query_takes('results of an HTTP function that become large',
+	q{SELECT count(*), sum(length(result::text)) FROM modal_map('wide:swell-2000',
+		'SELECT g FROM generate_series(1, 2120) g', ordered => false)},
+	'2120|' . (2000 + 120 * 5_000_002), 100, 260);
+# A reader who does not read gets no more of them.
+{
+	my $session = ModalSession->new($node);
+	my ($mb) = peaks(
+		sub {
+			$session->query(q{BEGIN; DECLARE c CURSOR FOR SELECT length(result::text) FROM modal_map('wide:swell-2001',
+				'SELECT g FROM generate_series(1, 2120) g')});
+			is($session->query('FETCH 1 FROM c'), '1', 'the first of such results');
+			is($session->query('SELECT count(*) FROM (SELECT pg_sleep(5)) s'), '1', 'and then nothing is read');
+		},
+		dispatcher_pid($node));
+	at_most($mb, 200, 'what is not read, in the dispatcher');
+	is($session->query('FETCH 3000 FROM c') =~ tr/\n//, 2118, 'the others come when they are wanted');
+	$session->quit;
+}
+$peer->server($node, 'dear', "max_concurrency '128', idempotent 'off'");
+is($node->safe_psql('postgres', q{
+		SELECT sum(length(result::text)) / 5000002 + count(*) FILTER (WHERE error->>'code' = '54000'),
+			count(*) FILTER (WHERE error->>'code' = '54000') > 0
+		FROM modal_map('dear:swell-2002', 'SELECT g FROM generate_series(1, 2120) g', on_error => 'return')}),
+	'118|t', 'what may not be sent twice fails');
 
 # Rows come one by one: what there is of them at a time is the window's.
 {

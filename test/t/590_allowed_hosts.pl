@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HttpPeer;
+use ModalLocal;
 use ModalTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -109,6 +110,20 @@ sql_fails($node, "SELECT modal_remote('proxied_metadata:echo', 1)", $refused, 'm
 sql_fails($node, "SELECT modal_remote('proxied_dot:echo', 1)", $refused, 'with a dot at the end');
 sql_fails($node, "CREATE SERVER bad FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'http', allow_http 'on',
 	url 'http://%31%36%39.254.169.254', proxy '${\ $peer->url}')", qr/HV024: .*without escapes/s, 'a host that would be decoded');
+
+# Large inputs and results of Modal, where the service says: the connection for requests is kept.
+my $local = ModalLocal->new;
+create_local_server($node, $local);
+allow('localhost, 127.0.0.1');
+becomes("SELECT modal_remote('local:builtin/echo', 1)", qr/^1$/m, 'a service that is listed');
+allow('10.0.0.0/8');
+server('late', "127.0.0.1:$port", ", user_agent 'late'");
+becomes("SELECT modal_remote('late:echo', 1)", $refused, 'nothing is listed any more');
+sql_fails($node, "SELECT modal_remote('local:builtin/large', 3000000) IS NULL",
+	qr/42501: .*could not download a result: connections to this host are not allowed/s, 'a result elsewhere');
+sql_fails($node, "SELECT modal_remote('local:builtin/echo', repeat('x', 3000000))",
+	qr/42501: .*could not upload an input.*not allowed.*modal_batch\.allowed_hosts/s, 'an input elsewhere');
+allow('');
 
 # Who may say so, and what.
 sql('CREATE ROLE plain LOGIN');

@@ -57,6 +57,9 @@ server('s3', 'aws/us-east-1/s3', "aws_region 'us-east-1', aws_service 's3', meth
 is(sql("SELECT modal_remote('s3:a%20b/c%3Dd', 1)"), '{"arg1": 1}', 'for S3');
 is(sql("SELECT modal_remote('s3:a', repeat('x', 3000))"), '{"signed": true}', 'a compressed body is signed as it is sent');
 is(sql("SELECT authenticated FROM modal_ping('lambda')"), 't', 'ping is signed, too');
+server('front', 'aws/eu-west-1/lambda', "aws_region 'eu-west-1', aws_service 'lambda',
+	headers 'Host: lambda.eu-west-1.amazonaws.com'", $aws);
+is(sql("SELECT modal_remote('front:x', 1)"), '{"arg1": 1}', 'behind another name: what Host says is signed');
 server('wrong', 'aws/eu-west-1/lambda', "aws_region 'eu-west-1', aws_service 'lambda'",
 	"aws_access_key_id 'AKIDEXAMPLE', aws_secret_access_key 'wr0ng-s3cret'");
 fails("SELECT modal_remote('wrong:x', 1)", qr/28000: .*status 403/, 'another key');

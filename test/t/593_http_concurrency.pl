@@ -83,6 +83,27 @@ $session = map_at('open:sleep-3000/echo', 5);
 becomes('EXISTS (SELECT FROM modal_batch.activity WHERE sent = 5 AND limited_by IS NULL)', 'by nothing but its caller');
 leave($session);
 
+# Limits are what the options say when a call begins, also when they have said it before; who waits hears of it.
+sub spread
+{
+	$peer->forget;
+	is(sql("SELECT count(*) FROM modal_map('turned:echo', 'SELECT generate_series(1, 5)')"), '5', 'five rows');
+	my @times = map { $_->{time} } $peer->requests;
+	return $times[-1] - $times[0];
+}
+
+$peer->server($node, 'turned', "requests_per_second '2'");
+cmp_ok(spread(), '>', 1.3, 'two requests a second');
+sql("ALTER SERVER turned OPTIONS (SET requests_per_second '1000')");
+spread();
+sql("ALTER SERVER turned OPTIONS (SET requests_per_second '2')");
+cmp_ok(spread(), '>', 1.3, 'two again, after other numbers');
+sql("ALTER SERVER turned OPTIONS (SET requests_per_second '0.001')");
+$session = limited_by('requests_per_second', 'turned:echo', 3);
+sql("ALTER SERVER turned OPTIONS (SET requests_per_second '1000')");
+is(sql("SELECT modal_remote('turned:echo', 1)"), '{"arg1": 1}', 'more than before, and another call waits');
+is($session->query('SELECT NULL WHERE false'), '3', 'which goes on, too');
+
 # Requests that begin while curl is called for those that connect: none is lost.
 $peer->server($node, 'lively', "max_concurrency '32', retry_budget '62'");
 $peer->forget;

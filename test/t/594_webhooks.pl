@@ -176,6 +176,7 @@ my ($rotated) = messages();
 like($rotated->{headers}{'webhook-signature'}, qr{^v1,\S{44} v1,\S{44}$}, 'two signatures');
 is(sql("SELECT failed FROM modal_batch.jobs ORDER BY job DESC LIMIT 1"), 0, 'both good');
 is(sql("SELECT modal_remote('hooks:orders', 1)"), 'null', 'a message from a call');
+fails("SELECT modal_remote('hooks:tell', 1)", qr/38000: .*status 400: \*\*\* or \*\*\*$/m, 'both are hidden, as others know them');
 
 # A wrong secret.
 sql("ALTER USER MAPPING FOR CURRENT_USER SERVER hooks OPTIONS (SET webhook_secret 'whsec_" . encode_base64('x' x 32, '') . "', DROP webhook_secret_old)");

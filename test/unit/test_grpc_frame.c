@@ -81,8 +81,10 @@ test_errors(void)
 	is_int(grpc_reader_next(&reader, &msg, &n), GRPC_FRAME_NEED_MORE,
 		   "the largest message is awaited");
 	memset(big, 'x', sizeof(big));
+	is_int(grpc_reader_backlog(&reader), 0, "behind which there is nothing");
 	ok(grpc_reader_feed(&reader, big, 64) && grpc_reader_feed(&reader, big, 37),
 	   "fed, and the begin of the next");
+	is_int(grpc_reader_backlog(&reader), 1, "is behind it");
 	is_int(grpc_reader_next(&reader, &msg, &n), GRPC_FRAME_READY, "whole");
 	is_int(n, 100, "of full length");
 	is_int(grpc_reader_next(&reader, &msg, &n), GRPC_FRAME_NEED_MORE,

@@ -89,6 +89,8 @@ test_modal_bad(void)
 	check(false, "app/", "function reference has no function name");
 	check(false, "app/.f", "function reference has no function name");
 	check(false, "app/{}.f", "function reference has no function name");
+	check(false, "app/F{\"a\": \"x\\u0000y\"}.f", "function reference must not contain \\u0000");
+	check(false, "app/f#{\"env\": {\"\\\\\\u0000\": \"\"}}", "function reference must not contain \\u0000");
 	check(false, "my app/f", app);
 	check(false, " app/f", app);
 	check(false, "s:t:app/f", app);
@@ -258,9 +260,25 @@ test_rest(void)
 	   "a path may have a colon");
 }
 
+static void
+test_call_ids(void)
+{
+	static const char *const bad[] = {"", "fc-\xff", "fc-a b", "fc-a\nb", "fc-a:b", "a/b"};
+	char longest[129];
+
+	memset(longest, 'x', sizeof(longest));
+	ok(object_id_is_valid((Slice){"fc-01Ab_9", 9}), "an id");
+	ok(object_id_is_valid((Slice){longest, 128}), "a long one");
+	ok(!object_id_is_valid((Slice){longest, 129}), "too long");
+	ok(!object_id_is_valid((Slice){"fc-a\0b", 6}), "a zero byte");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(char *); i++)
+		ok(!object_id_is_valid((Slice){bad[i], strlen(bad[i])}), "not one: %zu", i);
+}
+
 int
 main(void)
 {
+	test_call_ids();
 	test_modal();
 	test_modal_bad();
 	test_http();

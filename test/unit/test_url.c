@@ -36,6 +36,9 @@ test_parts(void)
 	is_url("http://[::1]:1/", true, "[::1]", 1, "[::1]:1", "/");
 	is_url("https://[fe80::1%25eth0]/", false, "[fe80::1%25eth0]", 443, "[fe80::1%25eth0]", "/");
 	is_url("https://host:/x", false, "host", 443, "host", "/x");
+	is_url("https://host:443/x", false, "host", 443, "host", "/x");
+	is_url("http://[::1]:080?x", true, "[::1]", 80, "[::1]", "?x");
+	is_url("https://host:80/x", false, "host", 80, "host:80", "/x");
 	is_url("https://host:65535", false, "host", 65535, "host:65535", "");
 }
 
