@@ -346,9 +346,17 @@ append_find_replaced(const Sink *sink, StringInfo sql)
 		sql, "SELECT s.n FROM (SELECT r.n, pg_catalog.lead(r.n) OVER (PARTITION BY ");
 	for (int i = 0; i < t->nkeys; i++)
 		appendStringInfo(sql, "%sr.c%d", i > 0 ? ", " : "", t->keys[i]);
-	appendStringInfoString(
-		sql, " ORDER BY r.n) AS later FROM modal_rows AS r"
-			 " WHERE $1[r.n OPERATOR(pg_catalog.+) 1]) AS s WHERE s.later IS NOT NULL");
+	appendStringInfoString(sql, " ORDER BY r.n) AS later FROM modal_rows AS r WHERE ");
+	if (sink->spec->mode == SINK_REPLACE)
+		appendStringInfoString(sql, "$1[r.n OPERATOR(pg_catalog.+) 1]");
+	/* NULL is no other row's key, and none in mode REPLACE */
+	for (int i = 0; i < t->nkeys && sink->spec->mode != SINK_REPLACE; i++)
+	{
+		appendStringInfo(sql, "%sr.c%d ", i > 0 ? " AND " : "", t->keys[i]);
+		sink_target_append_equals(t, sql, t->keys[i]);
+		appendStringInfo(sql, " r.c%d", t->keys[i]);
+	}
+	appendStringInfoString(sql, ") AS s WHERE s.later IS NOT NULL");
 }
 
 static void
