@@ -107,6 +107,7 @@ ROLLBACK;
 DROP TABLE always;
 CREATE TEMP TABLE tmp (id int PRIMARY KEY, result int);
 SELECT modal_spawn_map('local:app/f', 'SELECT 1', into_table => 'tmp');
+CREATE TRIGGER t AFTER INSERT ON tmp FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'id', 'result');
 BEGIN READ ONLY;
 SELECT modal_spawn('local:app/f');
 ROLLBACK;

@@ -186,6 +186,12 @@ trigger_check_spec(Relation rel, const TriggerSpec *spec)
 				 errdetail("It would be fired by its own jobs.")));
 	if (spec->webhook)
 		return;
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("modal_trigger() cannot be used on temporary table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("Its jobs run in another session.")));
 	foreach (lc, spec->columns)
 		trigger_check_argument(rel, lfirst(lc));
 	if (spec->into_table != NULL)
