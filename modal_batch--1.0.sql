@@ -361,6 +361,7 @@ CREATE TABLE modal_batch.job (
 	stale bigint NOT NULL DEFAULT 0,
 	failed_before bigint NOT NULL DEFAULT 0,
 	settled_before bigint NOT NULL DEFAULT 0,
+	retried boolean NOT NULL DEFAULT false,
 	tries int NOT NULL DEFAULT 0,
 	crashes int NOT NULL DEFAULT 0,
 	remote_ms double precision NOT NULL DEFAULT 0,

@@ -20,6 +20,19 @@
 #include "utils/typcache.h"
 
 bool
+sink_updates_failures(const Sink *sink)
+{
+	return sink->spec->mode == SINK_INSERT && sink->spec->retried &&
+		sink->target->error != 0 && sink->target->takes_conflicts;
+}
+
+bool
+sink_takes_flags(const Sink *sink)
+{
+	return sink->spec->mode == SINK_REPLACE || sink_updates_failures(sink);
+}
+
+bool
 sink_reads_arrays(const Sink *sink, SinkAction action)
 {
 	return !sink->target->is_local && action != ACTION_FIND_REPLACED &&
@@ -142,7 +155,7 @@ append_named_rows(const Sink *sink, StringInfo sql, SinkAction action)
 	const char *sep = " ORDER BY ";
 
 	appendStringInfoString(sql, "(SELECT * FROM modal_rows AS r");
-	if (replace)
+	if (sink_takes_flags(sink))
 		appendStringInfoString(sql, " WHERE $1[r.n OPERATOR(pg_catalog.+) 1]");
 	for (int i = 0; i < t->nkeys && !ordered; i++)
 	{
@@ -243,6 +256,8 @@ append_update(const Sink *sink, StringInfo sql, const Bitmapset *columns,
 		append_values_condition(sink, sql);
 	else
 		append_fingerprint_condition(sink, sql);
+	if (sink_updates_failures(sink))
+		appendStringInfo(sql, " AND t.%s IS NOT NULL", column_name(sink, t->error));
 	if (sets)
 		appendStringInfoString(sql, " RETURNING s.n");
 }

@@ -118,7 +118,7 @@ prepare(Sink *sink, SinkAction action, const Bitmapset *columns)
 {
 	char *sql = sink_statement_text(sink, action, columns);
 	Oid types[4] = {BOOLARRAYOID};
-	int ntypes = sink->spec->mode == SINK_REPLACE ? 1 : 0;
+	int ntypes = sink_takes_flags(sink) ? 1 : 0;
 	int options = CURSOR_OPT_GENERIC_PLAN;
 	SPIPlanPtr plan;
 
@@ -326,6 +326,21 @@ last_of_keys(Sink *sink, const RowGroup *group)
 	return replaced;
 }
 
+/* Rows that have told of failures tell of outcomes now; the flags of the others. */
+static const bool *
+update_failures(Sink *sink, const RowGroup *group, bool errors)
+{
+	bool *wanted = palloc(sizeof(bool) * sink->nrows);
+	bool *updated = palloc0(sizeof(bool) * sink->nrows);
+
+	memset(wanted, true, sizeof(bool) * sink->nrows);
+	sink_run(sink, errors ? ACTION_UPDATE_ERRORS : ACTION_UPDATE, group, wanted,
+			 updated);
+	for (int i = 0; i < sink->nrows; i++)
+		wanted[i] = !updated[i];
+	return wanted;
+}
+
 void
 sink_run_group(Sink *sink, const RowGroup *group, bool errors, bool *applied)
 {
@@ -335,9 +350,12 @@ sink_run_group(Sink *sink, const RowGroup *group, bool errors, bool *applied)
 		[SINK_UPDATE] = {ACTION_UPDATE, ACTION_UPDATE_ERRORS},
 	};
 
-	bool by_key = sink->spec->mode == SINK_UPSERT && !sink->target->is_local &&
-		group->count > 1 && keys_have_order(sink->target);
+	const bool *wanted = NULL;
 
-	sink_run(sink, actions[sink->spec->mode][errors], group,
-			 by_key ? last_of_keys(sink, group) : NULL, applied);
+	if (sink_updates_failures(sink))
+		wanted = update_failures(sink, group, errors);
+	else if (sink->spec->mode == SINK_UPSERT && !sink->target->is_local &&
+			 group->count > 1 && keys_have_order(sink->target))
+		wanted = last_of_keys(sink, group);
+	sink_run(sink, actions[sink->spec->mode][errors], group, wanted, applied);
 }

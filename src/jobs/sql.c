@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"ordinality_column, source_table::oid, by_trigger, backfill, version_column, key_names, " \
 	"unique_key, start_at, deadline, coalesce(max_failures, -1), failed_before, " \
 	"settled_before, stop_reason IS NOT NULL, coalesce(max_in_flight, 0), " \
-	"distinct_inputs, coalesce(order_stripes, 0), last_error, xmin "
+	"distinct_inputs, coalesce(order_stripes, 0), retried, last_error, xmin "
 
 /* Nothing stands in the job's way, as far as is known. */
 #define NO_TROUBLE "tries = 0, crashes = 0, retry_at = NULL"
@@ -128,7 +128,7 @@ static const struct
 	[RETRY_JOB] = {
 		"UPDATE modal_batch.job SET failed_before = failed, "
 		"settled_before = succeeded + failed + stale, "
-		"deadline = NULL, stop_reason = NULL WHERE id = $1",
+		"retried = true, deadline = NULL, stop_reason = NULL WHERE id = $1",
 		1, {INT8OID}},
 	[DELETE_JOB] = {
 		"DELETE FROM modal_batch.job WHERE id = $1", 1, {INT8OID}},
