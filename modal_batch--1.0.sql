@@ -671,7 +671,10 @@ CREATE FUNCTION modal_results(job bigint)
 BEGIN ATOMIC
 	SELECT r.ordinal, r.input, r.result, r.error, r.attempts, r.started_at, r.finished_at
 	FROM modal_batch.result r
-	WHERE r.job = (SELECT modal_batch.check_job(modal_results.job)) ORDER BY r.ordinal;
+	WHERE r.job = (SELECT modal_batch.check_job(modal_results.job))
+		-- asked for before any row is, of which there may be none
+		AND (SELECT modal_batch.check_job(modal_results.job)) IS NOT NULL
+	ORDER BY r.ordinal;
 END;
 COMMENT ON FUNCTION modal_results(bigint) IS
 	'results of a job that has no table for them, and the failures of any job';
@@ -722,7 +725,8 @@ BEGIN ATOMIC
 			FROM pg_catalog.pg_foreign_server s,
 				pg_catalog.pg_options_to_table(s.srvoptions) o
 			WHERE s.srvname = split_part(j.function, ':', 1)) o
-	WHERE j.id = (SELECT modal_batch.check_job(modal_dashboard_url.job));
+	WHERE j.id = (SELECT modal_batch.check_job(modal_dashboard_url.job))
+		AND (SELECT modal_batch.check_job(modal_dashboard_url.job)) IS NOT NULL;
 END;
 COMMENT ON FUNCTION modal_dashboard_url(bigint) IS
 	'page of a job''s present remote call in Modal''s dashboard, or in the console of modal-local; NULL when it has none';
@@ -738,7 +742,8 @@ BEGIN ATOMIC
 		CROSS JOIN LATERAL modal_function_call_logs(
 			split_part(j.function, ':', 1) || ':' || j.remote_call_id,
 			modal_logs.since, modal_logs.until, modal_logs.max_lines, modal_logs.search) l
-	WHERE j.id = (SELECT modal_batch.check_job(modal_logs.job)) AND j.remote_call_id IS NOT NULL;
+	WHERE j.id = (SELECT modal_batch.check_job(modal_logs.job)) AND j.remote_call_id IS NOT NULL
+		AND (SELECT modal_batch.check_job(modal_logs.job)) IS NOT NULL;
 END;
 COMMENT ON FUNCTION modal_logs(bigint, timestamptz, timestamptz, int, text) IS
 	'what the inputs of a job''s present remote call have printed, as modal_function_call_logs has it';
