@@ -127,14 +127,9 @@ trigger_columns_read(Relation rel, List *names)
 static void
 check_written(Relation rel, const char *name, const char *role, List *read)
 {
-	AttrNumber attno = nearest_name_column(rel, name, role);
 	ListCell *lc;
 
-	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_GENERATED_ALWAYS),
-				 errmsg("%s \"%s\" of relation \"%s\" is a generated column",
-						role, name, RelationGetRelationName(rel))));
+	(void) sink_target_written_column(rel, name, role);
 	foreach (lc, read)
 		if (strcmp(lfirst(lc), name) == 0)
 			ereport(ERROR,
