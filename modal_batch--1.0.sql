@@ -386,8 +386,11 @@ CREATE INDEX job_ordered ON modal_batch.job (owner, id)
 -- "has_failed", a trigger's job or an input of it, is known when it ends: the counters
 -- and the state change before, and are to stay out of indexes.
 CREATE INDEX job_has_failed ON modal_batch.job (into_table, result_column) WHERE has_failed;
-CREATE UNIQUE INDEX job_unique_key ON modal_batch.job (owner, unique_key)
-	WHERE finished_at IS NULL AND unique_key IS NOT NULL;
+-- A key is in use until its job has ended.  It is looked for by this expression, so that
+-- no other index will do, however few unfinished jobs there seem to be.
+CREATE UNIQUE INDEX job_unique_key
+	ON modal_batch.job (owner, (CASE WHEN finished_at IS NULL THEN unique_key END))
+	WHERE (CASE WHEN finished_at IS NULL THEN unique_key END) IS NOT NULL;
 
 -- A run of inputs: "first" is the index of the first one in the present run,
 -- "done" a bit for each that has an outcome.  "ordinals" says where inputs

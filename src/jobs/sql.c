@@ -87,11 +87,14 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"FROM modal_batch.job WHERE order_stripes IS NOT NULL AND finished_at IS NULL " \
 	"AND owner = " owner ") o WHERE order_stripes & (coalesce(before, 0) | coalesce(running, 0)) <> 0 " \
 	"AND state <> 'cancelling'"
+/* As the index on it has it: job_unfinished would do for other words. */
+#define KEY_IN_USE(job) \
+	"(CASE WHEN " job ".finished_at IS NULL THEN " job ".unique_key END)"
 /* Two jobs of one key can only meet when one of them gets another owner. */
 #define KEY_UNLESS_TAKEN(owner) \
 	"CASE WHEN finished_at IS NOT NULL OR NOT EXISTS (SELECT " \
-	"FROM modal_batch.job o WHERE o.owner = " owner " AND o.unique_key = j.unique_key " \
-	"AND o.finished_at IS NULL) THEN unique_key END"
+	"FROM modal_batch.job o WHERE o.owner = " owner " AND " KEY_IN_USE("o") " = j.unique_key) " \
+	"THEN unique_key END"
 
 static const struct
 {
@@ -100,8 +103,7 @@ static const struct
 	Oid argtypes[MAX_STATEMENT_ARGS];
 } statements[NSTATEMENTS] = {
 	[WITH_UNIQUE_KEY] = {
-		"SELECT id FROM modal_batch.job WHERE owner = $1 AND unique_key = $2 "
-		"AND finished_at IS NULL",
+		"SELECT id FROM modal_batch.job j WHERE owner = $1 AND " KEY_IN_USE("j") " = $2",
 		2, {REGROLEOID, TEXTOID}},
 	[LOAD_JOB] = {
 		"SELECT " JOB_COLUMNS "FROM modal_batch.job WHERE id = $1",
