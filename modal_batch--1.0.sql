@@ -361,6 +361,7 @@ CREATE TABLE modal_batch.job (
 	stale bigint NOT NULL DEFAULT 0,
 	failed_before bigint NOT NULL DEFAULT 0,
 	settled_before bigint NOT NULL DEFAULT 0,
+	retried boolean NOT NULL DEFAULT false,
 	tries int NOT NULL DEFAULT 0,
 	crashes int NOT NULL DEFAULT 0,
 	remote_ms double precision NOT NULL DEFAULT 0,
@@ -385,8 +386,11 @@ CREATE INDEX job_ordered ON modal_batch.job (owner, id)
 -- "has_failed", a trigger's job or an input of it, is known when it ends: the counters
 -- and the state change before, and are to stay out of indexes.
 CREATE INDEX job_has_failed ON modal_batch.job (into_table, result_column) WHERE has_failed;
-CREATE UNIQUE INDEX job_unique_key ON modal_batch.job (owner, unique_key)
-	WHERE finished_at IS NULL AND unique_key IS NOT NULL;
+-- A key is in use until its job has ended.  It is looked for by this expression, so that
+-- no other index will do, however few unfinished jobs there seem to be.
+CREATE UNIQUE INDEX job_unique_key
+	ON modal_batch.job (owner, (CASE WHEN finished_at IS NULL THEN unique_key END))
+	WHERE (CASE WHEN finished_at IS NULL THEN unique_key END) IS NOT NULL;
 
 -- A run of inputs: "first" is the index of the first one in the present run,
 -- "done" a bit for each that has an outcome.  "ordinals" says where inputs
@@ -670,7 +674,10 @@ CREATE FUNCTION modal_results(job bigint)
 BEGIN ATOMIC
 	SELECT r.ordinal, r.input, r.result, r.error, r.attempts, r.started_at, r.finished_at
 	FROM modal_batch.result r
-	WHERE r.job = (SELECT modal_batch.check_job(modal_results.job)) ORDER BY r.ordinal;
+	WHERE r.job = (SELECT modal_batch.check_job(modal_results.job))
+		-- asked for before any row is, of which there may be none
+		AND (SELECT modal_batch.check_job(modal_results.job)) IS NOT NULL
+	ORDER BY r.ordinal;
 END;
 COMMENT ON FUNCTION modal_results(bigint) IS
 	'results of a job that has no table for them, and the failures of any job';
@@ -721,7 +728,8 @@ BEGIN ATOMIC
 			FROM pg_catalog.pg_foreign_server s,
 				pg_catalog.pg_options_to_table(s.srvoptions) o
 			WHERE s.srvname = split_part(j.function, ':', 1)) o
-	WHERE j.id = (SELECT modal_batch.check_job(modal_dashboard_url.job));
+	WHERE j.id = (SELECT modal_batch.check_job(modal_dashboard_url.job))
+		AND (SELECT modal_batch.check_job(modal_dashboard_url.job)) IS NOT NULL;
 END;
 COMMENT ON FUNCTION modal_dashboard_url(bigint) IS
 	'page of a job''s present remote call in Modal''s dashboard, or in the console of modal-local; NULL when it has none';
@@ -737,7 +745,8 @@ BEGIN ATOMIC
 		CROSS JOIN LATERAL modal_function_call_logs(
 			split_part(j.function, ':', 1) || ':' || j.remote_call_id,
 			modal_logs.since, modal_logs.until, modal_logs.max_lines, modal_logs.search) l
-	WHERE j.id = (SELECT modal_batch.check_job(modal_logs.job)) AND j.remote_call_id IS NOT NULL;
+	WHERE j.id = (SELECT modal_batch.check_job(modal_logs.job)) AND j.remote_call_id IS NOT NULL
+		AND (SELECT modal_batch.check_job(modal_logs.job)) IS NOT NULL;
 END;
 COMMENT ON FUNCTION modal_logs(bigint, timestamptz, timestamptz, int, text) IS
 	'what the inputs of a job''s present remote call have printed, as modal_function_call_logs has it';

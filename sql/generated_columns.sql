@@ -186,6 +186,11 @@ ALTER TABLE parted RENAME body TO text;
 INSERT INTO parted VALUES (15, 'b'), (4, 'b');
 SELECT * FROM show_jobs();
 SELECT "table", "column", arguments FROM modal_batch.generated_columns;
+-- one that moves without its argument loses its result, as one that stays does
+UPDATE parted SET vec = id;
+UPDATE parted SET text = NULL WHERE id = 8;
+UPDATE parted SET text = NULL, id = 19 WHERE id = 9;
+SELECT id, vec FROM parted WHERE text IS NULL ORDER BY id;
 ALTER TABLE parted DROP COLUMN text;
 SELECT "table", "column" FROM modal_batch.generated_columns;
 CALL no_jobs();

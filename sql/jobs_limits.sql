@@ -152,5 +152,20 @@ SELECT state, inputs, failed, last_error->>'message' LIKE '% inputs have failed,
 RESET client_min_messages;
 SELECT modal_forget(:job);
 
+-- a key is found by its index, however few unfinished jobs there seemed to be
+TRUNCATE modal_batch.job;
+INSERT INTO modal_batch.job (owner, function, format, mode, state, inputs)
+	SELECT CURRENT_USER::regrole, 'old', 'cbor', 'result', 'paused', 0 FROM generate_series(1, 1000);
+UPDATE modal_batch.job SET state = 'completed', finished_at = now() WHERE function = 'old';
+VACUUM ANALYZE modal_batch.job;
+BEGIN;
+SELECT count(modal_spawn_map('local:builtin/square', 'SELECT 1', unique_key => 'k' || i)) FROM generate_series(1, 2000) i;
+DISCARD PLANS;
+SELECT count(modal_spawn_map('local:builtin/square', 'SELECT 1', unique_key => 'k' || i)) FROM generate_series(2001, 2100) i;
+SELECT relname, pg_stat_get_xact_tuples_returned(oid) > 10000 AS many FROM pg_class
+	WHERE relname IN ('job', 'job_pkey', 'job_unfinished', 'job_unique_key') ORDER BY 1;
+ROLLBACK;
+DELETE FROM modal_batch.job WHERE function = 'old';
+
 SET client_min_messages = warning;
 DROP SCHEMA limits CASCADE;

@@ -149,6 +149,15 @@ SELECT modal_spawn_map('local:builtin/echo', $$SELECT id, '[[7, 8]]'::jsonb AS d
 SELECT * FROM finish();
 SELECT * FROM base ORDER BY id;
 
+-- of inputs with one key, the last is written, also where no index keeps out the others; NULL is nobody's key
+CREATE TABLE loose (id int, result int);
+CREATE VIEW of_loose AS SELECT id, result FROM loose;
+INSERT INTO loose VALUES (1, 0);
+SELECT modal_spawn_map('local:builtin/square', 'SELECT nullif(i % 3, 0) AS id, i FROM generate_series(1, 9) i',
+	key => '{id}', into_table => 'of_loose', mode => 'upsert') IS NOT NULL AS made;
+SELECT * FROM finish();
+SELECT id, count(*) FROM loose GROUP BY id ORDER BY id;
+
 -- one column for results beside one that the table makes: elements whole
 CREATE TABLE numbered (nr bigint GENERATED ALWAYS AS IDENTITY, doc int, result jsonb);
 SELECT modal_spawn_map('local:builtin/echo', $$SELECT 1 AS doc, '[[7, 8], {"a": 1}, 9]'::jsonb AS d$$,

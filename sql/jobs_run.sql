@@ -127,6 +127,19 @@ SELECT modal_spawn_map('local:builtin/square', $$SELECT i AS id, CASE i WHEN 2 T
 	key => '{id}', into_table => 'told', error_column => 'why') IS NOT NULL AS made;
 SELECT * FROM finish();
 SELECT id, result, why->>'code' AS code FROM told ORDER BY id;
+-- tried again, they are no rows of their own
+ALTER TABLE told ADD CONSTRAINT even CHECK (result % 2 = 0) NOT VALID;
+SELECT modal_spawn_map('local:builtin/square', $$SELECT i AS id, i FROM generate_series(20, 23) i$$,
+	key => '{id}', into_table => 'told', error_column => 'why') IS NOT NULL AS made;
+SELECT * FROM finish();
+UPDATE told SET result = 100, why = NULL WHERE id = 23;
+SELECT modal_retry(last_job());
+SELECT * FROM finish();
+ALTER TABLE told DROP CONSTRAINT even;
+SELECT modal_retry(last_job());
+SELECT * FROM finish();
+SELECT id, result, why->>'code' AS code FROM told WHERE id >= 20 ORDER BY id;
+DELETE FROM told WHERE id >= 20;
 -- of one key, one
 SELECT modal_spawn_map('local:builtin/fail', $$SELECT i / 2 AS id, 'x' FROM generate_series(8, 11) i$$,
 	key => '{id}', into_table => 'told', error_column => 'why', mode => 'upsert') IS NOT NULL AS made;

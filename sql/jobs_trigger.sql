@@ -277,6 +277,9 @@ CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger
 CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'body');
 CREATE TRIGGER t AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'body', 'id');
 CREATE TRIGGER t AFTER INSERT ON made FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'a', 'whole');
+ALTER TABLE made ADD number int GENERATED ALWAYS AS IDENTITY;
+CREATE TRIGGER t AFTER INSERT ON made FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'a', 'number');
+ALTER TABLE made DROP number;
 CREATE TRIGGER t AFTER UPDATE ON modal_batch.job FOR EACH ROW EXECUTE FUNCTION modal_trigger('local:app/f', 'state', 'on_complete');
 SET check_function_bodies = off;
 BEGIN;

@@ -134,12 +134,18 @@ extern void sink_order_rows(Sink *sink, SinkRow *rows, int nrows);
 
 /* --- sink_sql.c ----------------------------------------------------------- */
 
+/*
+ * INSERT: has the table a row, by a unique index, for each failure that is tried
+ * again?  That row is updated.
+ */
+extern bool sink_updates_failures(const Sink *sink);
+/* Do statements take the rows of modal_rows whose flag is set, and no others? */
+extern bool sink_takes_flags(const Sink *sink);
 /* Does the statement take its rows from arrays, its arguments? */
 extern bool sink_reads_arrays(const Sink *sink, SinkAction action);
 /*
  * The statement for rows that fill these columns.  Rows are in modal_rows, of
- * which mode REPLACE takes those whose flag is set in its only argument, a
- * bool[]; or the arguments are arrays: numbers, errors, rows of the target's
+ * which those may be taken whose flag is set in its only argument, a bool[]; or the arguments are arrays: numbers, errors, rows of the target's
  * type and, unless it inserts, the values of the first key column.
  */
 extern char *sink_statement_text(const Sink *sink, SinkAction action,

@@ -20,6 +20,19 @@
 #include "utils/typcache.h"
 
 bool
+sink_updates_failures(const Sink *sink)
+{
+	return sink->spec->mode == SINK_INSERT && sink->spec->retried &&
+		sink->target->error != 0 && sink->target->takes_conflicts;
+}
+
+bool
+sink_takes_flags(const Sink *sink)
+{
+	return sink->spec->mode == SINK_REPLACE || sink_updates_failures(sink);
+}
+
+bool
 sink_reads_arrays(const Sink *sink, SinkAction action)
 {
 	return !sink->target->is_local && action != ACTION_FIND_REPLACED &&
@@ -142,7 +155,7 @@ append_named_rows(const Sink *sink, StringInfo sql, SinkAction action)
 	const char *sep = " ORDER BY ";
 
 	appendStringInfoString(sql, "(SELECT * FROM modal_rows AS r");
-	if (replace)
+	if (sink_takes_flags(sink))
 		appendStringInfoString(sql, " WHERE $1[r.n OPERATOR(pg_catalog.+) 1]");
 	for (int i = 0; i < t->nkeys && !ordered; i++)
 	{
@@ -243,6 +256,8 @@ append_update(const Sink *sink, StringInfo sql, const Bitmapset *columns,
 		append_values_condition(sink, sql);
 	else
 		append_fingerprint_condition(sink, sql);
+	if (sink_updates_failures(sink))
+		appendStringInfo(sql, " AND t.%s IS NOT NULL", column_name(sink, t->error));
 	if (sets)
 		appendStringInfoString(sql, " RETURNING s.n");
 }
@@ -346,9 +361,17 @@ append_find_replaced(const Sink *sink, StringInfo sql)
 		sql, "SELECT s.n FROM (SELECT r.n, pg_catalog.lead(r.n) OVER (PARTITION BY ");
 	for (int i = 0; i < t->nkeys; i++)
 		appendStringInfo(sql, "%sr.c%d", i > 0 ? ", " : "", t->keys[i]);
-	appendStringInfoString(
-		sql, " ORDER BY r.n) AS later FROM modal_rows AS r"
-			 " WHERE $1[r.n OPERATOR(pg_catalog.+) 1]) AS s WHERE s.later IS NOT NULL");
+	appendStringInfoString(sql, " ORDER BY r.n) AS later FROM modal_rows AS r WHERE ");
+	if (sink->spec->mode == SINK_REPLACE)
+		appendStringInfoString(sql, "$1[r.n OPERATOR(pg_catalog.+) 1]");
+	/* NULL is no other row's key, and none in mode REPLACE */
+	for (int i = 0; i < t->nkeys && sink->spec->mode != SINK_REPLACE; i++)
+	{
+		appendStringInfo(sql, "%sr.c%d ", i > 0 ? " AND " : "", t->keys[i]);
+		sink_target_append_equals(t, sql, t->keys[i]);
+		appendStringInfo(sql, " r.c%d", t->keys[i]);
+	}
+	appendStringInfoString(sql, ") AS s WHERE s.later IS NOT NULL");
 }
 
 static void

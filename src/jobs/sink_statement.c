@@ -18,6 +18,7 @@
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
 #include "utils/timeout.h"
+#include "utils/typcache.h"
 
 #define MAX_STATEMENTS 64 /* prepared ones of all jobs: plans take memory */
 
@@ -117,7 +118,7 @@ prepare(Sink *sink, SinkAction action, const Bitmapset *columns)
 {
 	char *sql = sink_statement_text(sink, action, columns);
 	Oid types[4] = {BOOLARRAYOID};
-	int ntypes = sink->spec->mode == SINK_REPLACE ? 1 : 0;
+	int ntypes = sink_takes_flags(sink) ? 1 : 0;
 	int options = CURSOR_OPT_GENERIC_PLAN;
 	SPIPlanPtr plan;
 
@@ -296,6 +297,50 @@ sink_run(Sink *sink, SinkAction action, const RowGroup *group,
 		run_named(sink, action, group, wanted, returned);
 }
 
+/* Else equal ones are not looked for. */
+static bool
+keys_have_order(const SinkTarget *t)
+{
+	for (int i = 0; i < t->nkeys; i++)
+	{
+		Oid type = TupleDescAttr(t->desc, t->keys[i] - 1)->atttypid;
+
+		if (!OidIsValid(lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Of a group's rows with one key, the last is written, as if each had its turn: an
+ * UPDATE elsewhere takes any of them, and the INSERT after it would add the others.
+ */
+static const bool *
+last_of_keys(Sink *sink, const RowGroup *group)
+{
+	bool *replaced = palloc0(sizeof(bool) * sink->nrows);
+
+	sink_run(sink, ACTION_FIND_REPLACED, group, NULL, replaced);
+	for (int i = 0; i < sink->nrows; i++)
+		replaced[i] = !replaced[i];
+	return replaced;
+}
+
+/* Rows that have told of failures tell of outcomes now; the flags of the others. */
+static const bool *
+update_failures(Sink *sink, const RowGroup *group, bool errors)
+{
+	bool *wanted = palloc(sizeof(bool) * sink->nrows);
+	bool *updated = palloc0(sizeof(bool) * sink->nrows);
+
+	memset(wanted, true, sizeof(bool) * sink->nrows);
+	sink_run(sink, errors ? ACTION_UPDATE_ERRORS : ACTION_UPDATE, group, wanted,
+			 updated);
+	for (int i = 0; i < sink->nrows; i++)
+		wanted[i] = !updated[i];
+	return wanted;
+}
+
 void
 sink_run_group(Sink *sink, const RowGroup *group, bool errors, bool *applied)
 {
@@ -305,5 +350,12 @@ sink_run_group(Sink *sink, const RowGroup *group, bool errors, bool *applied)
 		[SINK_UPDATE] = {ACTION_UPDATE, ACTION_UPDATE_ERRORS},
 	};
 
-	sink_run(sink, actions[sink->spec->mode][errors], group, NULL, applied);
+	const bool *wanted = NULL;
+
+	if (sink_updates_failures(sink))
+		wanted = update_failures(sink, group, errors);
+	else if (sink->spec->mode == SINK_UPSERT && !sink->target->is_local &&
+			 group->count > 1 && keys_have_order(sink->target))
+		wanted = last_of_keys(sink, group);
+	sink_run(sink, actions[sink->spec->mode][errors], group, wanted, applied);
 }

@@ -17,6 +17,7 @@
 #include "jobs/store.h"
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
+#include "utils/relcache.h"
 
 /* Of spec->source_table. */
 typedef struct SinkSource
@@ -80,6 +81,9 @@ extern void sink_target_recheck(const SinkTarget *target);
 extern void sink_target_append_equals(const SinkTarget *target, StringInfo sql,
 									  AttrNumber attno);
 
+/* A column of that name for what is written: not one that the table fills itself. */
+extern AttrNumber sink_target_written_column(Relation rel, const char *name,
+											 const char *role);
 extern Oid relation_owner(Oid relid);
 /* The columns of the primary key; NIL when there is none. */
 extern List *relation_primary_key(Oid relid);

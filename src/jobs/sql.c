@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"ordinality_column, source_table::oid, by_trigger, backfill, version_column, key_names, " \
 	"unique_key, start_at, deadline, coalesce(max_failures, -1), failed_before, " \
 	"settled_before, stop_reason IS NOT NULL, coalesce(max_in_flight, 0), " \
-	"distinct_inputs, coalesce(order_stripes, 0), last_error, xmin "
+	"distinct_inputs, coalesce(order_stripes, 0), retried, last_error, xmin "
 
 /* Nothing stands in the job's way, as far as is known. */
 #define NO_TROUBLE "tries = 0, crashes = 0, retry_at = NULL"
@@ -87,11 +87,14 @@ PG_FUNCTION_INFO_V1(modal_refuse_write);
 	"FROM modal_batch.job WHERE order_stripes IS NOT NULL AND finished_at IS NULL " \
 	"AND owner = " owner ") o WHERE order_stripes & (coalesce(before, 0) | coalesce(running, 0)) <> 0 " \
 	"AND state <> 'cancelling'"
+/* As the index on it has it: job_unfinished would do for other words. */
+#define KEY_IN_USE(job) \
+	"(CASE WHEN " job ".finished_at IS NULL THEN " job ".unique_key END)"
 /* Two jobs of one key can only meet when one of them gets another owner. */
 #define KEY_UNLESS_TAKEN(owner) \
 	"CASE WHEN finished_at IS NOT NULL OR NOT EXISTS (SELECT " \
-	"FROM modal_batch.job o WHERE o.owner = " owner " AND o.unique_key = j.unique_key " \
-	"AND o.finished_at IS NULL) THEN unique_key END"
+	"FROM modal_batch.job o WHERE o.owner = " owner " AND " KEY_IN_USE("o") " = j.unique_key) " \
+	"THEN unique_key END"
 
 static const struct
 {
@@ -100,8 +103,7 @@ static const struct
 	Oid argtypes[MAX_STATEMENT_ARGS];
 } statements[NSTATEMENTS] = {
 	[WITH_UNIQUE_KEY] = {
-		"SELECT id FROM modal_batch.job WHERE owner = $1 AND unique_key = $2 "
-		"AND finished_at IS NULL",
+		"SELECT id FROM modal_batch.job j WHERE owner = $1 AND " KEY_IN_USE("j") " = $2",
 		2, {REGROLEOID, TEXTOID}},
 	[LOAD_JOB] = {
 		"SELECT " JOB_COLUMNS "FROM modal_batch.job WHERE id = $1",
@@ -128,7 +130,7 @@ static const struct
 	[RETRY_JOB] = {
 		"UPDATE modal_batch.job SET failed_before = failed, "
 		"settled_before = succeeded + failed + stale, "
-		"deadline = NULL, stop_reason = NULL WHERE id = $1",
+		"retried = true, deadline = NULL, stop_reason = NULL WHERE id = $1",
 		1, {INT8OID}},
 	[DELETE_JOB] = {
 		"DELETE FROM modal_batch.job WHERE id = $1", 1, {INT8OID}},

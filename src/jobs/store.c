@@ -163,6 +163,7 @@ read_job(const StoreScope *scope, bool *own_change)
 	job->max_in_flight = DatumGetInt32(next_value(&row));
 	job->distinct = DatumGetBool(next_value(&row));
 	job->order_stripes = (uint64) DatumGetInt64(next_value(&row));
+	job->sink.retried = DatumGetBool(next_value(&row));
 	job->last_error = next_jsonb(&row);
 	if (own_change != NULL)
 		*own_change = TransactionIdIsCurrentTransactionId(

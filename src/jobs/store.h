@@ -58,6 +58,7 @@ typedef struct SinkSpec
 					   * check columns its own; of a webhook: the table that it
 					   * tells of; InvalidOid: there is none */
 	char *version_column; /* UPDATE: takes the job's version; may be NULL */
+	bool retried;		  /* the table may have been told of its failures before */
 } SinkSpec;
 
 typedef struct Job

@@ -197,6 +197,7 @@ put_progress(NewRow *row, const Job *job)
 	put_if(row, "run_inputs", job->run_inputs != 0, Int64GetDatum(job->run_inputs));
 	for (int i = 0; i < (int) lengthof(counters); i++)
 		put(row, counters[i], Int64GetDatum(0));
+	put(row, "retried", BoolGetDatum(false));
 	put(row, "tries", Int32GetDatum(0));
 	put(row, "crashes", Int32GetDatum(0));
 	put(row, "remote_ms", Float8GetDatum(0));

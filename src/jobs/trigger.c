@@ -639,10 +639,8 @@ path_of(Collector *collector)
 
 /* The row has lost an argument: there is no result for it. */
 static void
-clear_result(Source *source, const TriggerData *td)
+clear_result(Source *source, const TriggerData *td, const TupleTableSlot *slot)
 {
-	const TupleTableSlot *slot = td->tg_newslot;
-
 	if (slot->tts_isnull[source->result] &&
 		(source->version < 0 || slot->tts_isnull[source->version]))
 		return;
@@ -767,8 +765,10 @@ modal_trigger(PG_FUNCTION_ARGS)
 	slot_getallattrs(slot);
 	if (source->collector->skip_nulls && has_null_argument(source, slot))
 	{
-		if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
-			clear_result(source, td);
+		/* an UPDATE that moves a row inserts it into the other partition */
+		if (TRIGGER_FIRED_BY_UPDATE(td->tg_event) ||
+			td->tg_relation->rd_rel->relispartition)
+			clear_result(source, td, slot);
 		return PointerGetDatum(NULL);
 	}
 	collect_input(source, td, slot);

@@ -127,14 +127,9 @@ trigger_columns_read(Relation rel, List *names)
 static void
 check_written(Relation rel, const char *name, const char *role, List *read)
 {
-	AttrNumber attno = nearest_name_column(rel, name, role);
 	ListCell *lc;
 
-	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_GENERATED_ALWAYS),
-				 errmsg("%s \"%s\" of relation \"%s\" is a generated column",
-						role, name, RelationGetRelationName(rel))));
+	(void) sink_target_written_column(rel, name, role);
 	foreach (lc, read)
 		if (strcmp(lfirst(lc), name) == 0)
 			ereport(ERROR,
@@ -186,6 +181,12 @@ trigger_check_spec(Relation rel, const TriggerSpec *spec)
 				 errdetail("It would be fired by its own jobs.")));
 	if (spec->webhook)
 		return;
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("modal_trigger() cannot be used on temporary table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("Its jobs run in another session.")));
 	foreach (lc, spec->columns)
 		trigger_check_argument(rel, lfirst(lc));
 	if (spec->into_table != NULL)
