@@ -33,6 +33,7 @@
 	extern const char name##_end[]
 
 SCRIPT(modal_local_host);
+SCRIPT(modal_local_printed);
 SCRIPT(modal_local_survey);
 SCRIPT(modal_local_web);
 
@@ -43,11 +44,12 @@ static const struct
 	const char *end;
 } scripts[] = {
 	{"modal_local_host.py", modal_local_host, modal_local_host_end},
+	{"modal_local_printed.py", modal_local_printed, modal_local_printed_end},
 	{"modal_local_survey.py", modal_local_survey, modal_local_survey_end},
 	{"modal_local_web.py", modal_local_web, modal_local_web_end},
 };
 
-#define N_SCRIPTS 3
+#define N_SCRIPTS 4
 #define CALL_HEADER 16
 #define REPLY_HEADER 16
 #define READ_SIZE (256 * 1024)
@@ -156,7 +158,7 @@ run_child(const HostSpawn *spawn, pid_t parent, int *fds, int output)
 		putenv(*e);
 	snprintf(concurrency, sizeof(concurrency), "%d", spawn->concurrency);
 	execlp(spawn->python, spawn->python, "/proc/self/fd/5", "3", "4",
-		   concurrency, spawn->file, "8", (char *) NULL);
+		   concurrency, spawn->file, "9", (char *) NULL);
 	dprintf(STDERR_FILENO, "could not execute %s: %s\n", spawn->python,
 			strerror(errno));
 	_exit(127);

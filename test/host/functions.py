@@ -1,6 +1,7 @@
 """What test_host.py serves without the SDK: functions and classes of all kinds."""
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import datetime
 import functools
@@ -37,13 +38,35 @@ def stubborn(seconds):
 
 def chatter(name):
     print("out", name)
-    sys.stdout.buffer.write(b"bytes\xff\n")
+    sys.stdout.buffer.write(b"bytes\xff")
+    sys.stdout.buffer.writelines([b"\n"])
     sys.stdout.buffer.flush()
     print("error", name, file=sys.stderr)
     thread = threading.Thread(target=print, args=("thread",))
     thread.start()
     thread.join()
     print("no newline", end="")
+
+
+pool = concurrent.futures.ThreadPoolExecutor(1)
+
+
+def chatter_in_pool(name):
+    pool.submit(print, "pool", name).result()
+
+
+def chatter_together(threads, lines):
+    """Each line has its end first, so that there is always one that has not been sent."""
+
+    def talk():
+        for _ in range(lines):
+            sys.stdout.write("\nline")
+
+    talkers = [threading.Thread(target=talk) for _ in range(threads)]
+    for talker in talkers:
+        talker.start()
+    for talker in talkers:
+        talker.join()
 
 
 def fail(message):
@@ -183,6 +206,26 @@ class Tuned(Loaded):
 
     def describe(self):
         return [self.size, self.model]
+
+
+class Slow:
+    """Takes its time to be made, as models do."""
+
+    name: str = "one"
+    made = 0
+
+    def __init__(self):
+        time.sleep(0.5)
+        Slow.made += 1
+        if self.name == "bad" and Slow.made == 2:
+            raise ValueError("bad")
+        self.number = Slow.made
+
+    def describe(self):
+        return self.number
+
+    async def describe_async(self):
+        return self.number
 
 
 class Counted:

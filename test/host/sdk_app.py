@@ -55,6 +55,26 @@ async def outer_in_thread(x):
 
 
 @app.function()
+def outer_of_another(x):
+    return modal.Function.from_name("named-app", "plain").remote(x)
+
+
+@app.function()
+def outer_later(x):
+    return plain.spawn(x).get()
+
+
+@app.function()
+def outer_at_last(x):
+    return modal.FunctionCall.gather(plain.spawn(x))
+
+
+@app.function()
+async def outer_all(x):
+    return [y async for y in plain.map.aio([x])]
+
+
+@app.function()
 def local(x):
     return plain.local(x)
 
@@ -184,6 +204,7 @@ class Multiplier:
     @modal.enter()
     async def prepare_more(self):
         self.really_ready = self.ready
+        self.loop = asyncio.get_running_loop()
 
     @modal.method()
     def times(self, x):
@@ -193,6 +214,7 @@ class Multiplier:
     @modal.method()
     async def times_async(self, x):
         assert self.really_ready
+        assert self.loop is asyncio.get_running_loop()
         return x * self.factor
 
     @modal.method()

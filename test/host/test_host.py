@@ -120,6 +120,10 @@ class Host:
                 return call_id, kind, data_format, body
             self.printed.append((call_id, data_format, body.decode()))
 
+    def words(self, call_id, stream=1):
+        """What the input has printed."""
+        return "".join(text for i, f, text in self.printed if (i, f) == (call_id, stream))
+
     def frame(self, name, args, kwargs, parameters, data_format):
         self.last_id += 1
         body = (pickle if data_format == PICKLE else cbor2).dumps((args, kwargs))
@@ -187,7 +191,7 @@ def test_manifest(host):
     ok("cached" in functions, "a decorated function is served")
     same({f["app"] for f in host.manifest["functions"]}, {"functions"}, "the app is named after the file")
     classes = {c["name"]: c for c in host.manifest["classes"]}
-    same(set(classes), {"Counted", "Counter", "Greeter", "Labelled", "Loaded", "Posed", "Tuned"}, "classes are served, exceptions are not")
+    same(set(classes), {"Counted", "Counter", "Greeter", "Labelled", "Loaded", "Posed", "Slow", "Tuned"}, "classes are served, exceptions are not")
     same(
         classes["Greeter"]["parameters"],
         [
@@ -288,6 +292,19 @@ def test_classes(host):
     same(parameters["Tuned"], ["size"], "what is set of another object is one, a ClassVar is none")
 
 
+def test_making(host):
+    """Inputs that come while their object is made."""
+    for number, parameters in (1, b""), (3, parameter_set(name="bad")):
+        for name in "Slow.describe", "Slow.describe_async":
+            host.send(name, parameters=parameters)
+            host.send(name, parameters=parameters)
+        replies = [host.reply() for _ in range(4)]
+        if number == 3:
+            same([kind for _, kind, _, _ in replies], [FAILURE] + [RESULT] * 3, "an object that cannot be made fails one input")
+        values = [cbor2.loads(body) for _, kind, _, body in replies if kind == RESULT]
+        same(values, [number] * len(values), "is made once for all inputs that wait for it")
+
+
 def test_dates(host):
     day = datetime.date(2024, 2, 29)
     for tag in cbor2.CBORTag(1004, "2024-02-29"), cbor2.CBORTag(100, 19782):
@@ -327,8 +344,15 @@ def test_printed(host):
     for _ in range(2):
         host.reply()
     for call_id, name in (first, "a"), (second, "b"):
-        text = {n: "".join(t for i, f, t in host.printed if (i, f) == (call_id, n)) for n in (1, 2)}
+        text = {n: host.words(call_id, n) for n in (1, 2)}
         same(text, {1: "out %s\nbytes\\xff\nthread\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+    for name in "first", "second":
+        call_id = host.send("chatter_in_pool", name)
+        host.reply()
+        same(host.words(call_id), "pool %s\n" % name, "what a thread of a pool prints is of the %s input" % name)
+    call_id = host.send("chatter_together", 8, 200)
+    host.reply()
+    same(host.words(call_id).count("line"), 1600, "nothing is lost of what threads print")
 
 
 def test_end(host):
@@ -527,14 +551,15 @@ def test_batches(host):
 
 
 def test_waiting(host, concurrency):
-    for name in "outer", "outer_in_thread":
+    for name in "outer", "outer_in_thread", "outer_of_another", "outer_later", "outer_at_last", "outer_all":
         outer = host.send(name, 3)
         ahead = host.send("plain", "ahead") if concurrency == 1 else None
-        said = host.reply()
-        same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "%s says that it waits for another" % name)
-        if ahead:
-            host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
-        same(host.reply()[:2], (outer, RESUME), "and that it goes on")
+        for _ in range(2 if name == "outer_all" else 1):  # for an item, and the end
+            said = host.reply()
+            same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "%s says that it waits for another" % name)
+            if ahead:
+                host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
+            same(host.reply()[:2], (outer, RESUME), "and that it goes on")
         same(host.reply()[1:2] + (host.remote_calls(),), (RESULT, ["named-app plain (3,)"]), "the SDK was asked for it")
         if ahead:
             same(host.result("plain", "next"), "plain next", "what was recalled is not run")
@@ -553,8 +578,8 @@ def test_sdk():
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
             names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "meet"]
-            names += ["meet_otherwise", "no_list", "outer", "outer_in_thread"]
-            names += ["plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
+            names += ["meet_otherwise", "no_list", "outer", "outer_all", "outer_at_last", "outer_in_thread"]
+            names += ["outer_later", "outer_of_another", "plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
@@ -612,6 +637,7 @@ def main():
         test_failures(host)
         test_generators(host)
         test_classes(host)
+        test_making(host)
         test_dates(host)
         test_printed(host)
         test_cancel(host, concurrency == 1)
@@ -621,7 +647,7 @@ def main():
             host.cancel(call_id)
             same(host.reply()[1], CANCELLED, "a function may clean up when it is cancelled")
             same(
-                "".join(text for i, _, text in host.printed if i == call_id),
+                host.words(call_id),
                 "cleaning up after InputCancellation\ndone\n",
                 "and print, as long as that takes",
             )
