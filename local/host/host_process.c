@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -237,6 +238,26 @@ output_ready(void *arg, uint32_t events)
 	}
 }
 
+/* Once what it has sent is read, there is nothing more, whoever else has its socket. */
+static void
+process_ended(void *arg, uint32_t events)
+{
+	HostProcess *p = arg;
+
+	(void) events;
+	p->ended = true;
+	p->ready(p->ready_arg, EPOLLIN);
+}
+
+/* Be told of its end; a kernel that cannot leaves that to the socket. */
+static void
+watch_end(HostProcess *p)
+{
+	p->pidfd = (int) syscall(SYS_pidfd_open, p->pid, 0);
+	p->pid_fd = p->pidfd < 0 ? NULL : loop_add_fd(p->pidfd, EPOLLIN, process_ended, p);
+	p->ended = false;
+}
+
 bool
 host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 				   void *arg)
@@ -272,6 +293,8 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 	p->control = control[1];
 	p->output = output[0];
 	p->label = spawn->label;
+	p->ready = ready;
+	p->ready_arg = arg;
 	p->sock_blocked = false;
 	p->out_sent = 0;
 	buf_init(&p->in, 0, xbuf_realloc);
@@ -282,6 +305,7 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 	fcntl(p->output, F_SETFL, O_NONBLOCK);
 	p->sock_fd = loop_add_fd(p->sock, EPOLLIN, ready, arg);
 	p->output_fd = loop_add_fd(p->output, EPOLLIN, output_ready, p);
+	watch_end(p);
 	return true;
 
 fail:
@@ -396,7 +420,7 @@ host_process_receive(HostProcess *p,
 		return false;
 	n = recv(p->sock, p->in.data + p->in.len, p->in.cap - p->in.len, 0);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return (errno == EAGAIN && !p->ended) || errno == EINTR;
 	if (n == 0)
 		return false;
 	p->in.len += n;
@@ -443,6 +467,11 @@ host_process_end(HostProcess *p)
 	loop_remove_fd(p->sock_fd);
 	if (p->output_fd != NULL)
 		loop_remove_fd(p->output_fd);
+	if (p->pid_fd != NULL)
+	{
+		loop_remove_fd(p->pid_fd);
+		close(p->pidfd);
+	}
 	close(p->sock);
 	close(p->control);
 	close(p->output);

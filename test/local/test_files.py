@@ -436,6 +436,7 @@ PRINTS = '''
 import asyncio
 import os
 import sys
+import time
 
 
 def talk(n):
@@ -472,6 +473,13 @@ def fork():
         os._exit(0)
     os.waitpid(pid, 0)
     return "forked"
+
+
+def end_before_child(path):
+    if os.fork() == 0:
+        while not os.path.exists(path):
+            time.sleep(0.01)
+    os._exit(5)
 
 
 def flood(lines, size):
@@ -552,6 +560,10 @@ def test_prints():
     f.await_line("late")
     same(f.remote("talk", "fork"), "forked", "nor does a forked process that prints")
     f.await_line("from a child")
+    go = f.path("go", "")
+    reply = s.outputs(f.start_call("talk", "end_before_child", go).function_call_id, timeout=50)
+    ok(reply.outputs and "status 5" in reply.outputs[0].result.exception, "a process has ended, though what it forked has not", reply)
+    open(go, "w").close()
     flood = f.start_call("talk", "flood", 600, 10000)
     f.result(flood)
     kept = logs(s, function_call_id=flood.function_call_id)
