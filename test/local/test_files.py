@@ -596,6 +596,47 @@ def test_start():
         process.stdout.close()
 
 
+LOGS = '''
+log = open(__file__ + ".log", "a")
+
+
+def write():
+    log.write("called")
+
+
+'''
+
+
+def test_loading():
+    """Changes while a file is imported, by others and by itself."""
+    deep = "/".join(["d" * 60] * 5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, deep, "long.py")
+        os.makedirs(os.path.dirname(path))
+
+        def write(text):
+            with open(path, "w") as file:
+                file.write(text)
+
+        write("import time\nopen(__file__ + '.begun', 'w').close()\ntime.sleep(60)\n")
+        process = subprocess.Popen([PROGRAM, "--port", "0", "--dir", folder, path], stdout=subprocess.PIPE)
+        ok(wait_for(lambda: os.path.exists(path + ".begun") or process.poll()), "a file is being imported")
+        write("def changed():\n    pass\n")
+        ok(b"  long/changed()\n" in [process.stdout.readline() for _ in range(4)], "and another time when it changes, also at the start")
+        process.terminate()
+        same(process.wait(10), 0, "an orderly end")
+        process.stdout.close()
+
+    f = Files(logs=LOGS)
+    f.write("logs", LOGS + "broken()\n")
+    f.await_line("NameError")
+    time.sleep(1)  # for more of these
+    f.write("logs", LOGS)
+    f.await_line("has changed")
+    ok(not any("NameError" in line for line in f.seen), "what it writes itself beside it is no change", f.seen)
+    same(f.end(), 0, "an orderly end")
+
+
 def children(f):
     with open("/proc/%d/task/%d/children" % (f.process.pid, f.process.pid)) as file:
         return len(file.read().split())
@@ -643,5 +684,6 @@ test_times()
 test_names()
 test_prints()
 test_start()
+test_loading()
 test_secrets(*secrets)
 done()
