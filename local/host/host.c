@@ -439,7 +439,9 @@ python_works(const char *python)
 	{
 		execlp(
 			python, python, "-c",
-			"import sys, importlib.util as u\n"
+			"import sys\n"
+			"sys.path[:] = [p for p in sys.path if p]\n" /* not this folder */
+			"import importlib.util as u\n"
 			"sys.exit(sys.version_info < (3, 9) or not u.find_spec('cbor2'))",
 			(char *) NULL);
 		_exit(127);

@@ -149,6 +149,7 @@ run_child(const HostSpawn *spawn, pid_t parent, int *fds, int output)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
+	setpgid(0, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
@@ -286,6 +287,8 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 		run_child(spawn, parent, fds, output[1]);
 	}
 
+	/* So that a terminal's signals are ours alone, and what it starts ends with it. */
+	setpgid(p->pid, p->pid);
 	close(socks[1]);
 	close(control[0]);
 	close(output[1]);
@@ -459,6 +462,7 @@ host_process_end(HostProcess *p)
 
 	/* A process that is ending by itself keeps the status it is ending with. */
 	kill(p->pid, SIGKILL);
+	kill(-p->pid, SIGKILL);
 	while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	for (int i = 0; i < MAX_LAST_READS && read_output(p); i++)

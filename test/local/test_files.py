@@ -26,7 +26,7 @@ class Files:
         self.process = subprocess.Popen(
             [PROGRAM, "--port", "0", "--dir", self.path("state", ""), *arguments, *names],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, **(environment or {})})
+            start_new_session=True, env={**os.environ, **(environment or {})})
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
         line = self.await_line("ready").split("\t")
@@ -363,6 +363,18 @@ import time
 app = modal.App("timed")
 
 
+@app.function(timeout=1)
+def start(path):
+    os.system("echo $$ >%s; exec sleep 1000" % path)
+
+
+@app.function()
+def touch(path):
+    open(path, "w").close()
+    time.sleep(0.5)
+    return "touched"
+
+
 @app.function(timeout=2)
 def nap(seconds):
     time.sleep(seconds)
@@ -380,6 +392,12 @@ def batch(x):
 '''
 
 
+def is_running(pid):
+    with contextlib.suppress(FileNotFoundError), open("/proc/%s/stat" % pid) as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def test_times():
     f = Files("--workers", "1", timed=TIMED, environment={"PYTHONPATH": STAND_IN})
     s = f.server
@@ -395,6 +413,14 @@ def test_times():
 
     same(outcomes("nap", [0.8] * 4), [SUCCESS] * 4, "the time that an input waits for its turn does not count")
     same(outcomes("nap", [30, 0]), [TIMEOUT, SUCCESS], "that of its run does")
+    same(outcomes("start", [f.path("pid", "")]), [TIMEOUT], "that of a program that it runs as well")
+    with open(f.path("pid", "")) as file:
+        pid = file.read().strip()
+    ok(wait_for(lambda: not is_running(pid)), "which ends with it", pid)
+    call = f.start_call("timed", "touch", f.path("touched", ""))
+    ok(wait_for(lambda: os.path.exists(f.path("touched", ""))), "an input runs")
+    os.killpg(f.process.pid, signal.SIGHUP)
+    same(f.result(call), "touched", "and goes on when the terminal is closed")
     same(outcomes("batch", ["a"]), [SUCCESS], "nor does the time that a batch waits for more")
     same(outcomes("batch", ["slow"] * 3 + ["a"]), [TIMEOUT] * 3 + [SUCCESS], "that of a batch is its inputs'")
     same(outcomes("batch", ["a", "b", "crash"]), [SUCCESS, SUCCESS, FAILURE],
@@ -619,8 +645,10 @@ def test_loading():
                 file.write(text)
 
         write("import time\nopen(__file__ + '.begun', 'w').close()\ntime.sleep(60)\n")
-        process = subprocess.Popen([PROGRAM, "--port", "0", "--dir", folder, path], stdout=subprocess.PIPE)
-        ok(wait_for(lambda: os.path.exists(path + ".begun") or process.poll()), "a file is being imported")
+        with open(os.path.join(os.path.dirname(path), "types.py"), "w") as file:
+            file.write("raise ImportError\n")
+        process = subprocess.Popen([PROGRAM, "--port", "0", "--dir", folder, path], cwd=os.path.dirname(path), stdout=subprocess.PIPE)
+        ok(wait_for(lambda: os.path.exists(path + ".begun") or process.poll()), "a file is being imported, whatever is beside it")
         write("def changed():\n    pass\n")
         ok(b"  long/changed()\n" in [process.stdout.readline() for _ in range(4)], "and another time when it changes, also at the start")
         process.terminate()
