@@ -32,6 +32,7 @@ import collections
 import concurrent.futures
 import contextlib
 import datetime
+import functools
 import importlib.machinery
 import importlib.util
 import inspect
@@ -228,6 +229,23 @@ class Connection:
         self.lock = threading.Lock()
         self.rest = b""
         self.process = os.getpid()
+        self.sending = False  # the main thread, which is where handlers of signals run
+        self.held = collections.deque()  # of these, until it has sent
+        signal.signal = self.holding(signal.signal)
+
+    def holding(self, install):
+        """A frame is not left half sent by a handler that raises, nor has another one that it sends within."""
+
+        def outer(number, handler):
+            def run(*args):
+                if self.sending:
+                    self.held.append(functools.partial(handler, *args))
+                else:
+                    handler(*args)
+
+            return install(number, run if callable(handler) else handler)
+
+        return outer
 
     def receive(self):
         """The calls that have arrived, at least one; EOFError at the end."""
@@ -270,6 +288,18 @@ class Connection:
         if os.getpid() != self.process:
             os._exit(kind == FAILURE)  # forked by a function, and has come to its end
         frame = REPLY.pack(len(body), kind, call.format, 0, call.id) + body
+        if threading.current_thread() is not threading.main_thread():
+            self.send_frame(frame)
+            return
+        self.sending = True
+        try:
+            self.send_frame(frame)
+        finally:
+            self.sending = False
+        while self.held:
+            self.held.popleft()()
+
+    def send_frame(self, frame):
         with self.lock:
             self.sock.sendall(frame)
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import os
+import signal
 import sys
 import threading
 import time
@@ -67,6 +68,34 @@ def chatter_together(threads, lines):
         talker.start()
     for talker in talkers:
         talker.join()
+
+
+def tick(seconds):
+    """A signal's handler prints, while the input does."""
+    signal.signal(signal.SIGALRM, lambda *_: print("tick"))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        print("x" * 100000)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def ring(times):
+    """A signal's handler raises, while the input prints."""
+    heard = 0
+
+    def handler(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, handler)
+    for _ in range(times):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            while True:
+                print("x" * 100000)
+        except TimeoutError:
+            heard += 1
+    return heard
 
 
 def fail(message):

@@ -355,6 +355,15 @@ def test_printed(host):
     same(host.words(call_id).count("line"), 1600, "nothing is lost of what threads print")
 
 
+def test_signals(host):
+    host.printed = []
+    call_id = host.send("tick", 1)
+    same(host.reply()[:2], (call_id, RESULT), "an input prints, and so does a handler of a signal")
+    ok("tick\n" in host.words(call_id), "whose words are the input's, too")
+    same(host.result("ring", 20), 20, "a handler of a signal ends what prints, and the rest goes on")
+    host.printed = []
+
+
 def test_end(host):
     host.send("end", 3)
     with contextlib.suppress(EOFError, ConnectionError):
@@ -642,6 +651,7 @@ def main():
         test_printed(host)
         test_cancel(host, concurrency == 1)
         if concurrency == 1:
+            test_signals(host)
             call_id = host.send("stubborn", 30)
             time.sleep(0.2)
             host.cancel(call_id)
