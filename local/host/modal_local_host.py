@@ -334,6 +334,7 @@ class Host:
         self.connection.send(kind, call, body)
 
     def send_printed(self, call, stream, text):
+        text = text.replace("\0", "\\x00")  # those who read it may take that for its end
         self.send(LOG, call._replace(format=stream), text.encode(errors="backslashreplace"))
 
     @contextlib.contextmanager

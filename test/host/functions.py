@@ -39,7 +39,7 @@ def stubborn(seconds):
 
 def chatter(name):
     print("out", name)
-    sys.stdout.buffer.write(b"bytes\xff")
+    sys.stdout.buffer.write(b"bytes\xff\x00")
     sys.stdout.buffer.writelines([b"\n"])
     sys.stdout.buffer.flush()
     print("error", name, file=sys.stderr)

@@ -345,7 +345,7 @@ def test_printed(host):
         host.reply()
     for call_id, name in (first, "a"), (second, "b"):
         text = {n: host.words(call_id, n) for n in (1, 2)}
-        same(text, {1: "out %s\nbytes\\xff\nthread\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+        same(text, {1: "out %s\nbytes\\xff\\x00\nthread\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
     for name in "first", "second":
         call_id = host.send("chatter_in_pool", name)
         host.reply()
