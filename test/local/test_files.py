@@ -633,6 +633,27 @@ def write():
 '''
 
 
+def test_interrupt():
+    """A script's other programs are interrupted, such as its psql."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = "trap '' INT; exec %s --port 0 --dir %s" % (PROGRAM, folder)
+        process = subprocess.Popen(["sh", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        def says(text):
+            return any(text in line for line in iter(process.stdout.readline, b""))
+
+        def answers():
+            process.send_signal(signal.SIGUSR1)
+            return says(b"console:")
+
+        ok(says(b"Console ("), "a program in the background")
+        process.send_signal(signal.SIGINT)
+        ok(answers() and answers(), "is not ended by SIGINT")
+        process.terminate()
+        same(process.wait(10), 0, "but by SIGTERM")
+        process.stdout.close()
+
+
 def test_loading():
     """Changes while a file is imported, by others and by itself."""
     deep = "/".join(["d" * 60] * 5)
@@ -712,6 +733,7 @@ test_times()
 test_names()
 test_prints()
 test_start()
+test_interrupt()
 test_loading()
 test_secrets(*secrets)
 done()
