@@ -568,7 +568,14 @@ def survey_app_class(manifest, app, tag, cls, arguments):
     methods = {n: partial[n]._get_raw_f() for n in cls._get_method_names() if not partial[n]._is_web_endpoint()}
 
     def make(**parameters):
-        return cls(**parameters)._cached_user_cls_instance()
+        local = cls(**parameters)
+        instance = local._cached_user_cls_instance()
+        local._entered = True  # else .local() of a method would see to that
+        remote = ServedClass(app, tag, cls)._remote()(**parameters)
+        functions = getattr(instance, "_modal_functions", {})  # what self.NAME is
+        for name in methods.keys() & functions.keys():
+            functions[name] = ServedMethod(getattr(remote, name), functions[name])
+        return instance
 
     def enters_of(instance):
         for flag in _PartialFunctionFlags.ENTER_PRE_SNAPSHOT, _PartialFunctionFlags.ENTER_POST_SNAPSHOT:

@@ -199,6 +199,7 @@ class Multiplier:
 
     @modal.enter()
     def prepare(self):
+        assert not hasattr(self, "ready")
         self.ready = True
 
     @modal.enter()
@@ -210,6 +211,10 @@ class Multiplier:
     def times(self, x):
         assert self.really_ready
         return x * self.factor
+
+    @modal.method()
+    def times_remotely(self, x):
+        return self.times.remote(self.times.local(x))
 
     @modal.method()
     async def times_async(self, x):

@@ -573,6 +573,11 @@ def test_waiting(host, concurrency):
         if ahead:
             same(host.result("plain", "next"), "plain next", "what was recalled is not run")
     same(host.result("local", 3), "plain 3", "a local call stays here")
+    outer = host.send("Multiplier.times_remotely", 3)
+    same([host.reply()[1] for _ in range(3)], [WAIT, RESUME, RESULT], "a method of the same object is called, too")
+    same(host.remote_calls(), ["named-app Multiplier.times (6,)"], "here and there")
+    if concurrency == 1:
+        host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
 
 
 def test_sdk():
