@@ -442,7 +442,7 @@ def listen_to_sdk():
         cls = getattr(modal, name, None)
         for method in methods:
             found = inspect.getattr_static(cls, method, None)
-            if hasattr(found, "__get__"):
+            if found is not None:
                 setattr(cls, method, Waits(found))
 
 
@@ -610,7 +610,8 @@ class Waits:
         self.method = method
 
     def __get__(self, instance, owner=None):
-        return Waiting(self.method.__get__(instance, owner))
+        bind = getattr(self.method, "__get__", None)  # a static one may have none
+        return Waiting(bind(instance, owner) if bind else self.method)
 
 
 class Waiting:

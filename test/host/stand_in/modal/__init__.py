@@ -97,9 +97,13 @@ class FunctionCall:
     def get(self):
         return self._value()
 
-    @staticmethod
-    def gather(*calls):
-        return [call._value() for call in calls]
+    class _Gather:
+        """A function that is no descriptor, as there."""
+
+        def __call__(self, *calls):
+            return [call._value() for call in calls]
+
+    gather = _Gather()
 
 
 class App:
