@@ -75,6 +75,7 @@ import modal_local_web  # noqa: E402
 from modal_local_printed import Printed, running  # noqa: E402
 
 OURS = {__file__, *(sys.modules[name].__file__ for name in PARTS)}
+del __file__  # processes that multiprocessing starts would run it as the user's main program
 
 CALL = struct.Struct("<IHBBQ")
 REPLY = struct.Struct("<IBBHQ")

@@ -247,7 +247,7 @@ def load(path, text=None):
     """Import the file under its base name, as `import` would find it."""
     directory, base = os.path.split(os.path.abspath(path))
     name = os.path.splitext(base)[0]
-    sys.path[0] = directory
+    sys.path[: not getattr(sys.flags, "safe_path", False)] = [directory]  # instead of our own, if that is there
     if text is None:
         with open(path, "rb") as file:
             text = file.read()

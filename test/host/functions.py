@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import datetime
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -50,6 +51,11 @@ def chatter(name):
 
 
 pool = concurrent.futures.ThreadPoolExecutor(1)
+
+
+def in_processes(method):
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as processes:
+        return processes.submit(echo, method).result()
 
 
 def chatter_in_pool(name):

@@ -364,6 +364,11 @@ def test_signals(host):
     host.printed = []
 
 
+def test_processes(host):
+    for method in "fork", "spawn", "forkserver":
+        same(host.result("in_processes", method), method, "a function has others run in processes: " + method)
+
+
 def test_end(host):
     host.send("end", 3)
     with contextlib.suppress(EOFError, ConnectionError):
@@ -673,6 +678,7 @@ def main():
             for _ in range(4):
                 host.reply()
             ok(time.monotonic() - start < 1.5, "four inputs run at the same time")
+        test_processes(host)
         test_end(host)
         host.close()
     host = Host(path)

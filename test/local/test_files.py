@@ -676,6 +676,15 @@ def test_loading():
         same(process.wait(10), 0, "an orderly end")
         process.stdout.close()
 
+    for safe in "", "1":
+        with tempfile.TemporaryDirectory() as elsewhere:
+            with open(os.path.join(elsewhere, "there.py"), "w") as file:
+                file.write("value = 7\n")
+            f = Files(app="import _near, there\n\n\ndef get():\n    return there.value\n", _near="",
+                      environment={"PYTHONPATH": elsewhere, "PYTHONSAFEPATH": safe})
+            same(f.remote("app", "get"), 7, "modules are found beside a file and in PYTHONPATH, PYTHONSAFEPATH=" + safe)
+            f.end()
+
     f = Files(logs=LOGS)
     f.write("logs", LOGS + "broken()\n")
     f.await_line("NameError")
