@@ -363,7 +363,7 @@ class Host:
         with self.binding(calls[0]) as binding:
             try:
                 while True:
-                    self.wait_for(calls, self.step(calls, next, binding))
+                    self.await_here(calls, self.step(calls, next, binding))
             except StopIteration as end:
                 return end.value
 
@@ -376,6 +376,10 @@ class Host:
                     await (asyncio.wrap_future(wanted) if isinstance(wanted, concurrent.futures.Future) else wanted)
             except StopIteration as end:
                 return end.value
+
+    def settled(self, calls, result):
+        """What comes of a function that is not async, where that is something to await."""
+        return self.await_here(calls, result) if inspect.isawaitable(result) else result
 
     def step(self, _calls, function, *args):
         """Call something of the user's."""
@@ -562,7 +566,7 @@ class SerialHost(Host):
             elif target.generator:
                 self.run_generator(calls[0])
             else:
-                self.finish(calls[0], self.step(calls, self.start, calls[0], self.bind(calls)))
+                self.finish(calls[0], self.settled(calls, self.step(calls, self.start, calls[0], self.bind(calls))))
         except InputCancellation:
             for call in calls:
                 self.reply(CANCELLED, call)
@@ -583,12 +587,10 @@ class SerialHost(Host):
     def run_batch(self, calls):
         self.note_batch(calls)
         results = self.step(calls, self.start_batch, calls, self.bind(calls))
-        if inspect.isawaitable(results):
-            results = self.run_in_loop(calls, results)
-        self.finish_batch(calls, results)
+        self.finish_batch(calls, self.settled(calls, results))
 
     def run_generator(self, call):
-        items = self.step([call], self.start, call, self.bind([call]))
+        items = iter(self.step([call], self.start, call, self.bind([call])))
         end = object()
         count = 0
         while True:
@@ -599,8 +601,8 @@ class SerialHost(Host):
             count += 1
         self.finish_generator(call, count)
 
-    def wait_for(self, calls, wanted):
-        self.run_in_loop(calls, wanted)
+    def await_here(self, calls, wanted):
+        return self.run_in_loop(calls, wanted)
 
     def run_in_loop(self, calls, awaitable):
         if self.loop is None:
@@ -700,16 +702,15 @@ class ConcurrentHost(Host):
         finally:
             self.forget((call.id,))
 
-    def wait_for(self, _calls, wanted):
-        """In a thread: for something async of the loop's, or for another thread."""
+    def await_here(self, _calls, wanted):
+        """In a thread: something async, in the loop, or what another thread makes."""
 
         async def wait():
             return await wanted
 
         if isinstance(wanted, concurrent.futures.Future):
-            wanted.result()
-        else:
-            asyncio.run_coroutine_threadsafe(wait(), self.loop).result()
+            return wanted.result()
+        return asyncio.run_coroutine_threadsafe(wait(), self.loop).result()
 
     def forget(self, ids):
         for call_id in ids:
@@ -721,7 +722,7 @@ class ConcurrentHost(Host):
         try:
             result = self.start(call, self.bind([call]))
             if not self.targets[call.target].generator:
-                self.finish(call, result)
+                self.finish(call, self.settled([call], result))
                 return
             count = 0
             for item in result:
@@ -749,7 +750,7 @@ class ConcurrentHost(Host):
     def run_batch_thread(self, calls):
         running.set(calls[0])
         try:
-            self.finish_batch(calls, self.start_batch(calls, self.bind(calls)))
+            self.finish_batch(calls, self.settled(calls, self.start_batch(calls, self.bind(calls))))
         except BaseException as exc:
             self.fail_batch(calls, exc)
 

@@ -14,6 +14,7 @@ import inspect
 import json
 import linecache
 import os
+import re
 import sys
 import threading
 import traceback
@@ -50,7 +51,8 @@ class Target:
         self.generator = self.options.is_generator
         if self.generator is None:
             self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
-        self.asynchronous = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+        # What a decorator has made of a coroutine shows when it is called.
+        self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(plain)
         self.batch = self.options.batch  # (size, seconds) or None
         if self.options.web is not None:
             self.function = web_function(self.options.web, function)
@@ -68,7 +70,7 @@ class Target:
     def describe(self, number):
         signature = signature_of(self.function)
         if self.owner is not None:  # without self
-            signature = "(" + signature[1:].partition("self")[2].lstrip(", ") if "self" in signature else signature
+            signature = re.sub(r"^\(self\b[^,)]*(, )?", "(", signature)
         doc = inspect.getdoc(self.function) or ""
         return {
             "app": self.app,

@@ -76,6 +76,40 @@ def chatter_together(threads, lines):
         talker.join()
 
 
+def plainly(function):
+    """A decorator that passes on what it gets."""
+    return functools.wraps(function)(lambda *args: function(*args))
+
+
+def at_once(function):
+    """One that waits for it."""
+    return functools.wraps(function)(lambda *args: asyncio.run(function(*args)))
+
+
+def as_list(function):
+    return functools.wraps(function)(lambda *args: list(function(*args)))
+
+
+@plainly
+async def add_plainly(a, b):
+    return a + b
+
+
+@at_once
+async def add_at_once(a, b):
+    return a + b
+
+
+@plainly
+def count_plainly(n):
+    yield from range(n)
+
+
+@as_list
+def count_as_list(n):
+    yield from range(n)
+
+
 def tick(seconds):
     """A signal's handler prints, while the input does."""
     signal.signal(signal.SIGALRM, lambda *_: print("tick"))

@@ -364,6 +364,13 @@ def test_signals(host):
     host.printed = []
 
 
+def test_decorated(host):
+    for name in "add_plainly", "add_at_once":
+        same(host.result(name, 3, 4), 7, "an async function that is decorated: " + name)
+    for name in "count_plainly", "count_as_list":
+        same(host.items(name, 2)[0], [0, 1], "a generator that is: " + name)
+
+
 def test_processes(host):
     for method in "fork", "spawn", "forkserver":
         same(host.result("in_processes", method), method, "a function has others run in processes: " + method)
@@ -678,6 +685,7 @@ def main():
             for _ in range(4):
                 host.reply()
             ok(time.monotonic() - start < 1.5, "four inputs run at the same time")
+        test_decorated(host)
         test_processes(host)
         test_end(host)
         host.close()
