@@ -149,7 +149,8 @@ run_child(const HostSpawn *spawn, pid_t parent, int *fds, int output)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
-	setpgid(0, 0);
+	/* A terminal and its signals are ours alone, and what it starts ends with it. */
+	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
@@ -287,8 +288,6 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 		run_child(spawn, parent, fds, output[1]);
 	}
 
-	/* So that a terminal's signals are ours alone, and what it starts ends with it. */
-	setpgid(p->pid, p->pid);
 	close(socks[1]);
 	close(control[0]);
 	close(output[1]);

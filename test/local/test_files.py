@@ -271,6 +271,11 @@ def total(values):
 
 
 @app.function()
+def total_later(values):
+    return sum(call.get() for call in [double.spawn(v) for v in values])
+
+
+@app.function()
 def double(x):
     return 2 * x if x < 100 else double.remote(x - 100)
 
@@ -324,6 +329,7 @@ def test_app():
         same(f.remote("shop", "sleepy", 0), "slept", "and only that")
         same(f.remote("shop", "third_time", f.path("tries", "")), "done", "failures are retried")
         same(f.remote("shop", "total", [1, 2, 3]), 12, "a function calls another, though there is one process")
+        same(f.remote("shop", "total_later", [1, 2, 3]), 12, "and waits for what it has spawned")
         same(f.remote("shop", "double", 304), 8, "and itself, several deep")
         call = s.start_call(s.function("batch", app="shop").function_id, kind=MAP)
         s.call("FunctionPutInputs", put(call, [item(i, i) for i in range(4)]))
