@@ -494,6 +494,7 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a limit of files is as a full disk */
 	signal(SIGHUP, SIG_IGN); /* unless there are faults to read */
+	signal(SIGCHLD, SIG_DFL); /* else the ends of processes are not told */
 
 	rpc_init(&(RpcSettings){.methods = service_methods,
 							.token_id = token_id,

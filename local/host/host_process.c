@@ -16,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +62,8 @@ static const struct
 #define N_CHILD_FDS (2 + N_SCRIPTS + 1)
 
 #define RECALLED 0xffff /* a target, as in modal_local_host.py */
+
+static HostProcess *processes; /* all that run */
 
 static void
 put_u16(uint8_t *p, uint16_t v)
@@ -240,24 +241,52 @@ output_ready(void *arg, uint32_t events)
 	}
 }
 
-/* Once what it has sent is read, there is nothing more, whoever else has its socket. */
+/*
+ * Of those that have ended, what they have sent is read, and there is nothing
+ * more, whoever else has the other end of the socket.
+ */
 static void
-process_ended(void *arg, uint32_t events)
+children_ended(void *arg)
 {
-	HostProcess *p = arg;
+	HostProcess *next;
 
-	(void) events;
-	p->ended = true;
-	p->ready(p->ready_arg, EPOLLIN);
+	(void) arg;
+	for (HostProcess *p = processes; p != NULL; p = next)
+	{
+		siginfo_t info = {.si_pid = 0};
+
+		next = p->next;
+		if (!p->ended &&
+			waitid(P_PID, (id_t) p->pid, &info,
+				   WEXITED | WNOHANG | WNOWAIT) == 0 &&
+			info.si_pid != 0)
+		{
+			p->ended = true;
+			p->ready(p->ready_arg, EPOLLIN);
+		}
+	}
 }
 
-/* Be told of its end; a kernel that cannot leaves that to the socket. */
 static void
 watch_end(HostProcess *p)
 {
-	p->pidfd = (int) syscall(SYS_pidfd_open, p->pid, 0);
-	p->pid_fd = p->pidfd < 0 ? NULL : loop_add_fd(p->pidfd, EPOLLIN, process_ended, p);
 	p->ended = false;
+	p->prev = NULL;
+	p->next = processes;
+	if (processes != NULL)
+		processes->prev = p;
+	processes = p;
+}
+
+static void
+unwatch_end(HostProcess *p)
+{
+	if (p->next != NULL)
+		p->next->prev = p->prev;
+	if (p->prev != NULL)
+		p->prev->next = p->next;
+	else
+		processes = p->next;
 }
 
 bool
@@ -275,6 +304,7 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks) < 0 ||
 		pipe2(control, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0)
 		goto fail;
+	loop_on_signal(SIGCHLD, children_ended, NULL);
 	fflush(NULL);
 	p->pid = fork();
 	if (p->pid < 0)
@@ -470,11 +500,7 @@ host_process_end(HostProcess *p)
 	loop_remove_fd(p->sock_fd);
 	if (p->output_fd != NULL)
 		loop_remove_fd(p->output_fd);
-	if (p->pid_fd != NULL)
-	{
-		loop_remove_fd(p->pid_fd);
-		close(p->pidfd);
-	}
+	unwatch_end(p);
 	close(p->sock);
 	close(p->control);
 	close(p->output);

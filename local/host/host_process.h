@@ -74,14 +74,14 @@ typedef struct HostProcess
 	int sock;
 	int control;
 	int output;
-	int pidfd;
 	const char *label;
 	LoopFdCallback ready;
 	void *ready_arg;
 	LoopFd *sock_fd;
 	LoopFd *output_fd;
-	LoopFd *pid_fd; /* NULL: the kernel has no such descriptors */
 	bool ended;
+	struct HostProcess *prev; /* of all that run */
+	struct HostProcess *next;
 	bool sock_blocked; /* waiting until the socket takes more */
 	Buf in;            /* the beginning of a reply */
 	Buf out;           /* calls not yet sent, from out_sent on */
