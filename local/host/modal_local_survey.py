@@ -283,7 +283,8 @@ def survey(name, module):
     """Find what the module offers: its modal.Apps, or else all it defines."""
     manifest = Manifest()
     modal = sys.modules.get("modal")
-    apps = [v for v in vars(module).values() if modal is not None and isinstance(v, getattr(modal, "App", ()))]
+    # What stands for something that is made when it is asked for is not asked.
+    apps = [v for v in vars(module).values() if modal is not None and issubclass(type(v), getattr(modal, "App", ()))]
     for app in apps:
         survey_app(manifest, app, name, module)
     if not apps:
@@ -305,7 +306,7 @@ def survey_module(manifest, app, module):
                 survey_class(manifest, app, name, value)
             except Unservable as exc:  # it may be there for the others
                 manifest.left_out.append(str(exc))
-        elif inspect.isroutine(value) or hasattr(value, "__wrapped__"):
+        elif inspect.isroutine(value) or inspect.getattr_static(value, "__wrapped__", None) is not None:
             manifest.targets.append(Target(app, name, value))
 
 

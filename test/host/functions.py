@@ -217,6 +217,16 @@ async def count_async(n):
         yield i
 
 
+class Lazy:
+    """Loads what it stands for when an attribute is wanted."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+lazy = Lazy()
+
+
 @functools.lru_cache
 def cached(value):
     return value + 1

@@ -9,6 +9,13 @@ app = modal.App("named-app")
 meeting = threading.Barrier(2)
 
 
+class Lazy:
+    """Stands for an object of a class that is not known yet."""
+
+    __class__ = property(lambda self: 1 / 0)
+
+
+lazy = Lazy()
 part = modal.App("part")
 
 
