@@ -31,9 +31,12 @@ def start_thread(thread, start=threading.Thread.start):
     start(thread)
 
 
-def submit(pool, function, /, *args, submit=concurrent.futures.ThreadPoolExecutor.submit, **kwargs):
+plain_submit = concurrent.futures.ThreadPoolExecutor.submit
+
+
+def submit(pool, function, /, *args, **kwargs):
     """What a pool's thread does, to the input that wants it, whichever has started the thread."""
-    return submit(pool, for_call(function), *args, **kwargs)
+    return plain_submit(pool, for_call(function), *args, **kwargs)
 
 
 threading.Thread.start = start_thread

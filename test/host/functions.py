@@ -59,7 +59,7 @@ def in_processes(method):
 
 
 def chatter_in_pool(name):
-    pool.submit(print, "pool", name).result()
+    pool.submit(lambda submit: print("pool", submit), submit=name).result()
 
 
 def chatter_together(threads, lines):
