@@ -545,6 +545,9 @@ def survey_app(manifest, app, default_name, module):
         if "*" in tag or "." in tag:
             continue
         raw = function.get_raw_f()
+        if raw is None:
+            manifest.left_out.append("%s: a server (@app.server) is not started" % tag)
+            continue
         options = Options(registrations.get((id(app), tag)), notes.get(id(raw)))
         if options.web is not None or tag not in web:
             manifest.targets.append(Target(app_name, tag, raw, options=options))

@@ -191,6 +191,11 @@ def wsgi():
     return application
 
 
+@app.server(port=8000)
+class Server:
+    pass
+
+
 @app.cls(scaledown_window=60)
 @modal.concurrent(max_inputs=2)
 class Multiplier:

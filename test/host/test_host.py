@@ -607,6 +607,7 @@ def test_sdk():
             names += ["meet_otherwise", "no_list", "outer", "outer_all", "outer_at_last", "outer_in_thread"]
             names += ["outer_later", "outer_of_another", "plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
+            same(host.manifest["left_out"], ["Server: a server (@app.server) is not started"], "its servers are not")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
             same(host.result("plain", 1), "plain 1", "a function of the app")

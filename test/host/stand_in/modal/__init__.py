@@ -127,6 +127,13 @@ class App:
 
         return register
 
+    def server(self, *, port):
+        def register(user_class):
+            self.registered_functions[user_class.__name__] = Function(None)
+            return object()
+
+        return register
+
     def cls(self, *, scaledown_window=None):
         def register(user_class):
             if isinstance(user_class, PartialFunction):
