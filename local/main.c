@@ -379,6 +379,16 @@ stop(void *arg)
 	loop_stop();
 }
 
+/* Shells ignore it for what runs in a script's background: it is meant for others. */
+static bool
+ignored(int signo)
+{
+	struct sigaction action;
+
+	return sigaction(signo, NULL, &action) == 0 &&
+		   action.sa_handler == SIG_IGN;
+}
+
 static void
 check_idle(void *arg)
 {
@@ -478,11 +488,13 @@ main(int argc, char **argv)
 			return 0;
 	}
 	loop_on_signal(SIGTERM, stop, &serving);
-	loop_on_signal(SIGINT, stop, &serving);
+	if (!ignored(SIGINT))
+		loop_on_signal(SIGINT, stop, &serving);
 	loop_on_signal(SIGUSR1, list_functions, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a limit of files is as a full disk */
 	signal(SIGHUP, SIG_IGN); /* unless there are faults to read */
+	signal(SIGCHLD, SIG_DFL); /* else the ends of processes are not told */
 
 	rpc_init(&(RpcSettings){.methods = service_methods,
 							.token_id = token_id,

@@ -61,6 +61,20 @@ can_be_built_in() {
 	esac
 }
 
+# is_ours FOLDER: it is one that claim_folder has made.
+is_ours() {
+	[ -f "$1/.modal_batch" ] || grep -qs '^local_port=' "$1/env"
+}
+
+# claim_folder FOLDER [MODE]: make it for a cluster that may be removed whole; not one
+# with other files in it.
+claim_folder() {
+	mkdir -p ${2:+-m "$2"} "$1"
+	is_ours "$1" || [ -z "$(ls -A "$1")" ] ||
+		die "the folder \"$1\" has other files in it; choose a new one with --dir"
+	touch "$1/.modal_batch"
+}
+
 # as_server_user COMMAND...: postgres refuses to run as root, so root runs the
 # command as user postgres; everybody else runs it directly.
 as_server_user() {

@@ -439,7 +439,9 @@ python_works(const char *python)
 	{
 		execlp(
 			python, python, "-c",
-			"import sys, importlib.util as u\n"
+			"import sys\n"
+			"sys.path[:] = [p for p in sys.path if p]\n" /* not this folder */
+			"import importlib.util as u\n"
 			"sys.exit(sys.version_info < (3, 9) or not u.find_spec('cbor2'))",
 			(char *) NULL);
 		_exit(127);
@@ -469,7 +471,7 @@ static int
 copy_file(const char *path)
 {
 	int from = open(path, O_RDONLY | O_CLOEXEC);
-	int to = memfd_create(path, MFD_CLOEXEC);
+	int to = memfd_create("text", MFD_CLOEXEC);
 	char data[16384];
 	ssize_t n = -1;
 
@@ -520,13 +522,27 @@ import_file(File *file)
 	return true;
 }
 
-/* A file of the folder has changed. */
+static bool
+is_module(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot != NULL && strcmp(dot, ".py") == 0;
+}
+
+/*
+ * A file of the folder has changed.  Which modules there are is not known while
+ * the file is imported, or could not be; other files may be its own doing.
+ */
 static bool
 is_concerned(void *arg, const char *name)
 {
 	const File *file = arg;
 
-	return file->failed || manifest_has_file(file->current->manifest, name);
+	if ((file->failed || file->coming != NULL) && is_module(name))
+		return true;
+	return file->current != NULL &&
+		   manifest_has_file(file->current->manifest, name);
 }
 
 static void
@@ -550,6 +566,11 @@ start_file(File *file, const char *path, const char *python)
 	file->executor.cancel = host_cancel;
 	file->executor.get_stats = host_get_stats;
 	file->executor.shutdown = host_shutdown;
+	file->watch = (HostWatch){.path = path,
+							  .is_concerned = is_concerned,
+							  .changed = file_changed,
+							  .arg = file};
+	watch_start(&file->watch);
 	if (!import_file(file))
 	{
 		complain("%s: %s", path, strerror(errno));
@@ -574,11 +595,6 @@ await_file(File *file)
 		}
 		loop_run();
 	}
-	file->watch = (HostWatch){.path = file->spawn.file,
-							  .is_concerned = is_concerned,
-							  .changed = file_changed,
-							  .arg = file};
-	watch_start(&file->watch);
 	return !file->failed;
 }
 

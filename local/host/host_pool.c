@@ -453,9 +453,14 @@ worker_ready(void *arg, uint32_t events)
 {
 	Worker *w = arg;
 
-	if (!w->broken && (events & ~EPOLLOUT) != 0 &&
-		!host_process_receive(&w->process, take_reply, w))
-		w->broken = true;
+	/* Of one that has ended all is read: nothing else will tell of it. */
+	while (!w->broken && (events & ~EPOLLOUT) != 0)
+	{
+		if (!host_process_receive(&w->process, take_reply, w))
+			w->broken = true;
+		if (!w->process.ended)
+			break;
+	}
 	wake(w->pool);
 }
 

@@ -33,6 +33,7 @@
 	extern const char name##_end[]
 
 SCRIPT(modal_local_host);
+SCRIPT(modal_local_printed);
 SCRIPT(modal_local_survey);
 SCRIPT(modal_local_web);
 
@@ -43,11 +44,12 @@ static const struct
 	const char *end;
 } scripts[] = {
 	{"modal_local_host.py", modal_local_host, modal_local_host_end},
+	{"modal_local_printed.py", modal_local_printed, modal_local_printed_end},
 	{"modal_local_survey.py", modal_local_survey, modal_local_survey_end},
 	{"modal_local_web.py", modal_local_web, modal_local_web_end},
 };
 
-#define N_SCRIPTS 3
+#define N_SCRIPTS 4
 #define CALL_HEADER 16
 #define REPLY_HEADER 16
 #define READ_SIZE (256 * 1024)
@@ -60,6 +62,8 @@ static const struct
 #define N_CHILD_FDS (2 + N_SCRIPTS + 1)
 
 #define RECALLED 0xffff /* a target, as in modal_local_host.py */
+
+static HostProcess *processes; /* all that run */
 
 static void
 put_u16(uint8_t *p, uint16_t v)
@@ -146,6 +150,8 @@ run_child(const HostSpawn *spawn, pid_t parent, int *fds, int output)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
+	/* A terminal and its signals are ours alone, and what it starts ends with it. */
+	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
@@ -156,7 +162,7 @@ run_child(const HostSpawn *spawn, pid_t parent, int *fds, int output)
 		putenv(*e);
 	snprintf(concurrency, sizeof(concurrency), "%d", spawn->concurrency);
 	execlp(spawn->python, spawn->python, "/proc/self/fd/5", "3", "4",
-		   concurrency, spawn->file, "8", (char *) NULL);
+		   concurrency, spawn->file, "9", (char *) NULL);
 	dprintf(STDERR_FILENO, "could not execute %s: %s\n", spawn->python,
 			strerror(errno));
 	_exit(127);
@@ -235,6 +241,54 @@ output_ready(void *arg, uint32_t events)
 	}
 }
 
+/*
+ * Of those that have ended, what they have sent is read, and there is nothing
+ * more, whoever else has the other end of the socket.
+ */
+static void
+children_ended(void *arg)
+{
+	HostProcess *next;
+
+	(void) arg;
+	for (HostProcess *p = processes; p != NULL; p = next)
+	{
+		siginfo_t info = {.si_pid = 0};
+
+		next = p->next;
+		if (!p->ended &&
+			waitid(P_PID, (id_t) p->pid, &info,
+				   WEXITED | WNOHANG | WNOWAIT) == 0 &&
+			info.si_pid != 0)
+		{
+			p->ended = true;
+			p->ready(p->ready_arg, EPOLLIN);
+		}
+	}
+}
+
+static void
+watch_end(HostProcess *p)
+{
+	p->ended = false;
+	p->prev = NULL;
+	p->next = processes;
+	if (processes != NULL)
+		processes->prev = p;
+	processes = p;
+}
+
+static void
+unwatch_end(HostProcess *p)
+{
+	if (p->next != NULL)
+		p->next->prev = p->prev;
+	if (p->prev != NULL)
+		p->prev->next = p->next;
+	else
+		processes = p->next;
+}
+
 bool
 host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 				   void *arg)
@@ -250,6 +304,7 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks) < 0 ||
 		pipe2(control, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0)
 		goto fail;
+	loop_on_signal(SIGCHLD, children_ended, NULL);
 	fflush(NULL);
 	p->pid = fork();
 	if (p->pid < 0)
@@ -270,6 +325,8 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 	p->control = control[1];
 	p->output = output[0];
 	p->label = spawn->label;
+	p->ready = ready;
+	p->ready_arg = arg;
 	p->sock_blocked = false;
 	p->out_sent = 0;
 	buf_init(&p->in, 0, xbuf_realloc);
@@ -280,6 +337,7 @@ host_process_start(HostProcess *p, const HostSpawn *spawn, LoopFdCallback ready,
 	fcntl(p->output, F_SETFL, O_NONBLOCK);
 	p->sock_fd = loop_add_fd(p->sock, EPOLLIN, ready, arg);
 	p->output_fd = loop_add_fd(p->output, EPOLLIN, output_ready, p);
+	watch_end(p);
 	return true;
 
 fail:
@@ -394,7 +452,7 @@ host_process_receive(HostProcess *p,
 		return false;
 	n = recv(p->sock, p->in.data + p->in.len, p->in.cap - p->in.len, 0);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return (errno == EAGAIN && !p->ended) || errno == EINTR;
 	if (n == 0)
 		return false;
 	p->in.len += n;
@@ -433,6 +491,7 @@ host_process_end(HostProcess *p)
 
 	/* A process that is ending by itself keeps the status it is ending with. */
 	kill(p->pid, SIGKILL);
+	kill(-p->pid, SIGKILL);
 	while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	for (int i = 0; i < MAX_LAST_READS && read_output(p); i++)
@@ -441,6 +500,7 @@ host_process_end(HostProcess *p)
 	loop_remove_fd(p->sock_fd);
 	if (p->output_fd != NULL)
 		loop_remove_fd(p->output_fd);
+	unwatch_end(p);
 	close(p->sock);
 	close(p->control);
 	close(p->output);

@@ -75,8 +75,13 @@ typedef struct HostProcess
 	int control;
 	int output;
 	const char *label;
+	LoopFdCallback ready;
+	void *ready_arg;
 	LoopFd *sock_fd;
 	LoopFd *output_fd;
+	bool ended;
+	struct HostProcess *prev; /* of all that run */
+	struct HostProcess *next;
 	bool sock_blocked; /* waiting until the socket takes more */
 	Buf in;            /* the beginning of a reply */
 	Buf out;           /* calls not yet sent, from out_sent on */
@@ -107,7 +112,7 @@ extern bool host_process_receive(HostProcess *p,
 								 void (*handle)(void *arg,
 												const HostReply *reply),
 								 void *arg);
-/* Kill it unless it has ended by itself; its wait(2) status. */
+/* Kill it, unless it has ended by itself, and what it has started; its wait(2) status. */
 extern int host_process_end(HostProcess *p);
 /* Whole lines that one of its inputs has printed, to our stderr. */
 extern void host_process_print(const HostProcess *p, const uint8_t *text,

@@ -31,8 +31,8 @@ import asyncio
 import collections
 import concurrent.futures
 import contextlib
-import contextvars
 import datetime
+import functools
 import importlib.machinery
 import importlib.util
 import inspect
@@ -55,7 +55,7 @@ except ImportError:
 
 # The other parts of this program: files beside it, or what modal-local has put
 # into these descriptors.
-PARTS = {"modal_local_survey": 6, "modal_local_web": 7}
+PARTS = {"modal_local_printed": 6, "modal_local_survey": 7, "modal_local_web": 8}
 
 
 class Parts:
@@ -72,8 +72,10 @@ if __file__.startswith("/proc/self/fd/"):
 
 import modal_local_survey  # noqa: E402
 import modal_local_web  # noqa: E402
+from modal_local_printed import Printed, running  # noqa: E402
 
 OURS = {__file__, *(sys.modules[name].__file__ for name in PARTS)}
+del __file__  # processes that multiprocessing starts would run it as the user's main program
 
 CALL = struct.Struct("<IHBBQ")
 REPLY = struct.Struct("<IBBHQ")
@@ -98,7 +100,6 @@ CBOR = 4
 
 MAX_TEXT = 2 * 1024 * 1024  # of an exception and of a traceback
 MAX_FRAMES = 200  # of a failure
-MAX_PRINTED = 64 * 1024  # bytes of a line
 MAX_WAITING = 64  # threads beyond the concurrency, for inputs that wait for others
 TASK_ID = "ta-local"
 
@@ -229,6 +230,23 @@ class Connection:
         self.lock = threading.Lock()
         self.rest = b""
         self.process = os.getpid()
+        self.sending = False  # the main thread, which is where handlers of signals run
+        self.held = collections.deque()  # of these, until it has sent
+        signal.signal = self.holding(signal.signal)
+
+    def holding(self, install):
+        """A frame is not left half sent by a handler that raises, nor has another one that it sends within."""
+
+        def outer(number, handler):
+            def run(*args):
+                if self.sending:
+                    self.held.append(functools.partial(handler, *args))
+                else:
+                    handler(*args)
+
+            return install(number, run if callable(handler) else handler)
+
+        return outer
 
     def receive(self):
         """The calls that have arrived, at least one; EOFError at the end."""
@@ -271,91 +289,23 @@ class Connection:
         if os.getpid() != self.process:
             os._exit(kind == FAILURE)  # forked by a function, and has come to its end
         frame = REPLY.pack(len(body), kind, call.format, 0, call.id) + body
+        if threading.current_thread() is not threading.main_thread():
+            self.send_frame(frame)
+            return
+        self.sending = True
+        try:
+            self.send_frame(frame)
+        finally:
+            self.sending = False
+        while self.held:
+            self.held.popleft()()
+
+    def send_frame(self, frame):
         with self.lock:
             self.sock.sendall(frame)
 
     def readable(self, seconds):
         return bool(select.select([self.sock], [], [], seconds)[0])
-
-
-# ------------------------------------------------------- what inputs print
-
-running = contextvars.ContextVar("running", default=None)  # the call whose function runs
-
-
-def start_thread(thread, start=threading.Thread.start):
-    """A thread belongs to the input that has started it."""
-    call, run = running.get(), thread.run
-
-    def run_for_call():
-        running.set(call)
-        run()
-
-    if call is not None:
-        thread.run = run_for_call
-    start(thread)
-
-
-threading.Thread.start = start_thread
-# What is forked has no say on our socket.
-os.register_at_fork(after_in_child=lambda: running.set(None))
-
-
-class Printed:
-    """Standard output or error: what an input prints goes to the server as its own."""
-
-    def __init__(self, host, stream, number):
-        self.host, self.stream, self.number = host, stream, number
-        self.lines = {}  # by call: what it has printed since the last newline
-
-    def write(self, text):
-        call = running.get()
-        if call is None:
-            return self.stream.write(text)
-        whole, newline, rest = (self.lines.pop(call.id, "") + text).rpartition("\n")
-        if len(rest) > MAX_PRINTED:
-            whole, newline, rest = whole + newline + rest, "\n", ""
-        if newline:
-            self.send(call, whole + newline)
-        if rest:
-            self.lines[call.id] = rest
-        return len(text)
-
-    def writelines(self, lines):
-        for line in lines:
-            self.write(line)
-
-    def finish(self, call):
-        rest = self.lines.pop(call.id, "")
-        if rest:
-            self.send(call, rest + "\n")
-
-    def send(self, call, text):
-        data = text.encode(errors="backslashreplace")
-        self.host.send(LOG, call._replace(format=self.number), data)
-
-    @property
-    def buffer(self):
-        return PrintedBytes(self)
-
-    def __getattr__(self, name):
-        return getattr(self.stream, name)
-
-
-class PrintedBytes:
-    """The buffer below, for those who write bytes."""
-
-    def __init__(self, printed):
-        self.printed = printed
-
-    def write(self, data):
-        if running.get() is None:
-            return self.printed.stream.buffer.write(data)
-        self.printed.write(bytes(data).decode(errors="backslashreplace"))
-        return len(data)
-
-    def __getattr__(self, name):
-        return getattr(self.printed.stream.buffer, name)
 
 
 # --------------------------------------------------------------- execution
@@ -369,7 +319,8 @@ class Host:
         self.control = control
         self.targets = []
         self.cancelled = set()
-        sys.stdout, sys.stderr = self.printed = Printed(self, sys.stdout, 1), Printed(self, sys.stderr, 2)
+        self.printed = Printed(self.send_printed, sys.stdout, 1), Printed(self.send_printed, sys.stderr, 2)
+        sys.stdout, sys.stderr = self.printed
 
     def read_cancellations(self):
         """Ids that the server has cancelled since the last time."""
@@ -382,6 +333,10 @@ class Host:
     def send(self, kind, call, body=b""):
         """From within a function of the user's."""
         self.connection.send(kind, call, body)
+
+    def send_printed(self, call, stream, text):
+        text = text.replace("\0", "\\x00")  # those who read it may take that for its end
+        self.send(LOG, call._replace(format=stream), text.encode(errors="backslashreplace"))
 
     @contextlib.contextmanager
     def waiting(self):
@@ -400,11 +355,40 @@ class Host:
         """Ids of the inputs that run as one with this."""
         return (call.id,)
 
-    def start(self, call):
+    def binding(self, call):
+        return contextlib.closing(self.targets[call.target].bind(call.parameters))
+
+    def bind(self, calls):
+        """The callable for these, whose target and parameters are the same."""
+        with self.binding(calls[0]) as binding:
+            try:
+                while True:
+                    self.await_here(calls, self.step(calls, next, binding))
+            except StopIteration as end:
+                return end.value
+
+    async def bind_async(self, call):
+        """Likewise, in the loop."""
+        with self.binding(call) as binding:
+            try:
+                while True:
+                    wanted = next(binding)
+                    await (asyncio.wrap_future(wanted) if isinstance(wanted, concurrent.futures.Future) else wanted)
+            except StopIteration as end:
+                return end.value
+
+    def settled(self, calls, result):
+        """What comes of a function that is not async, where that is something to await."""
+        return self.await_here(calls, result) if inspect.isawaitable(result) else result
+
+    def step(self, _calls, function, *args):
+        """Call something of the user's."""
+        return function(*args)
+
+    def start(self, call, function):
         """Decode and call: the result, a generator, or something to await."""
-        target = self.targets[call.target]
         args, kwargs = decode_arguments(call)
-        return target.bind(call.parameters)(*args, **kwargs)
+        return function(*args, **kwargs)
 
     def reply(self, kind, call, body=b""):
         """The last thing that is said about a call."""
@@ -426,11 +410,12 @@ class Host:
 
     async def run_async(self, call):
         """Run an async function or generator to its end, and answer."""
+        function = await self.bind_async(call)
         if not self.targets[call.target].generator:
-            self.finish(call, await self.start(call))
+            self.finish(call, await self.start(call, function))
             return
         count = 0
-        async for item in self.start(call):
+        async for item in self.start(call, function):
             self.yield_item(call, item)
             count += 1
         self.finish_generator(call, count)
@@ -438,12 +423,11 @@ class Host:
     def note_batch(self, calls):
         self.connection.send(START, calls[0], b"".join(struct.pack("<Q", call.id) for call in calls))
 
-    def start_batch(self, calls):
+    def start_batch(self, calls, function):
         """
         Call a batched function: its result, or what to await.  Calls whose
         arguments do not suit are answered, and taken out of the list.
         """
-        function = self.targets[calls[0].target].bind(calls[0].parameters)
         signature = inspect.signature(function)
         lists = {}
         for call in list(calls):
@@ -582,7 +566,7 @@ class SerialHost(Host):
             elif target.generator:
                 self.run_generator(calls[0])
             else:
-                self.finish(calls[0], self.step(calls, self.start, calls[0]))
+                self.finish(calls[0], self.settled(calls, self.step(calls, self.start, calls[0], self.bind(calls))))
         except InputCancellation:
             for call in calls:
                 self.reply(CANCELLED, call)
@@ -602,13 +586,11 @@ class SerialHost(Host):
 
     def run_batch(self, calls):
         self.note_batch(calls)
-        results = self.step(calls, self.start_batch, calls)
-        if inspect.isawaitable(results):
-            results = self.run_in_loop(calls, results)
-        self.finish_batch(calls, results)
+        results = self.step(calls, self.start_batch, calls, self.bind(calls))
+        self.finish_batch(calls, self.settled(calls, results))
 
     def run_generator(self, call):
-        items = self.step([call], self.start, call)
+        items = iter(self.step([call], self.start, call, self.bind([call])))
         end = object()
         count = 0
         while True:
@@ -618,6 +600,9 @@ class SerialHost(Host):
             self.yield_item(call, item)
             count += 1
         self.finish_generator(call, count)
+
+    def await_here(self, calls, wanted):
+        return self.run_in_loop(calls, wanted)
 
     def run_in_loop(self, calls, awaitable):
         if self.loop is None:
@@ -717,6 +702,16 @@ class ConcurrentHost(Host):
         finally:
             self.forget((call.id,))
 
+    def await_here(self, _calls, wanted):
+        """In a thread: something async, in the loop, or what another thread makes."""
+
+        async def wait():
+            return await wanted
+
+        if isinstance(wanted, concurrent.futures.Future):
+            return wanted.result()
+        return asyncio.run_coroutine_threadsafe(wait(), self.loop).result()
+
     def forget(self, ids):
         for call_id in ids:
             del self.tasks[call_id]
@@ -725,9 +720,9 @@ class ConcurrentHost(Host):
     def run_thread(self, call):
         running.set(call)
         try:
-            result = self.start(call)
+            result = self.start(call, self.bind([call]))
             if not self.targets[call.target].generator:
-                self.finish(call, result)
+                self.finish(call, self.settled([call], result))
                 return
             count = 0
             for item in result:
@@ -741,7 +736,7 @@ class ConcurrentHost(Host):
         ids = [call.id for call in calls]
         running.set(calls[0])
         try:
-            results = self.start_batch(calls)
+            results = self.start_batch(calls, await self.bind_async(calls[0]))
             self.finish_batch(calls, await results if calls else [])
         except BaseException as exc:
             if isinstance(exc, asyncio.CancelledError) and self.cancelled.issuperset(ids):
@@ -755,7 +750,7 @@ class ConcurrentHost(Host):
     def run_batch_thread(self, calls):
         running.set(calls[0])
         try:
-            self.finish_batch(calls, self.start_batch(calls))
+            self.finish_batch(calls, self.settled(calls, self.start_batch(calls, self.bind(calls))))
         except BaseException as exc:
             self.fail_batch(calls, exc)
 

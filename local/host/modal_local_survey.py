@@ -4,7 +4,6 @@ Part of modal_local_host.py.  A file with a modal.App offers what is registered
 there; any other, its public top-level functions and classes.
 """
 
-import asyncio
 import collections
 import concurrent.futures
 import dis
@@ -15,7 +14,9 @@ import inspect
 import json
 import linecache
 import os
+import re
 import sys
+import threading
 import traceback
 import typing
 
@@ -50,22 +51,26 @@ class Target:
         self.generator = self.options.is_generator
         if self.generator is None:
             self.generator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
-        self.asynchronous = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+        # What a decorator has made of a coroutine shows when it is called.
+        self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(plain)
         self.batch = self.options.batch  # (size, seconds) or None
         if self.options.web is not None:
             self.function = web_function(self.options.web, function)
             self.generator, self.asynchronous = False, True
 
     def bind(self, parameters):
-        """The callable; for a method, of the object with these parameters."""
+        """
+        A generator that returns the callable; for a method, of the object with
+        these parameters.  It yields what is to be awaited for that.
+        """
         if self.owner is None:
             return self.function
-        return self.owner.method(self.name, parameters)
+        return self.owner.method_of((yield from self.owner.instance(parameters)), self.name)
 
     def describe(self, number):
         signature = signature_of(self.function)
         if self.owner is not None:  # without self
-            signature = "(" + signature[1:].partition("self")[2].lstrip(", ") if "self" in signature else signature
+            signature = re.sub(r"^\(self\b[^,)]*(, )?", "(", signature)
         doc = inspect.getdoc(self.function) or ""
         return {
             "app": self.app,
@@ -83,14 +88,16 @@ class Owner:
 
     TYPES = {str: "string", int: "int", bytes: "bytes", bool: "bool"}
 
-    def __init__(self, app, name, make, signature, method_of, options=None):
+    def __init__(self, app, name, make, signature, method_of=getattr, enters_of=lambda _: (), options=None):
         self.app = app
         self.name = name
         self.make = make
         self.method_of = method_of
+        self.enters_of = enters_of
         self.options = options or Options()
         self.parameters = [self.describe_parameter(p) for p in signature]
-        self.objects = collections.OrderedDict()
+        self.objects = collections.OrderedDict()  # futures: a tuple of the object, empty if it cannot be made
+        self.lock = threading.Lock()  # of these
 
     def describe_parameter(self, parameter):
         kind = self.TYPES.get(parameter.annotation)
@@ -109,16 +116,38 @@ class Owner:
             entry["default"] = default.hex() if kind == "bytes" else default
         return entry
 
-    def method(self, name, parameters):
-        instance = self.objects.get(parameters)
-        if instance is None:
+    def instance(self, parameters):
+        """As Target.bind: inputs that run together have one, which is made once."""
+        while True:
+            made = concurrent.futures.Future()
+            with self.lock:
+                known = self.objects.setdefault(parameters, made)
+                self.objects.move_to_end(parameters)
+                if len(self.objects) > MAX_OBJECTS:
+                    self.objects.popitem(last=False)
+            if known is made:
+                return (yield from self.make_instance(parameters, made))
+            if not known.done():
+                yield known
+            if known.result():
+                return known.result()[0]
+
+    def make_instance(self, parameters, made):
+        result = ()
+        try:
             instance = self.make(**decode_parameters(parameters))
-            self.objects[parameters] = instance
-            if len(self.objects) > MAX_OBJECTS:
-                self.objects.popitem(last=False)
-        else:
-            self.objects.move_to_end(parameters)
-        return self.method_of(instance, name)
+            for enter in self.enters_of(instance):
+                entered = enter()
+                if inspect.isawaitable(entered):
+                    yield entered
+            result = (instance,)
+            return instance
+        finally:
+            if not result:
+                with self.lock:
+                    if self.objects.get(parameters) is made:
+                        del self.objects[parameters]
+            made.set_result(result)
 
 
 class Manifest:
@@ -220,7 +249,7 @@ def load(path, text=None):
     """Import the file under its base name, as `import` would find it."""
     directory, base = os.path.split(os.path.abspath(path))
     name = os.path.splitext(base)[0]
-    sys.path[0] = directory
+    sys.path[: not getattr(sys.flags, "safe_path", False)] = [directory]  # instead of our own, if that is there
     if text is None:
         with open(path, "rb") as file:
             text = file.read()
@@ -254,7 +283,8 @@ def survey(name, module):
     """Find what the module offers: its modal.Apps, or else all it defines."""
     manifest = Manifest()
     modal = sys.modules.get("modal")
-    apps = [v for v in vars(module).values() if modal is not None and isinstance(v, getattr(modal, "App", ()))]
+    # What stands for something that is made when it is asked for is not asked.
+    apps = [v for v in vars(module).values() if modal is not None and issubclass(type(v), getattr(modal, "App", ()))]
     for app in apps:
         survey_app(manifest, app, name, module)
     if not apps:
@@ -276,7 +306,7 @@ def survey_module(manifest, app, module):
                 survey_class(manifest, app, name, value)
             except Unservable as exc:  # it may be there for the others
                 manifest.left_out.append(str(exc))
-        elif inspect.isroutine(value) or hasattr(value, "__wrapped__"):
+        elif inspect.isroutine(value) or inspect.getattr_static(value, "__wrapped__", None) is not None:
             manifest.targets.append(Target(app, name, value))
 
 
@@ -374,7 +404,7 @@ def survey_class(manifest, app, name, cls):
         return instance
 
     parameters = [p for p in arguments + attributes if p not in others]
-    manifest.add_class(Owner(app, name, make, parameters, getattr, options), methods)
+    manifest.add_class(Owner(app, name, make, parameters, options=options), methods)
 
 
 # ------------------------------------------------------------- Modal's SDK
@@ -411,6 +441,12 @@ def listen_to_sdk():
         setattr(modal.App, name, registering(getattr(modal.App, name), registered))
     if hasattr(modal.App, "include"):
         modal.App.include = including(modal.App.include)
+    for name, methods in WAITS.items():
+        cls = getattr(modal, name, None)
+        for method in methods:
+            found = inspect.getattr_static(cls, method, None)
+            if found is not None:
+                setattr(cls, method, Waits(found))
 
 
 def noting(name, decorator):
@@ -509,6 +545,9 @@ def survey_app(manifest, app, default_name, module):
         if "*" in tag or "." in tag:
             continue
         raw = function.get_raw_f()
+        if raw is None:
+            manifest.left_out.append("%s: a server (@app.server) is not started" % tag)
+            continue
         options = Options(registrations.get((id(app), tag)), notes.get(id(raw)))
         if options.web is not None or tag not in web:
             manifest.targets.append(Target(app_name, tag, raw, options=options))
@@ -535,32 +574,27 @@ def survey_app_class(manifest, app, tag, cls, arguments):
     methods = {n: partial[n]._get_raw_f() for n in cls._get_method_names() if not partial[n]._is_web_endpoint()}
 
     def make(**parameters):
-        instance = cls(**parameters)._cached_user_cls_instance()
-        for flag in _PartialFunctionFlags.ENTER_PRE_SNAPSHOT, _PartialFunctionFlags.ENTER_POST_SNAPSHOT:
-            for enter in _find_callables_for_obj(instance, flag).values():
-                result = enter()
-                if inspect.isawaitable(result):
-                    run_aside(result)
+        local = cls(**parameters)
+        instance = local._cached_user_cls_instance()
+        local._entered = True  # else .local() of a method would see to that
+        remote = ServedClass(app, tag, cls)._remote()(**parameters)
+        functions = getattr(instance, "_modal_functions", {})  # what self.NAME is
+        for name in methods.keys() & functions.keys():
+            functions[name] = ServedMethod(getattr(remote, name), functions[name])
         return instance
+
+    def enters_of(instance):
+        for flag in _PartialFunctionFlags.ENTER_PRE_SNAPSHOT, _PartialFunctionFlags.ENTER_POST_SNAPSHOT:
+            yield from _find_callables_for_obj(instance, flag).values()
 
     options = Options(arguments, notes.get(id(user_class)))
     if any(p.flags & _PartialFunctionFlags.EXIT for p in partial.values()):
         options.ignored.append("@modal.exit")
     options.ignored += ["web endpoint %s" % n for n in cls._get_method_names() if n not in methods]
-    owner = Owner(app, tag, make, signature, lambda instance, name: methods[name].__get__(instance), options)
+    owner = Owner(app, tag, make, signature, lambda instance, name: methods[name].__get__(instance), enters_of, options)
     manifest.owners.append(owner)
     for name, raw in methods.items():
         manifest.targets.append(Target(app, name, raw, owner, Options(None, notes.get(id(raw)))))
-
-
-def run_aside(awaitable):
-    """Wait for something async, wherever we are called: in a loop of its own."""
-
-    async def wait():
-        return await awaitable
-
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, wait()).result()
 
 
 # ---------------------------------------- calls from one function to another
@@ -568,8 +602,26 @@ def run_aside(awaitable):
 waiting = None  # a context in which a function waits for another; set by the host
 
 
+# What waits, of the SDK's: whoever calls it, what is waited for may be an input of this file.
+WAITS = {
+    "Function": ("remote", "remote_gen", "map", "starmap", "for_each"),
+    "FunctionCall": ("get", "get_gen", "iter", "gather"),
+}
+
+
+class Waits:
+    """A method of the SDK's that waits."""
+
+    def __init__(self, method):
+        self.method = method
+
+    def __get__(self, instance, owner=None):
+        bind = getattr(self.method, "__get__", None)  # a static one may have none
+        return Waiting(bind(instance, owner) if bind else self.method)
+
+
 class Waiting:
-    """A callable of the SDK's that may wait for another input of this file."""
+    """The same, of an object."""
 
     def __init__(self, function):
         self.function = function
@@ -592,11 +644,22 @@ class Waiting:
 
     def aio(self, *args, **kwargs):
         result = self.function.aio(*args, **kwargs)
-        return self.awaited(result) if inspect.isawaitable(result) else result
+        if inspect.isawaitable(result):
+            return self.awaited(result)
+        return self.items_async(result) if hasattr(result, "__anext__") else result
 
     async def awaited(self, awaitable):
         with waiting():
             return await awaitable
+
+    async def items_async(self, iterator):
+        while True:
+            with waiting():
+                try:
+                    item = await iterator.__anext__()
+                except StopAsyncIteration:
+                    return
+            yield item
 
     def __getattr__(self, name):
         return getattr(self.function, name)
@@ -614,8 +677,7 @@ class Served:
     def __getattr__(self, name):
         if name == "local" or name.startswith("_"):
             return getattr(self._local, name)
-        attribute = getattr(self._remote(), name)
-        return Waiting(attribute) if callable(attribute) else attribute
+        return getattr(self._remote(), name)
 
 
 class ServedFunction(Served):

@@ -1,10 +1,13 @@
 """What test_host.py serves without the SDK: functions and classes of all kinds."""
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import datetime
 import functools
+import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -37,13 +40,102 @@ def stubborn(seconds):
 
 def chatter(name):
     print("out", name)
-    sys.stdout.buffer.write(b"bytes\xff\n")
+    sys.stdout.buffer.write(b"bytes\xff\x00")
+    sys.stdout.buffer.writelines([b"\n"])
     sys.stdout.buffer.flush()
     print("error", name, file=sys.stderr)
     thread = threading.Thread(target=print, args=("thread",))
     thread.start()
     thread.join()
     print("no newline", end="")
+
+
+pool = concurrent.futures.ThreadPoolExecutor(1)
+
+
+def in_processes(method):
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as processes:
+        return processes.submit(echo, method).result()
+
+
+def chatter_in_pool(name):
+    pool.submit(lambda submit: print("pool", submit), submit=name).result()
+
+
+def chatter_together(threads, lines):
+    """Each line has its end first, so that there is always one that has not been sent."""
+
+    def talk():
+        for _ in range(lines):
+            sys.stdout.write("\nline")
+
+    talkers = [threading.Thread(target=talk) for _ in range(threads)]
+    for talker in talkers:
+        talker.start()
+    for talker in talkers:
+        talker.join()
+
+
+def plainly(function):
+    """A decorator that passes on what it gets."""
+    return functools.wraps(function)(lambda *args: function(*args))
+
+
+def at_once(function):
+    """One that waits for it."""
+    return functools.wraps(function)(lambda *args: asyncio.run(function(*args)))
+
+
+def as_list(function):
+    return functools.wraps(function)(lambda *args: list(function(*args)))
+
+
+@plainly
+async def add_plainly(a, b):
+    return a + b
+
+
+@at_once
+async def add_at_once(a, b):
+    return a + b
+
+
+@plainly
+def count_plainly(n):
+    yield from range(n)
+
+
+@as_list
+def count_as_list(n):
+    yield from range(n)
+
+
+def tick(seconds):
+    """A signal's handler prints, while the input does."""
+    signal.signal(signal.SIGALRM, lambda *_: print("tick"))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        print("x" * 100000)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def ring(times):
+    """A signal's handler raises, while the input prints."""
+    heard = 0
+
+    def handler(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, handler)
+    for _ in range(times):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            while True:
+                print("x" * 100000)
+        except TimeoutError:
+            heard += 1
+    return heard
 
 
 def fail(message):
@@ -125,6 +217,16 @@ async def count_async(n):
         yield i
 
 
+class Lazy:
+    """Loads what it stands for when an attribute is wanted."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+lazy = Lazy()
+
+
 @functools.lru_cache
 def cached(value):
     return value + 1
@@ -183,6 +285,26 @@ class Tuned(Loaded):
 
     def describe(self):
         return [self.size, self.model]
+
+
+class Slow:
+    """Takes its time to be made, as models do."""
+
+    name: str = "one"
+    made = 0
+
+    def __init__(self):
+        time.sleep(0.5)
+        Slow.made += 1
+        if self.name == "bad" and Slow.made == 2:
+            raise ValueError("bad")
+        self.number = Slow.made
+
+    def describe(self):
+        return self.number
+
+    async def describe_async(self):
+        return self.number
 
 
 class Counted:

@@ -9,6 +9,13 @@ app = modal.App("named-app")
 meeting = threading.Barrier(2)
 
 
+class Lazy:
+    """Stands for an object of a class that is not known yet."""
+
+    __class__ = property(lambda self: 1 / 0)
+
+
+lazy = Lazy()
 part = modal.App("part")
 
 
@@ -52,6 +59,26 @@ def outer(x):
 @app.function()
 async def outer_in_thread(x):
     return await asyncio.to_thread(plain.remote, x)
+
+
+@app.function()
+def outer_of_another(x):
+    return modal.Function.from_name("named-app", "plain").remote(x)
+
+
+@app.function()
+def outer_later(x):
+    return plain.spawn(x).get()
+
+
+@app.function()
+def outer_at_last(x):
+    return modal.FunctionCall.gather(plain.spawn(x))
+
+
+@app.function()
+async def outer_all(x):
+    return [y async for y in plain.map.aio([x])]
 
 
 @app.function()
@@ -164,6 +191,11 @@ def wsgi():
     return application
 
 
+@app.server(port=8000)
+class Server:
+    pass
+
+
 @app.cls(scaledown_window=60)
 @modal.concurrent(max_inputs=2)
 class Multiplier:
@@ -179,11 +211,13 @@ class Multiplier:
 
     @modal.enter()
     def prepare(self):
+        assert not hasattr(self, "ready")
         self.ready = True
 
     @modal.enter()
     async def prepare_more(self):
         self.really_ready = self.ready
+        self.loop = asyncio.get_running_loop()
 
     @modal.method()
     def times(self, x):
@@ -191,8 +225,13 @@ class Multiplier:
         return x * self.factor
 
     @modal.method()
+    def times_remotely(self, x):
+        return self.times.remote(self.times.local(x))
+
+    @modal.method()
     async def times_async(self, x):
         assert self.really_ready
+        assert self.loop is asyncio.get_running_loop()
         return x * self.factor
 
     @modal.method()

@@ -120,6 +120,10 @@ class Host:
                 return call_id, kind, data_format, body
             self.printed.append((call_id, data_format, body.decode()))
 
+    def words(self, call_id, stream=1):
+        """What the input has printed."""
+        return "".join(text for i, f, text in self.printed if (i, f) == (call_id, stream))
+
     def frame(self, name, args, kwargs, parameters, data_format):
         self.last_id += 1
         body = (pickle if data_format == PICKLE else cbor2).dumps((args, kwargs))
@@ -187,7 +191,7 @@ def test_manifest(host):
     ok("cached" in functions, "a decorated function is served")
     same({f["app"] for f in host.manifest["functions"]}, {"functions"}, "the app is named after the file")
     classes = {c["name"]: c for c in host.manifest["classes"]}
-    same(set(classes), {"Counted", "Counter", "Greeter", "Labelled", "Loaded", "Posed", "Tuned"}, "classes are served, exceptions are not")
+    same(set(classes), {"Counted", "Counter", "Greeter", "Labelled", "Loaded", "Posed", "Slow", "Tuned"}, "classes are served, exceptions are not")
     same(
         classes["Greeter"]["parameters"],
         [
@@ -288,6 +292,19 @@ def test_classes(host):
     same(parameters["Tuned"], ["size"], "what is set of another object is one, a ClassVar is none")
 
 
+def test_making(host):
+    """Inputs that come while their object is made."""
+    for number, parameters in (1, b""), (3, parameter_set(name="bad")):
+        for name in "Slow.describe", "Slow.describe_async":
+            host.send(name, parameters=parameters)
+            host.send(name, parameters=parameters)
+        replies = [host.reply() for _ in range(4)]
+        if number == 3:
+            same([kind for _, kind, _, _ in replies], [FAILURE] + [RESULT] * 3, "an object that cannot be made fails one input")
+        values = [cbor2.loads(body) for _, kind, _, body in replies if kind == RESULT]
+        same(values, [number] * len(values), "is made once for all inputs that wait for it")
+
+
 def test_dates(host):
     day = datetime.date(2024, 2, 29)
     for tag in cbor2.CBORTag(1004, "2024-02-29"), cbor2.CBORTag(100, 19782):
@@ -327,8 +344,36 @@ def test_printed(host):
     for _ in range(2):
         host.reply()
     for call_id, name in (first, "a"), (second, "b"):
-        text = {n: "".join(t for i, f, t in host.printed if (i, f) == (call_id, n)) for n in (1, 2)}
-        same(text, {1: "out %s\nbytes\\xff\nthread\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+        text = {n: host.words(call_id, n) for n in (1, 2)}
+        same(text, {1: "out %s\nbytes\\xff\\x00\nthread\nno newline\n" % name, 2: "error %s\n" % name}, "what input %s prints is its own" % name)
+    for name in "first", "second":
+        call_id = host.send("chatter_in_pool", name)
+        host.reply()
+        same(host.words(call_id), "pool %s\n" % name, "what a thread of a pool prints is of the %s input" % name)
+    call_id = host.send("chatter_together", 8, 200)
+    host.reply()
+    same(host.words(call_id).count("line"), 1600, "nothing is lost of what threads print")
+
+
+def test_signals(host):
+    host.printed = []
+    call_id = host.send("tick", 1)
+    same(host.reply()[:2], (call_id, RESULT), "an input prints, and so does a handler of a signal")
+    ok("tick\n" in host.words(call_id), "whose words are the input's, too")
+    same(host.result("ring", 20), 20, "a handler of a signal ends what prints, and the rest goes on")
+    host.printed = []
+
+
+def test_decorated(host):
+    for name in "add_plainly", "add_at_once":
+        same(host.result(name, 3, 4), 7, "an async function that is decorated: " + name)
+    for name in "count_plainly", "count_as_list":
+        same(host.items(name, 2)[0], [0, 1], "a generator that is: " + name)
+
+
+def test_processes(host):
+    for method in "fork", "spawn", "forkserver":
+        same(host.result("in_processes", method), method, "a function has others run in processes: " + method)
 
 
 def test_end(host):
@@ -527,18 +572,24 @@ def test_batches(host):
 
 
 def test_waiting(host, concurrency):
-    for name in "outer", "outer_in_thread":
+    for name in "outer", "outer_in_thread", "outer_of_another", "outer_later", "outer_at_last", "outer_all":
         outer = host.send(name, 3)
         ahead = host.send("plain", "ahead") if concurrency == 1 else None
-        said = host.reply()
-        same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "%s says that it waits for another" % name)
-        if ahead:
-            host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
-        same(host.reply()[:2], (outer, RESUME), "and that it goes on")
+        for _ in range(2 if name == "outer_all" else 1):  # for an item, and the end
+            said = host.reply()
+            same(said[:2] + said[3:], (outer, WAIT, struct.pack("<Q", outer)), "%s says that it waits for another" % name)
+            if ahead:
+                host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
+            same(host.reply()[:2], (outer, RESUME), "and that it goes on")
         same(host.reply()[1:2] + (host.remote_calls(),), (RESULT, ["named-app plain (3,)"]), "the SDK was asked for it")
         if ahead:
             same(host.result("plain", "next"), "plain next", "what was recalled is not run")
     same(host.result("local", 3), "plain 3", "a local call stays here")
+    outer = host.send("Multiplier.times_remotely", 3)
+    same([host.reply()[1] for _ in range(3)], [WAIT, RESUME, RESULT], "a method of the same object is called, too")
+    same(host.remote_calls(), ["named-app Multiplier.times (6,)"], "here and there")
+    if concurrency == 1:
+        host.sock.sendall(CALL.pack(4, RECALLED, 0, 0, 0) + struct.pack("<I", 0))
 
 
 def test_sdk():
@@ -553,9 +604,10 @@ def test_sdk():
             functions = {f["name"]: f for f in host.manifest["functions"]}
             same({f["app"] for f in functions.values()}, {"named-app"}, "a modal.App keeps its name")
             names = ["asgi", "generate", "generate_otherwise", "greet", "included", "join", "local", "meet"]
-            names += ["meet_otherwise", "no_list", "outer", "outer_in_thread"]
-            names += ["plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
+            names += ["meet_otherwise", "no_list", "outer", "outer_all", "outer_at_last", "outer_in_thread"]
+            names += ["outer_later", "outer_of_another", "plain", "put", "sleep_together", "slow_to_start", "total", "wsgi"]
             same(sorted(functions), names, "its functions are served")
+            same(host.manifest["left_out"], ["Server: a server (@app.server) is not started"], "its servers are not")
             cls = host.manifest["classes"][0]
             same(cls["parameters"], [{"name": "factor", "type": "int", "default": 2}], "parameters")
             same(host.result("plain", 1), "plain 1", "a function of the app")
@@ -612,16 +664,18 @@ def main():
         test_failures(host)
         test_generators(host)
         test_classes(host)
+        test_making(host)
         test_dates(host)
         test_printed(host)
         test_cancel(host, concurrency == 1)
         if concurrency == 1:
+            test_signals(host)
             call_id = host.send("stubborn", 30)
             time.sleep(0.2)
             host.cancel(call_id)
             same(host.reply()[1], CANCELLED, "a function may clean up when it is cancelled")
             same(
-                "".join(text for i, _, text in host.printed if i == call_id),
+                host.words(call_id),
                 "cleaning up after InputCancellation\ndone\n",
                 "and print, as long as that takes",
             )
@@ -632,6 +686,8 @@ def main():
             for _ in range(4):
                 host.reply()
             ok(time.monotonic() - start < 1.5, "four inputs run at the same time")
+        test_decorated(host)
+        test_processes(host)
         test_end(host)
         host.close()
     host = Host(path)

@@ -26,7 +26,7 @@ class Files:
         self.process = subprocess.Popen(
             [PROGRAM, "--port", "0", "--dir", self.path("state", ""), *arguments, *names],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, **(environment or {})})
+            start_new_session=True, env={**os.environ, **(environment or {})})
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
         line = self.await_line("ready").split("\t")
@@ -271,6 +271,11 @@ def total(values):
 
 
 @app.function()
+def double_by_name(x):
+    return modal.Function.from_name("shop", "double").remote(x)
+
+
+@app.function()
 def double(x):
     return 2 * x if x < 100 else double.remote(x - 100)
 
@@ -323,7 +328,8 @@ def test_app():
         same((result.status, "timeout of 1s" in result.exception), (TIMEOUT, True), "a timeout ends an input")
         same(f.remote("shop", "sleepy", 0), "slept", "and only that")
         same(f.remote("shop", "third_time", f.path("tries", "")), "done", "failures are retried")
-        same(f.remote("shop", "total", [1, 2, 3]), 12, "a function calls another, though there is one process")
+        same(f.remote("shop", "double_by_name", 3), 6, "a function calls another, though there is one process")
+        same(f.remote("shop", "total", [1, 2, 3]), 12, "many times")
         same(f.remote("shop", "double", 304), 8, "and itself, several deep")
         call = s.start_call(s.function("batch", app="shop").function_id, kind=MAP)
         s.call("FunctionPutInputs", put(call, [item(i, i) for i in range(4)]))
@@ -363,6 +369,18 @@ import time
 app = modal.App("timed")
 
 
+@app.function(timeout=1)
+def start(path):
+    os.system("echo $$ >%s; exec sleep 1000" % path)
+
+
+@app.function()
+def touch(path):
+    open(path, "w").close()
+    time.sleep(0.5)
+    return "touched"
+
+
 @app.function(timeout=2)
 def nap(seconds):
     time.sleep(seconds)
@@ -380,6 +398,12 @@ def batch(x):
 '''
 
 
+def is_running(pid):
+    with contextlib.suppress(FileNotFoundError), open("/proc/%s/stat" % pid) as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def test_times():
     f = Files("--workers", "1", timed=TIMED, environment={"PYTHONPATH": STAND_IN})
     s = f.server
@@ -395,6 +419,14 @@ def test_times():
 
     same(outcomes("nap", [0.8] * 4), [SUCCESS] * 4, "the time that an input waits for its turn does not count")
     same(outcomes("nap", [30, 0]), [TIMEOUT, SUCCESS], "that of its run does")
+    same(outcomes("start", [f.path("pid", "")]), [TIMEOUT], "that of a program that it runs as well")
+    with open(f.path("pid", "")) as file:
+        pid = file.read().strip()
+    ok(wait_for(lambda: not is_running(pid)), "which ends with it", pid)
+    call = f.start_call("timed", "touch", f.path("touched", ""))
+    ok(wait_for(lambda: os.path.exists(f.path("touched", ""))), "an input runs")
+    os.killpg(f.process.pid, signal.SIGHUP)
+    same(f.result(call), "touched", "and goes on when the terminal is closed")
     same(outcomes("batch", ["a"]), [SUCCESS], "nor does the time that a batch waits for more")
     same(outcomes("batch", ["slow"] * 3 + ["a"]), [TIMEOUT] * 3 + [SUCCESS], "that of a batch is its inputs'")
     same(outcomes("batch", ["a", "b", "crash"]), [SUCCESS, SUCCESS, FAILURE],
@@ -436,6 +468,7 @@ PRINTS = '''
 import asyncio
 import os
 import sys
+import time
 
 
 def talk(n):
@@ -472,6 +505,13 @@ def fork():
         os._exit(0)
     os.waitpid(pid, 0)
     return "forked"
+
+
+def end_before_child(path):
+    if os.fork() == 0:
+        while not os.path.exists(path):
+            time.sleep(0.01)
+    os._exit(5)
 
 
 def flood(lines, size):
@@ -552,6 +592,10 @@ def test_prints():
     f.await_line("late")
     same(f.remote("talk", "fork"), "forked", "nor does a forked process that prints")
     f.await_line("from a child")
+    go = f.path("go", "")
+    reply = s.outputs(f.start_call("talk", "end_before_child", go).function_call_id, timeout=50)
+    ok(reply.outputs and "status 5" in reply.outputs[0].result.exception, "a process has ended, though what it forked has not", reply)
+    open(go, "w").close()
     flood = f.start_call("talk", "flood", 600, 10000)
     f.result(flood)
     kept = logs(s, function_call_id=flood.function_call_id)
@@ -582,6 +626,79 @@ def test_start():
         process.terminate()
         same(process.wait(10), 0, "and SIGTERM ends that, too")
         process.stdout.close()
+
+
+LOGS = '''
+log = open(__file__ + ".log", "a")
+
+
+def write():
+    log.write("called")
+
+
+'''
+
+
+def test_interrupt():
+    """A script's other programs are interrupted, such as its psql."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = "trap '' INT; exec %s --port 0 --dir %s" % (PROGRAM, folder)
+        process = subprocess.Popen(["sh", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        def says(text):
+            return any(text in line for line in iter(process.stdout.readline, b""))
+
+        def answers():
+            process.send_signal(signal.SIGUSR1)
+            return says(b"console:")
+
+        ok(says(b"Console ("), "a program in the background")
+        process.send_signal(signal.SIGINT)
+        ok(answers() and answers(), "is not ended by SIGINT")
+        process.terminate()
+        same(process.wait(10), 0, "but by SIGTERM")
+        process.stdout.close()
+
+
+def test_loading():
+    """Changes while a file is imported, by others and by itself."""
+    deep = "/".join(["d" * 60] * 5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, deep, "long.py")
+        os.makedirs(os.path.dirname(path))
+
+        def write(text):
+            with open(path, "w") as file:
+                file.write(text)
+
+        write("import time\nopen(__file__ + '.begun', 'w').close()\ntime.sleep(60)\n")
+        with open(os.path.join(os.path.dirname(path), "types.py"), "w") as file:
+            file.write("raise ImportError\n")
+        process = subprocess.Popen([PROGRAM, "--port", "0", "--dir", folder, path], cwd=os.path.dirname(path), stdout=subprocess.PIPE)
+        ok(wait_for(lambda: os.path.exists(path + ".begun") or process.poll()), "a file is being imported, whatever is beside it")
+        write("def changed():\n    pass\n")
+        ok(b"  long/changed()\n" in [process.stdout.readline() for _ in range(4)], "and another time when it changes, also at the start")
+        process.terminate()
+        same(process.wait(10), 0, "an orderly end")
+        process.stdout.close()
+
+    for safe in "", "1":
+        with tempfile.TemporaryDirectory() as elsewhere:
+            with open(os.path.join(elsewhere, "there.py"), "w") as file:
+                file.write("value = 7\n")
+            f = Files(app="import _near, there\n\n\ndef get():\n    return there.value\n", _near="",
+                      environment={"PYTHONPATH": elsewhere, "PYTHONSAFEPATH": safe})
+            same(f.remote("app", "get"), 7, "modules are found beside a file and in PYTHONPATH, PYTHONSAFEPATH=" + safe)
+            f.end()
+
+    f = Files(logs=LOGS)
+    f.write("logs", LOGS + "broken()\n")
+    f.await_line("NameError")
+    time.sleep(1)  # for more of these
+    f.write("logs", LOGS)
+    f.await_line("has changed")
+    ok(not any("NameError" in line for line in f.seen), "what it writes itself beside it is no change", f.seen)
+    same(f.end(), 0, "an orderly end")
 
 
 def children(f):
@@ -631,5 +748,7 @@ test_times()
 test_names()
 test_prints()
 test_start()
+test_interrupt()
+test_loading()
 test_secrets(*secrets)
 done()

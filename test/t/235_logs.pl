@@ -94,7 +94,7 @@ subtest 'the page of a call' => sub {
 subtest 'whatever is printed' => sub {
 	my ($job) = call_of(q{modal_spawn_map('local:prints/odd', 'SELECT 1')});
 	result_is("SELECT string_agg(line, '|' ORDER BY n) FROM (SELECT line, row_number() OVER () AS n FROM modal_logs($job)) s
-			WHERE n < 3", "?[31mred?[0m\ttab?|nul", 'no control characters')
+			WHERE n < 3", "?[31mred?[0m\ttab?|nul\\x00byte", 'no control characters')
 	  or $node->safe_psql('postgres', "SELECT * FROM modal_logs($job)");
 	result_is(qq{SELECT line = U&'\\00e9\\20ac\\+01f600 <b> "quoted" \\\\' FROM modal_logs($job, search => '<b>')}, 't', 'characters, quotes');
 	result_is("SELECT max(length(line)) BETWEEN 60000 AND 65536, bool_or(line = ''), bool_or(line = 'no end') FROM modal_logs($job)",

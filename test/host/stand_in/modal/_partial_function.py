@@ -18,6 +18,11 @@ class PartialFunction:
         self.raw_f = raw_f
         self.flags = flags
 
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        return instance._modal_functions[self.raw_f.__name__]
+
     def _get_raw_f(self):
         return self.raw_f
 

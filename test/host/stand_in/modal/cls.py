@@ -50,12 +50,45 @@ class Obj:
         bound.apply_defaults()
         self.instance = user_class.__new__(user_class)
         vars(self.instance).update(bound.arguments)
+        self._entered = False
+        self.instance._modal_functions = {n: self.method(p) for n, p in partials(user_class, ~0).items()}
+
+    def method(self, partial):
+        from . import Function  # which imports this
+
+        method = partial.raw_f.__get__(self.instance)
+
+        def enter_and_call(*args):
+            if not self._entered:
+                for f in partials(type(self.instance), _PartialFunctionFlags.ENTER_POST_SNAPSHOT).values():
+                    f.raw_f.__get__(self.instance)()
+            self._entered = True
+            return method(*args)
+
+        return Function(enter_and_call)
+
+    def __getattr__(self, name):
+        return self.instance._modal_functions[name]
 
     def _cached_user_cls_instance(self):
         return self.instance
 
 
+class RemoteObj:
+    def __init__(self, app_name, name):
+        self.names = app_name, name
+
+    def __getattr__(self, name):
+        from . import Function
+
+        return Function.from_name(self.names[0], self.names[1] + "." + name)
+
+
 class Cls:
+    @staticmethod
+    def from_name(app_name, name):
+        return lambda **_: RemoteObj(app_name, name)
+
     def __init__(self, user_class):
         self.user_class = user_class
 
