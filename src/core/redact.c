@@ -5,8 +5,10 @@
  *
  * One pass over the text: at each position, the longest secret of any kind
  * that begins there is found; secrets that overlap are hidden together.  The
- * text comes from outside, so the work must grow with its length only: ends
- * of long runs are remembered, not searched again from every position.
+ * text comes from outside, and so may the secrets, so the work must grow with
+ * the text's length only: ends of long runs are remembered, not searched again
+ * from every position, and what would be more work than any honest text is (one
+ * in which secrets begin nearly everywhere) is not shown from there on.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +26,9 @@
 #define MIN_WEB_TOKEN 20 /* bytes after "eyJ" */
 #define MAX_HTML_CHAR 9  /* bytes before the ";" of one */
 #define MAX_ESCAPE 10    /* bytes of one: \U0001f600 */
+#define MAX_HIDDEN (64 * 1024) /* bytes looked at beyond what may be shown */
+#define WORK_PER_BYTE 2  /* comparisons, on average, */
+#define WORK_AT_LEAST (1024 * 1024)
 #define HIDDEN "***"
 
 /* What is certain of a secret that begins at some byte of a base64 text. */
@@ -46,6 +51,9 @@ typedef struct Scan
 	size_t web_token_end; /* the run that a web token was sought in */
 	size_t url_end;		  /* the URL seen last */
 	size_t query_begin;	  /* its query, up to url_end */
+	size_t base64_begin;  /* the run seen last that a secret is in */
+	size_t base64_end;
+	size_t work;
 } Scan;
 
 static bool
@@ -230,7 +238,7 @@ is_cut(const Scan *s, size_t i)
 
 /* Where a text was cut off within a secret, what is left of that goes. */
 static size_t
-escaped_end(const Scan *s, size_t i, const char *secret)
+escaped_end(Scan *s, size_t i, const char *secret)
 {
 	const char *at = secret;
 	size_t end = i;
@@ -245,8 +253,22 @@ escaped_end(const Scan *s, size_t i, const char *secret)
 			return at - secret >= MIN_SECRET && is_cut(s, end) ? s->n : i;
 		at += stands;
 		end += n;
+		s->work++;
 	}
 	return end;
+}
+
+static size_t
+literal_end(Scan *s, size_t i, const char *secret, size_t n)
+{
+	size_t k = 0;
+
+	if (s->n - i < n)
+		return i;
+	while (k < n && s->p[i + k] == secret[k])
+		k++;
+	s->work += k;
+	return k == n ? i + n : i;
 }
 
 /* The two alphabets differ in two characters. */
@@ -258,39 +280,45 @@ base64_char(char c)
 
 /* With the secret goes what follows it in the same text. */
 static size_t
-base64_end(const Scan *s, size_t i, const Base64Form *form)
+base64_end(Scan *s, size_t i, const Base64Form *form)
 {
 	const char *p = (const char *) s->memory.data + form->offset;
 	size_t n = s->n - i < form->n ? s->n - i : form->n;
 
 	if (n < form->n && n < MIN_BASE64)
 		return i;
-	for (size_t k = 0; k < n; k++)
+	for (size_t k = 0; k < n; k++, s->work++)
 		if (base64_char(s->p[i + k]) != p[k])
 			return i;
-	return run_end(s, i + n, "+/-_=");
+	if (i + n < s->base64_begin || i + n > s->base64_end)
+	{
+		s->base64_begin = i + n;
+		s->base64_end = run_end(s, i + n, "+/-_=");
+	}
+	return s->base64_end;
 }
 
 static size_t
-given_secret_end(const Scan *s, size_t i)
+given_secret_end(Scan *s, size_t i)
 {
 	size_t end = i;
 
 	if (!s->begins[(unsigned char) s->p[i]])
 		return i;
+	s->work += (size_t) s->nsecrets;
 	for (int k = 0; k < s->nsecrets; k++)
 	{
 		const char *secret = s->secrets[k];
 		size_t n = secret != NULL ? strlen(secret) : 0;
-		size_t escaped;
+		size_t ends[2];
 
 		if (n < MIN_SECRET)
 			continue;
-		if (s->n - i >= n && memcmp(s->p + i, secret, n) == 0 && i + n > end)
-			end = i + n;
-		escaped = escaped_end(s, i, secret);
-		if (escaped > end)
-			end = escaped;
+		ends[0] = literal_end(s, i, secret, n);
+		ends[1] = escaped_end(s, i, secret);
+		for (int e = 0; e < 2; e++)
+			if (ends[e] > end)
+				end = ends[e];
 	}
 	for (int k = 0; k < s->nforms; k++)
 	{
@@ -481,9 +509,14 @@ void
 redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 	   int nsecrets, size_t max)
 {
-	Scan s = {.p = text, .n = n, .secrets = secrets, .nsecrets = nsecrets};
-	size_t copied = 0;
+	Scan s = {.p = text, .secrets = secrets, .nsecrets = nsecrets};
+	size_t most_work, copied = 0;
 	size_t i = 0;
+
+	if (n > max && n - max > MAX_HIDDEN)
+		n = max + MAX_HIDDEN;
+	s.n = n;
+	most_work = n * WORK_PER_BYTE + WORK_AT_LEAST;
 
 	/* What cannot be looked through is not shown. */
 	if (!prepare(&s))
@@ -496,13 +529,15 @@ redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 	{
 		size_t end = secret_end(&s, i);
 
+		if (s.work > most_work)
+			end = n;
 		if (end == i)
 		{
 			i++;
 			continue;
 		}
 		put_within(out, text + copied, i - copied, &max);
-		while (++i < end)
+		while (++i < end && s.work <= most_work)
 		{
 			size_t other = secret_end(&s, i);
 
@@ -510,7 +545,7 @@ redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 				end = other;
 		}
 		put_within(out, HIDDEN, strlen(HIDDEN), &max);
-		copied = end;
+		copied = i = s.work > most_work ? n : end;
 	}
 	put_within(out, text + copied, n - copied, &max);
 	free(s.forms);

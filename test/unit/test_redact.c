@@ -200,9 +200,53 @@ test_hostile(void)
 	free(text);
 }
 
+/* Secrets that begin nearly everywhere: who knows one may write such a text. */
+static void
+test_everywhere(void)
+{
+	static const char *const pieces[] = {"YmJi", "b", "c", "%62", "\\u0063", "Y2Nj"};
+	const size_t size = 1024 * 1024;
+	char *text = malloc(size);
+	char *secret = malloc(20001);
+	const char *own[] = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", secret};
+	clock_t start = clock();
+	Buf out;
+
+	memset(secret, 'c', 20000);
+	secret[20000] = '\0';
+	buf_init(&out, 0, NULL);
+	for (size_t k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++)
+	{
+		size_t n = strlen(pieces[k]);
+
+		for (size_t i = 0; i < size; i++)
+			text[i] = pieces[k][i % n];
+		buf_reset(&out);
+		redact(&out, text, size, own, 2, size);
+		is_text(buf_cstr(&out), "***", pieces[k]);
+		/* however much of it nobody will see */
+		buf_reset(&out);
+		redact(&out, text, size, own, 2, 100);
+		is_text(buf_cstr(&out), "***", pieces[k]);
+	}
+	ok(clock() - start < 20 * CLOCKS_PER_SEC, "and takes little time");
+
+	/* What is beyond the work that is done is not shown, what is before it is. */
+	memset(text, 'c', size);
+	memcpy(text, "before ", 7);
+	memcpy(text + size - 6, " after", 6);
+	buf_reset(&out);
+	redact(&out, text, size, own, 2, size);
+	is_text(buf_cstr(&out), "before ***", "a long text");
+	buf_free(&out);
+	free(secret);
+	free(text);
+}
+
 int
 main(void)
 {
+	test_everywhere();
 	test_given();
 	test_written_otherwise();
 	test_wide();

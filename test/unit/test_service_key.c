@@ -101,6 +101,9 @@ main(void)
 	buf_reset(&json);
 	make_json(&json, 1024);
 	ok(service_key_parse(buf_cstr(&json), &error) == NULL, "too short a key");
+	buf_reset(&json);
+	make_json(&json, 4224);
+	ok(service_key_parse(buf_cstr(&json), &error) == NULL, "too long a key");
 	buf_free(&json);
 	EVP_PKEY_free(private_key);
 	service_key_free(NULL);
