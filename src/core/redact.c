@@ -27,7 +27,7 @@
 #define MAX_HTML_CHAR 9  /* bytes before the ";" of one */
 #define MAX_ESCAPE 10    /* bytes of one: \U0001f600 */
 #define MAX_HIDDEN (64 * 1024) /* bytes looked at beyond what may be shown */
-#define WORK_PER_BYTE 2  /* comparisons, on average, */
+#define WORK_PER_BYTE 2  /* comparisons with each secret, on average */
 #define WORK_AT_LEAST (1024 * 1024)
 #define HIDDEN "***"
 
@@ -516,7 +516,7 @@ redact(Buf *out, const char *text, size_t n, const char *const *secrets,
 	if (n > max && n - max > MAX_HIDDEN)
 		n = max + MAX_HIDDEN;
 	s.n = n;
-	most_work = n * WORK_PER_BYTE + WORK_AT_LEAST;
+	most_work = n * WORK_PER_BYTE * ((size_t) nsecrets + 1) + WORK_AT_LEAST;
 
 	/* What cannot be looked through is not shown. */
 	if (!prepare(&s))
