@@ -59,6 +59,8 @@ struct File
 	Version *coming;  /* being imported; NULL: none */
 	Version *past;	  /* replaced; their inputs go on */
 	json_object *manifests; /* of all versions: the names in them are in use */
+	bool overtaken;	  /* modules have changed while it was imported last */
+	bool again;		  /* which is why it is imported now */
 	bool failed;	  /* the newest could not be imported, or not served whole */
 	char *error;	  /* why it could not be imported */
 	double imported;  /* Unix time */
@@ -512,6 +514,8 @@ import_file(File *file)
 
 	if (text < 0)
 		return false;
+	file->again = file->overtaken;
+	file->overtaken = false;
 	if (file->coming != NULL)
 		retire(file->coming);
 	file->coming = xcalloc(sizeof(Version));
@@ -532,17 +536,24 @@ is_module(const char *name)
 
 /*
  * A file of the folder has changed.  Which modules there are is not known while
- * the file is imported, or could not be; other files may be its own doing.
+ * the file is imported, or could not be; other files may be its own doing.  So
+ * may modules be that it writes: it is not imported for those over and over.
  */
 static bool
 is_concerned(void *arg, const char *name)
 {
-	const File *file = arg;
+	File *file = arg;
 
-	if ((file->failed || file->coming != NULL) && is_module(name))
+	if (!((file->failed || file->coming != NULL) && is_module(name)) &&
+		(file->current == NULL ||
+		 !manifest_has_file(file->current->manifest, name)))
+		return false;
+	if (file->coming == NULL)
 		return true;
-	return file->current != NULL &&
-		   manifest_has_file(file->current->manifest, name);
+	if (file->again)
+		return false;
+	file->overtaken = true;
+	return true;
 }
 
 static void

@@ -230,7 +230,8 @@ class Connection:
         self.lock = threading.Lock()
         self.rest = b""
         self.process = os.getpid()
-        self.sending = False  # the main thread, which is where handlers of signals run
+        self.main_thread = threading.main_thread().ident  # where handlers of signals run
+        self.sending = False  # that one
         self.held = collections.deque()  # of these, until it has sent
         signal.signal = self.holding(signal.signal)
 
@@ -289,7 +290,7 @@ class Connection:
         if os.getpid() != self.process:
             os._exit(kind == FAILURE)  # forked by a function, and has come to its end
         frame = REPLY.pack(len(body), kind, call.format, 0, call.id) + body
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != self.main_thread:
             self.send_frame(frame)
             return
         self.sending = True
@@ -355,12 +356,12 @@ class Host:
         """Ids of the inputs that run as one with this."""
         return (call.id,)
 
-    def binding(self, call):
-        return contextlib.closing(self.targets[call.target].bind(call.parameters))
-
     def bind(self, calls):
         """The callable for these, whose target and parameters are the same."""
-        with self.binding(calls[0]) as binding:
+        target = self.targets[calls[0].target]
+        if target.owner is None:
+            return target.function
+        with contextlib.closing(target.bind(calls[0].parameters)) as binding:
             try:
                 while True:
                     self.await_here(calls, self.step(calls, next, binding))
@@ -369,7 +370,10 @@ class Host:
 
     async def bind_async(self, call):
         """Likewise, in the loop."""
-        with self.binding(call) as binding:
+        target = self.targets[call.target]
+        if target.owner is None:
+            return target.function
+        with contextlib.closing(target.bind(call.parameters)) as binding:
             try:
                 while True:
                     wanted = next(binding)
@@ -379,7 +383,7 @@ class Host:
 
     def settled(self, calls, result):
         """What comes of a function that is not async, where that is something to await."""
-        return self.await_here(calls, result) if inspect.isawaitable(result) else result
+        return self.await_here(calls, result) if hasattr(type(result), "__await__") else result
 
     def step(self, _calls, function, *args):
         """Call something of the user's."""

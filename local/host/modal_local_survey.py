@@ -60,11 +60,9 @@ class Target:
 
     def bind(self, parameters):
         """
-        A generator that returns the callable; for a method, of the object with
-        these parameters.  It yields what is to be awaited for that.
+        A generator that returns a method, of the object with these parameters.
+        It yields what is to be awaited for that.
         """
-        if self.owner is None:
-            return self.function
         return self.owner.method_of((yield from self.owner.instance(parameters)), self.name)
 
     def describe(self, number):

@@ -660,6 +660,20 @@ def test_interrupt():
         process.stdout.close()
 
 
+MAKES = '''
+import time
+
+with open(__file__.replace("makes", "_made"), "w") as file:
+    file.write("value = 1")
+time.sleep(1)
+import _made
+
+
+def value():
+    return _made.value
+'''
+
+
 def test_loading():
     """Changes while a file is imported, by others and by itself."""
     deep = "/".join(["d" * 60] * 5)
@@ -690,6 +704,17 @@ def test_loading():
                       environment={"PYTHONPATH": elsewhere, "PYTHONSAFEPATH": safe})
             same(f.remote("app", "get"), 7, "modules are found beside a file and in PYTHONPATH, PYTHONSAFEPATH=" + safe)
             f.end()
+
+    f = Files(makes=MAKES)
+    same(f.remote("makes", "value"), 1, "a file that writes a module whenever it is imported is served")
+    f.write("makes", MAKES.replace("= 1", "= 2"))
+    ok(wait_for(lambda: f.remote("makes", "value") == 2), "also when it changes")
+    time.sleep(5)  # for more of these
+    changes = 0
+    while not f.lines.empty():
+        changes += "has changed" in f.lines.get()
+    ok(changes < 4, "not over and over", changes)
+    same(f.end(), 0, "an orderly end")
 
     f = Files(logs=LOGS)
     f.write("logs", LOGS + "broken()\n")
