@@ -415,8 +415,11 @@ part_written(RunJob *rj, const BatchPart *part)
 	rj->stored_submitted = part->progress.submitted;
 	rj->submitted_since = monotonic_seconds();
 	forget_items(rj, part->lo, part->n);
-	job->tries = 0;
-	runner_has_progressed();
+	if (part->progress.answered)
+	{
+		job->tries = 0;
+		runner_has_progressed();
+	}
 	pgstat_report_activity(STATE_RUNNING,
 						   psprintf("job " INT64_FORMAT ": " INT64_FORMAT
 									" of " INT64_FORMAT " inputs done",
@@ -434,7 +437,10 @@ ErrorData *
 run_job_write_part(RunJob *rj, int lo, int n, bool *at_commit)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	BatchPart part = {.lo = lo, .n = n, .progress = {.run_done = n}};
+	/* of an HTTP service only outcomes come, Modal's acknowledges inputs */
+	bool answered = n > 0 || rj->job->remote_call_id != NULL;
+	BatchPart part = {
+		.lo = lo, .n = n, .progress = {.run_done = n, .answered = answered}};
 	volatile bool committing = false;
 	ErrorData *volatile edata = NULL;
 

@@ -262,6 +262,11 @@ static const struct
 		" WHERE id = $1 AND owner = $10 AND (state = 'running' OR $11)",
 		11, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID,
 			 FLOAT8OID, FLOAT8OID, REGROLEOID, BOOLOID}},
+	/* nobody has answered yet: what is waited for is not over */
+	[SUBMITTED] = {
+		"UPDATE modal_batch.job SET submitted = $2 "
+		"WHERE id = $1 AND owner = $3 AND state = 'running'",
+		3, {INT8OID, INT8OID, REGROLEOID}},
 	/* what was waited for since is over: inputs that have failed are not */
 	[FINISH_JOB] = {
 		"UPDATE modal_batch.job SET finished_at = clock_timestamp(), "

@@ -558,6 +558,15 @@ job_store_started(const Job *job)
 	return store_run_alone(START_JOB, args, nulls) > 0;
 }
 
+static bool
+store_submitted(int64 id, int64 submitted)
+{
+	Datum args[] = {Int64GetDatum(id), Int64GetDatum(submitted),
+					ObjectIdGetDatum(owner_session_role())};
+
+	return store_run_alone(SUBMITTED, args, NULL) > 0;
+}
+
 bool
 job_store_progress(int64 id, const JobProgress *progress, bool any_state)
 {
@@ -574,6 +583,8 @@ job_store_progress(int64 id, const JobProgress *progress, bool any_state)
 	char nulls[11] = {' ', ' ', ' ', ' ', ' ',
 					  progress->failure == NULL ? 'n' : ' ', ' ', ' ', ' ', ' ', ' '};
 
+	if (!progress->answered)
+		return store_submitted(id, progress->submitted);
 	return store_run_alone(PROGRESS, args, nulls) > 0;
 }
 

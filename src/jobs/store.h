@@ -125,6 +125,7 @@ typedef struct JobProgress
 	int64 run_done;	 /* inputs; the outcomes above are those of rows */
 	double remote_ms;
 	double usage;
+	bool answered;	 /* by the service: what was waited for is over */
 } JobProgress;
 
 /* What an ended job's row says. */

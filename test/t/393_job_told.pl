@@ -62,6 +62,8 @@ sql(q{CREATE SERVER away FOREIGN DATA WRAPPER modal_batch OPTIONS (protocol 'htt
 $job = spawn($node, q{modal_spawn_map('away:echo', 'SELECT 1 AS id')});
 ok(job_becomes($node, $job, q{waiting_for = 'service' AND last_error->>'code' LIKE '08%'}),
 	'a job whose HTTP service cannot be reached says so');
+ok(job_becomes($node, $job, 'in_flight = 1'), '... and that its input is under way');
+is(job($node, $job, 'waiting_for'), 'service', '... which says nothing of the service');
 like(error_of("SELECT modal_wait($job, '10 s')"), qr/NOTICE:.*job $job waits.*cannot be reached/, '... and so does modal_wait');
 sql("SELECT modal_cancel($job)");
 job_ends($node, $job, 'cancelled', '... and it can be cancelled');

@@ -21,7 +21,7 @@ sub sql { return $node->safe_psql('postgres', @_) }
 sub error_like { return sql_fails($node, @_) }
 
 my %limits = (
-	json => "retry_budget '0', timeout '20', max_reply_bytes '1000000', gzip 'on'",
+	json => "retry_budget '0', timeout '60', max_reply_bytes '1000000', gzip 'on'",
 	bigquery => "retry_budget '5', timeout '20', format 'bigquery'",
 	snowflake => "retry_budget '0', timeout '20', format 'snowflake'",
 	redshift => "retry_budget '0', timeout '20', format 'redshift'",
