@@ -320,9 +320,9 @@ given_secret_end(Scan *s, size_t i)
 			if (ends[e] > end)
 				end = ends[e];
 	}
-	for (int k = 0; k < s->nforms; k++)
+	for (const Base64Form *form = s->forms; form < s->forms + s->nforms; form++)
 	{
-		size_t encoded = base64_end(s, i, &s->forms[k]);
+		size_t encoded = base64_end(s, i, form);
 
 		if (encoded > end)
 			end = encoded;
