@@ -66,10 +66,10 @@ is_ours() {
 	[ -f "$1/.modal_batch" ] || grep -qs '^local_port=' "$1/env"
 }
 
-# claim_folder FOLDER [MODE]: make it for a cluster that may be removed whole; not one
+# claim_folder FOLDER MODE: make it for a cluster that may be removed whole; not one
 # with other files in it.
 claim_folder() {
-	mkdir -p ${2:+-m "$2"} "$1"
+	mkdir -p -m "$2" "$1"
 	is_ours "$1" || [ -z "$(ls -A "$1")" ] ||
 		die "the folder \"$1\" has other files in it; choose a new one with --dir"
 	touch "$1/.modal_batch"

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, modal_batch contributors
 
-# The tools that make a folder, and remove it, leave alone what is another's.
+# What makes a folder, and removes it, leaves alone what is another's.
 
 use strict;
 use warnings FATAL => 'all';
@@ -13,7 +13,7 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 
 append_to_file("$folder/env", "PASSWORD=secret\n");
 mkdir "$folder/photographs";
-command_fails_like([ "$top/tools/dev-cluster", 'start', '--dir', $folder ],
+command_fails_like([ "$top/quickstart", '--dir', $folder ],
 	qr/has other files in it/, 'no cluster is made in a folder with other files');
 command_fails_like([ "$top/quickstart", 'stop', '--dir', $folder ],
 	qr/nothing runs in/, 'and none stopped');
