@@ -55,12 +55,6 @@ like($err, qr/08001: .*could not look up remote function "app\/f"$/m, 'a service
 
 # A generator that gives more than anybody keeps up with.
 is(sql("SELECT count(*), sum(i::int) FROM modal_remote_gen('peer:app/pour') i"), '500000|500000', 'all items of a fast generator');
-my $dispatcher = dispatcher_pid($node);
-my $before = private_memory_kb($dispatcher);
-forget_peak_memory($dispatcher);
-sql_fails($node, "SET statement_timeout = '5s'; SELECT count(*) FROM modal_remote_gen('peer:app/again')",
-	qr/57014: .*statement timeout/, 'one item, again and again');
-cmp_ok((peak_memory_kb($dispatcher) - $before) / 1024, '<', 30, 'MB that this takes in the dispatcher');
 
 $node->stop;
 done_testing();

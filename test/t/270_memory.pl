@@ -244,6 +244,20 @@ query_takes('a map with inputs of 1 MB',
 	$session->quit;
 }
 
+# Nor do items that a service gives again and again.
+{
+	my $pouring = HttpPeer->new(program => 'modal_peer.py');
+	$node->safe_psql('postgres', "CREATE SERVER pouring FOREIGN DATA WRAPPER modal_batch OPTIONS (url '${\ $pouring->url}', allow_http 'on');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER pouring OPTIONS (token_id 'ak-known', token_secret 'for-this-peer-alone')");
+	my ($mb) = peaks(
+		sub {
+			sql_fails($node, "SET statement_timeout = '5s'; SELECT count(*) FROM modal_remote_gen('pouring:app/again')",
+				qr/57014: .*statement timeout/, 'one item, again and again');
+		},
+		dispatcher_pid($node));
+	at_most($mb, 30, 'one item, again and again');
+}
+
 # A session that reads nothing is not told of every change.
 {
 	$node->safe_psql('postgres', q{ALTER SYSTEM SET modal_batch.dispatcher_memory = '16MB'});
