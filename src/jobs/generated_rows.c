@@ -233,7 +233,9 @@ Datum
 modal_generate_rows(PG_FUNCTION_ARGS)
 {
 	Relation source = generated_open_table(fcinfo, 0, "source", ShareRowExclusiveLock);
-	Relation target = generated_open_table(fcinfo, 1, "target", AccessShareLock);
+	/* one declaration after the other: each looks at those that there are */
+	Relation target =
+		generated_open_table(fcinfo, 1, "target", ShareUpdateExclusiveLock);
 	Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	TriggerSpec spec;
 	Job model = {0};

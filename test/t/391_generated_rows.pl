@@ -83,6 +83,19 @@ pages_are('a later transaction deletes them');
 
 # --- dump and restore ----------------------------------------------------------------
 
+# Two at once would not see each other.
+sql(q{CREATE TABLE one (id int PRIMARY KEY, pages jsonb); CREATE TABLE another (LIKE one INCLUDING ALL);
+	CREATE TABLE shared (id int, result text)});
+my $share = q{SELECT modal_generate_rows('%s', 'shared', 'local:builtin/echo', '{pages}', '{id}', backfill => false)};
+my $first = $node->background_psql('postgres');
+$first->query_safe('BEGIN; ' . sprintf($share, 'one'));
+my (undef, undef, $waits) = modal_psql($node, "SET lock_timeout = '100ms'; " . sprintf($share, 'another'));
+like($waits, qr/55P03/, 'a second declaration waits for the first one');
+$first->query_safe('COMMIT');
+$first->quit;
+my (undef, undef, $sees) = modal_psql($node, sprintf($share, 'another'));
+like($sees, qr/22023: .*with the same key columns/, '... and sees it');
+
 my $dump = $node->basedir . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 sql('CREATE DATABASE copy');
