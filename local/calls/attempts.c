@@ -56,6 +56,7 @@ struct Input
 	double started_at; /* likewise, of this attempt */
 	char *blob_id;	   /* of args; NULL: they came inline */
 	BlobContent blob;  /* these args, once they are read */
+	LoopTurn turn;	   /* to be started */
 	LoopTimer timer;   /* of a retry, or of the time allowed */
 	uint8_t args[];
 };
@@ -321,6 +322,7 @@ input_free(Input *input)
 {
 	Call *call = input->call;
 
+	loop_cancel_turn(&input->turn);
 	loop_clear_timer(&input->timer);
 	if (input->next != NULL)
 		input->next->prev = input->prev;
@@ -614,7 +616,7 @@ take_input(Call *call, const NewInput *new)
 		read_arguments(input);
 		details_begin(call, new->idx, &input->execution, input->created);
 	}
-	start_input(input);
+	loop_queue_turn(&input->turn, start_input, input);
 }
 
 static void

@@ -17,6 +17,8 @@
 #include "util.h"
 
 #define EVENTS_PER_ROUND 64
+#define TURNS_SECONDS 0.001 /* in a round */
+#define TURNS_PER_CLOCK 8	/* between two looks at the clock */
 
 struct LoopFd
 {
@@ -54,6 +56,7 @@ static struct
 
 	DeferredQueue deferred;
 	DeferredQueue late;
+	LoopTurn turns; /* a ring: its next is the first of those that wait */
 
 	int signal_fd;
 	LoopFd *signal_watch;
@@ -99,6 +102,7 @@ loop_init(void)
 	sigemptyset(&loop.signals);
 	loop.deferred.tail = &loop.deferred.head;
 	loop.late.tail = &loop.late.head;
+	loop.turns.next = loop.turns.prev = &loop.turns;
 	update_clocks();
 }
 
@@ -249,6 +253,59 @@ run_timers(void)
 	}
 }
 
+/* --- turns ---------------------------------------------------------------- */
+
+void
+loop_queue_turn(LoopTurn *turn, LoopCallback cb, void *arg)
+{
+	if (turn->cb != NULL)
+		return;
+	*turn = (LoopTurn){.prev = loop.turns.prev, .next = &loop.turns, .cb = cb,
+					   .arg = arg};
+	turn->prev->next = turn;
+	turn->next->prev = turn;
+}
+
+void
+loop_cancel_turn(LoopTurn *turn)
+{
+	if (turn->cb == NULL)
+		return;
+	turn->prev->next = turn->next;
+	turn->next->prev = turn->prev;
+	turn->cb = NULL;
+}
+
+static bool
+turns_wait(void)
+{
+	return loop.turns.next != &loop.turns;
+}
+
+static void
+run_turns(void)
+{
+	double end = 0;
+
+	for (int n = 0; turns_wait(); n++)
+	{
+		LoopTurn *turn = loop.turns.next;
+		LoopCallback cb = turn->cb;
+
+		if (n % TURNS_PER_CLOCK == 0)
+		{
+			double now = read_clock(CLOCK_MONOTONIC);
+
+			if (n == 0)
+				end = now + TURNS_SECONDS;
+			else if (now >= end)
+				break;
+		}
+		loop_cancel_turn(turn);
+		cb(turn->arg);
+	}
+}
+
 /* --- deferred work ------------------------------------------------------- */
 
 static DeferredQueue *
@@ -357,6 +414,8 @@ milliseconds_to_wait(void)
 {
 	double wait;
 
+	if (turns_wait())
+		return 0;
 	if (loop.n_timers == 0)
 		return -1;
 	wait = loop.heap[0]->due - read_clock(CLOCK_MONOTONIC);
@@ -387,6 +446,7 @@ loop_run(void)
 				lfd->cb(lfd->arg, events[i].events);
 		}
 		run_timers();
+		run_turns();
 		run_deferred();
 		free_removed();
 	}

@@ -20,6 +20,7 @@
 typedef struct LoopFd LoopFd;
 typedef struct LoopTimer LoopTimer;
 typedef struct LoopDeferred LoopDeferred;
+typedef struct LoopTurn LoopTurn;
 
 /* events: EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR as epoll reports them. */
 typedef void (*LoopFdCallback)(void *arg, uint32_t events);
@@ -47,6 +48,15 @@ struct LoopDeferred
 	void *arg;
 };
 
+/* Likewise: waits for its turn. */
+struct LoopTurn
+{
+	LoopTurn *prev;
+	LoopTurn *next;
+	LoopCallback cb; /* NULL: it does not wait */
+	void *arg;
+};
+
 extern void loop_init(void);
 /* Runs until loop_stop; may be run again. */
 extern void loop_run(void);
@@ -70,6 +80,13 @@ extern void loop_defer(LoopDeferred *deferred, LoopCallback cb, void *arg);
 extern void loop_defer_late(LoopDeferred *deferred, LoopCallback cb,
 							void *arg);
 extern void loop_cancel_deferred(LoopDeferred *deferred);
+
+/*
+ * For what there may be thousands of at a time: one after the other, in each
+ * round as many as take a millisecond.  One that waits already stays where it is.
+ */
+extern void loop_queue_turn(LoopTurn *turn, LoopCallback cb, void *arg);
+extern void loop_cancel_turn(LoopTurn *turn);
 
 /* cb(arg) runs in the loop after the signal (SIGCHLD, SIGHUP, SIGTERM, ...). */
 extern void loop_on_signal(int signo, LoopCallback cb, void *arg);
