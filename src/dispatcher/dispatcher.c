@@ -44,8 +44,11 @@
 #include "utils/timestamp.h"
 
 /* Buffers from this size on go back to the system when they are freed. */
-#define LARGE_BUFFER (4 * 1024 * 1024)
-#define MAX_UNUSED_HEAP (16 * 1024 * 1024)
+#define LARGE_BUFFER (32 * 1024 * 1024)
+#define MAX_UNUSED_HEAP (64 * 1024 * 1024)
+/* That, too, goes back after so many seconds without calls, if so much passed. */
+#define IDLE_S 1.0
+#define MUCH_PASSED (16 * 1024 * 1024)
 
 PGDLLEXPORT void modal_dispatcher_main(Datum arg);
 
@@ -154,21 +157,41 @@ report_state(DispatcherState state)
 }
 
 /*
- * When nothing is open any more after much has passed, what the heap has unused
- * between its buffers goes back to the system: it would stay until the last
- * buffer is freed that lies above.
+ * When nothing has been open for a while after much has passed, what the heap
+ * has unused between its buffers goes back to the system: it would stay until
+ * the last buffer is freed that lies above.  Not at once, for statements follow
+ * one another, and each would pay for the same pages.
  */
-static void
-give_back_memory(uint64 passed)
-{
-	static uint64 given_back_at = 0;
+static Timer give_back;
+static uint64 passed_before; /* bytes, when memory was last given back */
 
-	if (passed - given_back_at < MAX_UNUSED_HEAP)
+static uint64
+bytes_passed(void)
+{
+	NetStats stats;
+
+	net_stats(&stats);
+	return stats.bytes_sent + stats.bytes_received;
+}
+
+static void
+give_back_memory(void *arg)
+{
+	(void) arg;
+	if (current_state() != DISPATCHER_IDLE)
 		return;
-	given_back_at = passed;
+	passed_before = bytes_passed();
 #ifdef __GLIBC__
 	(void) malloc_trim(0);
 #endif
+}
+
+static void
+note_idle(void)
+{
+	if (bytes_passed() - passed_before >= MUCH_PASSED &&
+		give_back.heap_index == 0)
+		(void) timer_set(&give_back, monotonic_seconds() + IDLE_S);
 }
 
 static void
@@ -187,7 +210,7 @@ publish(void)
 	pg_atomic_write_u32(&my_shared->state, state);
 	report_state(state);
 	if (state == DISPATCHER_IDLE)
-		give_back_memory(stats.bytes_sent + stats.bytes_received);
+		note_idle();
 	pg_atomic_write_u64(&my_shared->heartbeat, GetCurrentTimestamp());
 }
 
@@ -268,6 +291,7 @@ modal_dispatcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	limit_unused_memory();
+	timer_init(&give_back, give_back_memory, NULL);
 	if (!allow_hosts() || !net_init(reserve_fd, release_fd, max_safe_fds / 3))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),

@@ -397,15 +397,22 @@ on_header(void *arg, const char *name, size_t name_len, const char *value,
 	grpc_trailers_add(&call->trailers, name, name_len, value, value_len);
 }
 
+/* Of the message that a body begins with, with its prefix; 0: cannot be told. */
+static uint64_t
+framed_size(const uint8_t *p, size_t n)
+{
+	if (n < GRPC_PREFIX_SIZE || p[0] != 0)
+		return 0;
+	return GRPC_PREFIX_SIZE +
+		(((uint64_t) p[1] << 24) | ((uint64_t) p[2] << 16) |
+		 ((uint64_t) p[3] << 8) | p[4]);
+}
+
 /* The body is exactly one message. */
 static bool
 is_whole(const Buf *body)
 {
-	const uint8_t *p = body->data;
-
-	return body->len >= GRPC_PREFIX_SIZE && p[0] == 0 &&
-		(((size_t) p[1] << 24) | ((size_t) p[2] << 16) | ((size_t) p[3] << 8) |
-		 p[4]) == body->len - GRPC_PREFIX_SIZE;
+	return body->len > 0 && framed_size(body->data, body->len) == body->len;
 }
 
 /* What the response means, before any thought of retrying. */
@@ -658,6 +665,7 @@ send_request(GrpcCall *call)
 	request.connect_timeout_s = service->connect_timeout;
 	request.on_header = on_header;
 	request.on_body = spec->on_message != NULL ? on_stream_data : NULL;
+	request.body_size = framed_size;
 	request.on_done = on_response;
 	request.arg = call;
 

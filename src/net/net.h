@@ -101,6 +101,8 @@ typedef struct RequestSpec
 	/*
 	 * on_header: each header and trailer, name in lower case (may be NULL).
 	 * on_body: pieces as they arrive instead of collecting; false aborts.
+	 * body_size: how long the whole body is, by its first bytes, where the head
+	 * does not say it; 0: unknown (may be NULL).  For memory only.
 	 * may_hold: may the answer take so many bytes?  It is asked before they
 	 * come, as far as the server says how many they are; false aborts.
 	 * All run inside a library: no new requests, no cancels, no throwing.
@@ -110,6 +112,7 @@ typedef struct RequestSpec
 	void (*on_header) (void *arg, const char *name, size_t name_len,
 					   const char *value, size_t value_len);
 	bool (*on_body) (void *arg, const void *p, size_t n);
+	uint64_t (*body_size) (const uint8_t *p, size_t n);
 	bool (*may_hold) (void *arg, uint64_t bytes);
 	void (*on_done) (void *arg, Response *response);
 	void *arg;

@@ -25,6 +25,7 @@
 #include <strings.h>
 
 #define NO_LENGTH UINT64_MAX
+#define MAX_ROOM_AT_ONCE (1024 * 1024)
 #define MAX_HEADER_BYTES (256 * 1024) /* headers and trailers of a response */
 #define MAX_HEADER_NAME 256
 #define MAX_KEPT_REQUESTS 256 /* for reuse, per origin */
@@ -275,6 +276,30 @@ may_hold(Request *request, size_t size)
 	return spec->may_hold(spec->arg, request->held);
 }
 
+/*
+ * Memory for the whole body at once, rather than twice as much each time that
+ * it is used up.  What the server says may be wrong: for more than a little it
+ * needs the owner's consent.
+ */
+static void
+make_room(Request *request, const void *p, size_t n)
+{
+	const RequestSpec *spec = &request->spec;
+	uint64_t size = request->length;
+	uint64_t most = MAX_ROOM_AT_ONCE;
+
+	if (size == NO_LENGTH)
+		size = spec->body_size != NULL ? spec->body_size(p, n) : 0;
+	if (most < request->held)
+		most = request->held;
+	if (most > spec->max_body)
+		most = spec->max_body;
+	if (size > most)
+		size = most;
+	if (size > n)
+		(void) buf_reserve(&request->response.body, (size_t) size);
+}
+
 static bool
 take_body(void *arg, const void *p, size_t n)
 {
@@ -292,6 +317,8 @@ take_body(void *arg, const void *p, size_t n)
 		request->abort = ABORT_BY_OWNER;
 	else
 	{
+		if (response->body.len == 0)
+			make_room(request, p, n);
 		buf_put(&response->body, p, n);
 		if (response->body.failed)
 			request->abort = ABORT_NO_MEMORY;
