@@ -70,11 +70,14 @@ buf_enlarge(Buf *buf, size_t n)
 		return false;
 	}
 
-	/* Doubling makes appending n bytes one by one cost O(n). */
+	/*
+	 * Doubling makes appending n bytes one by one cost O(n).  Behind a large
+	 * piece there is room for the little that follows.
+	 */
 	need = buf->len + n + 1;
 	size = buf->cap > 0 ? (buf->cap + 1) * 2 : BUF_FIRST_SIZE;
 	if (size < need)
-		size = need;
+		size = need + BUF_FIRST_SIZE;
 	if (size > buf->limit + 1)
 		size = buf->limit + 1;
 

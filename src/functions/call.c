@@ -71,10 +71,12 @@ call_and_wait(const Endpoint *endpoint, const char *rest, const Buf *payload,
 						   .last_ordinal = -1,
 						   .total_inputs = 1};
 	FrameOutput out;
+	RemoteCall *call = remote_call_once(CurrentMemoryContext, endpoint, &spec,
+										payload->data, payload->len, &out);
+	Jsonb *result = result_to_jsonb(out.format, out.data.p, out.data.n);
 
-	remote_call_once(CurrentMemoryContext, endpoint, &spec, payload->data,
-					 payload->len, &out);
-	return result_to_jsonb(out.format, out.data.p, out.data.n);
+	remote_call_close(call, 0);
+	return result;
 }
 
 /* --- calls ---------------------------------------------------------------- */

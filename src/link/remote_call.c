@@ -779,7 +779,7 @@ remote_call_label(const RemoteCall *call)
 	return call->label;
 }
 
-void
+RemoteCall *
 remote_call_once(MemoryContext cxt, const Endpoint *endpoint,
 				 const RemoteCallSpec *spec, const void *p, Size n,
 				 FrameOutput *out)
@@ -794,6 +794,5 @@ remote_call_once(MemoryContext cxt, const Endpoint *endpoint,
 							   call->label)));
 	if (!out->ok)
 		error_raise(out, call->label);
-	out->data = copy_slice(cxt, out->data);
-	remote_call_close(call, 0);
+	return call;
 }

@@ -151,9 +151,12 @@ extern const char *remote_call_label(const RemoteCall *call);
 /* Cancel if still open (flags: FRAME_FLAG_*), and free. */
 extern void remote_call_close(RemoteCall *call, int flags);
 
-/* One input in, one output out; raises remote failures (modal_remote). */
-extern void remote_call_once(MemoryContext cxt, const Endpoint *endpoint,
-							 const RemoteCallSpec *spec, const void *p, Size n,
-							 FrameOutput *out);
+/*
+ * One input in, one output out; raises remote failures (modal_remote).  The
+ * output is valid until the caller closes the call.
+ */
+extern RemoteCall *remote_call_once(MemoryContext cxt, const Endpoint *endpoint,
+									const RemoteCallSpec *spec, const void *p,
+									Size n, FrameOutput *out);
 
 #endif /* MODAL_LINK_REMOTE_CALL_H */

@@ -54,6 +54,7 @@ call_for_value(FunctionCallInfo fcinfo)
 {
 	TypedSite *site = fcinfo->flinfo->fn_extra;
 	RemoteCallSpec spec;
+	RemoteCall *call;
 	FrameOutput out;
 	Buf input;
 	Datum result;
@@ -68,10 +69,11 @@ call_for_value(FunctionCallInfo fcinfo)
 	typed_site_connect(site);
 	encode_arguments(site, fcinfo, &input);
 	typed_site_spec(site, CALL_REMOTE, &spec);
-	remote_call_once(CurrentMemoryContext, site->endpoint, &spec, input.data,
-					 input.len, &out);
-	result = typed_site_result(site, &out, -1, &isnull);
+	call = remote_call_once(CurrentMemoryContext, site->endpoint, &spec,
+							input.data, input.len, &out);
 	buf_free(&input);
+	result = typed_site_result(site, &out, -1, &isnull);
+	remote_call_close(call, 0);
 	if (isnull)
 		PG_RETURN_NULL();
 	return result;
