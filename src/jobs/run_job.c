@@ -628,7 +628,7 @@ step_running(RunJob *rj, long *wait_ms)
 	more = !rj->call_done && run_job_collect(rj, quantum);
 	if (!rj->finished && !rj->call_done)
 		more |= run_job_feed(rj, quantum);
-	due = rj->call_done ? 0 : run_job_batch_due(rj);
+	due = rj->call_done ? 0 : run_job_batch_due(rj, more);
 	if (due == 0)
 	{
 		run_job_write_back(rj);

@@ -124,7 +124,7 @@ extern int64 run_job_submitted(const RunJob *rj);
 /* Take up to quantum outputs; true when there may be more at once. */
 extern bool run_job_collect(RunJob *rj, int quantum);
 /* When is the batch to be written?  0: now; -1: there is nothing to write. */
-extern long run_job_batch_due(const RunJob *rj);
+extern long run_job_batch_due(const RunJob *rj, bool more);
 /*
  * Write the batch: results, bits and counters in one transaction; and the end
  * of the job, if this was the last of it.

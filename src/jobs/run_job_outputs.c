@@ -21,6 +21,11 @@
 #include "utils/memutils.h"
 
 #define BATCH_S 0.05	/* results wait no longer to be written */
+/*
+ * With so many bytes it is written as soon as nothing more is at hand: what
+ * comes meanwhile makes the next one larger where a transaction takes long.
+ */
+#define WORTH_BYTES ((Size) 1024 * 1024)
 #define KEEP_BYTES ((Size) 1024 * 1024) /* of a batch's buffer, for the next */
 #define SUBMITTED_S 1.0 /* nor does the number of submitted inputs */
 
@@ -516,11 +521,12 @@ run_job_write_back(RunJob *rj)
 }
 
 long
-run_job_batch_due(const RunJob *rj)
+run_job_batch_due(const RunJob *rj, bool more)
 {
 	if (rj->nitems == 0 && run_job_submitted(rj) == rj->stored_submitted)
 		return -1;
-	if (batch_full(rj) || (rj->nitems > 0 && run_job_order_waits(rj)) ||
+	if (batch_full(rj) || (!more && rj->data.len >= WORTH_BYTES) ||
+		(rj->nitems > 0 && run_job_order_waits(rj)) ||
 		rj->job->run_done + rj->nitems >= rj->run_inputs)
 		return 0;
 	return monotonic_ms_until(rj->nitems > 0
