@@ -72,6 +72,7 @@ struct BlobUpload
 	Part *parts;
 	size_t nparts, next_part, ndone;
 	int active;
+	bool digesting; /* a part: the first can be sent while the next one's is made */
 	Request *completion;
 	Buf completion_body;
 	Timer again;			  /* the completion */
@@ -309,14 +310,18 @@ static void
 on_part_digest(void *arg, const uint8_t *md5, const uint8_t *sha256)
 {
 	Part *part = arg;
+	BlobUpload *upload = part->upload;
 
 	(void) sha256;
 	part->digest = NULL;
-	part->upload->active--;
+	upload->digesting = false;
+	upload->active--;
 	if (md5 != NULL)
 		memcpy(part->md5, md5, MD5_LEN);
 	if (md5 == NULL || !send_part(part))
-		upload_failed_memory(part->upload);
+		upload_failed_memory(upload);
+	else
+		send_parts(upload);
 }
 
 /* The digest of the only part is known; any other part's is made first. */
@@ -334,6 +339,7 @@ begin_part(Part *part)
 		digest_start(part->p, part->n, false, on_part_digest, part);
 	if (part->digest == NULL)
 		return false;
+	upload->digesting = true;
 	upload->active++;
 	return true;
 }
@@ -341,7 +347,7 @@ begin_part(Part *part)
 static void
 send_parts(BlobUpload *upload)
 {
-	while (upload->next_part < upload->nparts &&
+	while (upload->next_part < upload->nparts && !upload->digesting &&
 		   upload->active < PARALLEL_PARTS)
 	{
 		if (!begin_part(&upload->parts[upload->next_part++]))
@@ -447,6 +453,7 @@ make_parts(BlobUpload *upload, char **urls, size_t nurls, size_t part_len)
 	upload->nparts = nurls;
 	upload->next_part = upload->ndone = 0;
 	upload->active = 0;
+	upload->digesting = false;
 	retry_progress(&upload->retry);
 	for (size_t i = 0; i < nurls; i++)
 	{
