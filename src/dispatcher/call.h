@@ -92,6 +92,13 @@ extern void call_output(DispatchCall *call, const FrameOutput *out);
 /* The same; if out->data is all of that buffer, its memory may be taken over. */
 extern void call_output_from(DispatchCall *call, const FrameOutput *out,
 							 Buf *owner);
+/*
+ * Part of the one output of a call: as far as it has come, which is what it will
+ * begin with, of all that out->data says that it will be.  The reader may get it
+ * now; the output itself, or its failure, follows in any case.
+ */
+extern void call_output_begun(DispatchCall *call, const FrameOutput *out,
+							  size_t come);
 extern void call_notice(DispatchCall *call, NoticeKind kind,
 						const char *message);
 /* What views show of a call that runs on. */

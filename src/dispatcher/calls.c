@@ -30,6 +30,7 @@
 
 #include "core/redact.h"
 #include "dispatcher/call_stats.h"
+#include "dispatcher/long_output.h"
 #include "dispatcher/target.h"
 #include "errors.h"
 #include "guc.h"
@@ -43,6 +44,7 @@
 #define MAX_TRACEBACK (1024 * 1024)
 #define MAX_TYPE 256 /* of an error */
 #define MAX_POOLED_INPUTS 8192
+#define CHANGED "the result has changed while it was read"
 #define PART_LIMIT (FRAME_MAX_PAYLOAD + FRAME_MAX)
 
 struct OpenCall
@@ -55,6 +57,7 @@ struct OpenCall
 	uint8_t *open_frame;		 /* pub.open points into it */
 	size_t open_frame_len;
 	OutFrame *outputs;			 /* being filled, or NULL */
+	LongOutput begun;			 /* that is sent as it comes */
 	Buf part;					 /* an input that arrives in parts */
 	Timer deadline;
 	CallStats stats;
@@ -666,40 +669,18 @@ call_set_remote_id(DispatchCall *call, const char *id)
 	call_touch(call);
 }
 
-/* An output that does not fit into one frame. */
-static void
-send_long(OpenCall *oc, const FrameOutput *out, Buf *owner)
-{
-	OutFrame *frame;
-	Buf data;
-
-	buf_init(&data, 0, NULL);
-	if (owner == NULL || (char *) owner->data != out->data.p)
-	{
-		buf_put(&data, out->data.p, out->data.n);
-		owner = &data;
-	}
-	if (oc->outputs != NULL)
-	{
-		attachment_send(oc->att, oc->outputs);
-		oc->outputs = NULL;
-	}
-	frame = data.failed ? NULL : out_frame_create_long(oc->number, owner);
-	if (frame != NULL)
-		frame_put_output_head(out_frame_buf(frame), out);
-	attachment_send(oc->att, frame);
-	buf_free(&data);
-}
-
 static void
 add_output(OpenCall *oc, const FrameOutput *out, Buf *owner)
 {
 	size_t size = frame_output_size(out);
 
 	credit_sent(&oc->pub.credit, size);
-	if (size > FRAME_MAX - sizeof(FrameHeader))
+	if (long_output_is(size))
 	{
-		send_long(oc, out, owner);
+		if (oc->outputs != NULL)
+			attachment_send(oc->att, oc->outputs);
+		oc->outputs = NULL;
+		long_output_end(&oc->begun, oc->att, oc->number, out, owner);
 		return;
 	}
 	if (oc->outputs != NULL &&
@@ -723,6 +704,15 @@ add_output(OpenCall *oc, const FrameOutput *out, Buf *owner)
 }
 
 void
+call_output_begun(DispatchCall *call, const FrameOutput *out, size_t come)
+{
+	OpenCall *oc = OPEN_CALL(call);
+
+	Assert(call->open.kind == CALL_REMOTE && out->ok && oc->outputs == NULL);
+	long_output_more(&oc->begun, oc->att, oc->number, out, come);
+}
+
+void
 call_output(DispatchCall *call, const FrameOutput *out)
 {
 	call_output_from(call, out, NULL);
@@ -733,6 +723,15 @@ call_output_from(DispatchCall *call, const FrameOutput *out, Buf *owner)
 {
 	OpenCall *oc = OPEN_CALL(call);
 
+	if (out->ok && !long_output_goes_on(&oc->begun, out))
+	{
+		call_output(call, &(FrameOutput){
+							  .ordinal = out->ordinal,
+							  .attempts = out->attempts,
+							  .sqlstate = MODAL_SQLSTATE_PROTOCOL,
+							  .message = {CHANGED, sizeof(CHANGED) - 1}});
+		return;
+	}
 	call_touch(call);
 	call->done++;
 	call->usage += out->usage;

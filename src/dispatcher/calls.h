@@ -39,6 +39,7 @@ typedef struct Attachment
 	ChannelMemory memory;
 	shm_mq_handle *from_session, *to_session;
 	OutFrame *out_head, **out_tail; /* waiting to be sent */
+	uint32 nwaiting;				/* of them */
 	Map calls;		   /* open ones, by number */
 } Attachment;
 
@@ -47,9 +48,10 @@ extern OutFrame *out_frame_create(void);
 extern Buf *out_frame_buf(OutFrame *frame);
 /*
  * A record that is longer than a frame, and travels in parts: begins in buf,
- * and goes on with data, whose memory is taken over.
+ * and goes on with data, whose memory is taken over.  So many bytes of it have
+ * been sent already.
  */
-extern OutFrame *out_frame_create_long(uint32 call, Buf *data);
+extern OutFrame *out_frame_create_long(uint32 call, Buf *data, Size sent);
 extern void attachment_send(Attachment *att, OutFrame *frame);
 /* The same, with the next frame that is sent: the peer need not wake up. */
 extern void attachment_send_later(Attachment *att, OutFrame *frame);

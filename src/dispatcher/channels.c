@@ -75,7 +75,7 @@ out_frame_create(void)
 }
 
 OutFrame *
-out_frame_create_long(uint32 call, Buf *data)
+out_frame_create_long(uint32 call, Buf *data, Size sent)
 {
 	OutFrame *frame = calloc(1, sizeof(*frame));
 
@@ -85,6 +85,7 @@ out_frame_create_long(uint32 call, Buf *data)
 	frame->data = *data;
 	buf_init(data, 0, NULL);
 	frame->call = call;
+	frame->sent = sent;
 	frame->is_long = true;
 	return frame;
 }
@@ -143,6 +144,7 @@ attachment_send_later(Attachment *att, OutFrame *frame)
 	}
 	*att->out_tail = frame;
 	att->out_tail = &frame->next;
+	att->nwaiting++;
 }
 
 static void
@@ -244,6 +246,7 @@ attachment_push(Attachment *att)
 			return;
 		}
 		att->out_head = frame->next;
+		att->nwaiting--;
 		if (att->out_head == NULL)
 			att->out_tail = &att->out_head;
 		out_frame_free(frame);

@@ -26,6 +26,9 @@ typedef void (*BlobDownloaded)(void *arg, Buf *data, const ModalError *error);
 /* As RequestSpec's. */
 typedef bool (*BlobMayHold)(void *arg, uint64_t bytes);
 
+/* More of it has come, of so many bytes; it may come again from the start. */
+typedef void (*BlobMore)(void *arg, const Buf *body, uint64_t length);
+
 /* The bytes must stay until the end.  NULL: no memory, on_done is not called. */
 extern BlobUpload *blob_upload(ModalTarget *mt, DispatchCall *call,
 							   const void *p, size_t n, BlobUploaded on_done,
@@ -33,7 +36,8 @@ extern BlobUpload *blob_upload(ModalTarget *mt, DispatchCall *call,
 extern void blob_upload_cancel(BlobUpload *upload);
 extern BlobDownload *blob_download(ModalTarget *mt, DispatchCall *call,
 								   Slice blob_id, BlobMayHold may_hold,
-								   BlobDownloaded on_done, void *arg);
+								   BlobMore on_more, BlobDownloaded on_done,
+								   void *arg);
 extern void blob_download_cancel(BlobDownload *download);
 
 /* --- for both --------------------------------------------------------------- */

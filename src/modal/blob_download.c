@@ -73,6 +73,7 @@ struct BlobDownload
 	ModalTarget *mt;
 	DispatchCall *call;
 	BlobMayHold may_hold;	/* NULL: whatever comes may */
+	BlobMore on_more;		/* NULL: nobody wants to know */
 	BlobDownloaded on_done;
 	void *arg;
 	GrpcCall *get;
@@ -171,6 +172,14 @@ may_hold(void *arg, uint64_t bytes)
 }
 
 static void
+on_more(void *arg, const Buf *body, uint64_t length)
+{
+	const BlobDownload *download = arg;
+
+	download->on_more(download->arg, body, length);
+}
+
+static void
 send_download(void *arg)
 {
 	BlobDownload *download = arg;
@@ -183,6 +192,7 @@ send_download(void *arg)
 	spec.max_body = max_body(download->call);
 	spec.stall_timeout_s = download->mt->control->response_timeout;
 	spec.may_hold = download->may_hold != NULL ? may_hold : NULL;
+	spec.on_more = download->on_more != NULL ? on_more : NULL;
 	spec.on_done = on_downloaded;
 	spec.arg = download;
 	download->request = request_start(&spec);
@@ -225,7 +235,8 @@ on_blob_url(void *arg, const GrpcResult *result)
 
 BlobDownload *
 blob_download(ModalTarget *mt, DispatchCall *call, Slice blob_id,
-			  BlobMayHold may_hold, BlobDownloaded on_done, void *arg)
+			  BlobMayHold may_hold, BlobMore on_more, BlobDownloaded on_done,
+			  void *arg)
 {
 	BlobDownload *download = calloc(1, sizeof(*download));
 	Modal__Client__BlobGetRequest request =
@@ -242,6 +253,7 @@ blob_download(ModalTarget *mt, DispatchCall *call, Slice blob_id,
 	download->mt = mt;
 	download->call = call;
 	download->may_hold = may_hold;
+	download->on_more = on_more;
 	download->on_done = on_done;
 	download->arg = arg;
 	timer_init(&download->again, send_download, download);

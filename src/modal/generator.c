@@ -136,7 +136,8 @@ deliver_chunks(GeneratorCall *gen)
 			continue;
 		}
 		gen->blob =
-			blob_download(mc->mt, mc->call, data, NULL, on_item_downloaded,
+			blob_download(mc->mt, mc->call, data, NULL, NULL,
+						  on_item_downloaded,
 						  gen);
 		if (gen->blob == NULL)
 		{

@@ -152,19 +152,29 @@ modal_output_fill(const DispatchCall *call, bool allow_pickle,
 
 /* --- delivery ------------------------------------------------------------- */
 
+static FrameOutput
+make_output(const ModalCall *mc, int64_t ordinal, uint32_t attempts,
+			const WireOutput *wire, Slice data, Buf *scratch)
+{
+	FrameOutput out = {0};
+
+	out.ordinal = ordinal;
+	out.attempts = attempts < UINT16_MAX ? attempts : UINT16_MAX;
+	modal_output_fill(mc->call, mc->mt->allow_pickle, wire, data, scratch,
+					  &out);
+	return out;
+}
+
 /* owner: the buffer that data is all of, or NULL */
 static void
 deliver(ModalCall *mc, int64_t ordinal, uint32_t attempts,
 		const WireOutput *wire, Slice data, Buf *owner)
 {
-	FrameOutput out = {0};
+	FrameOutput out;
 	Buf scratch;
 
 	buf_init(&scratch, FRAME_MAX_PAYLOAD, NULL);
-	out.ordinal = ordinal;
-	out.attempts = attempts < UINT16_MAX ? attempts : UINT16_MAX;
-	modal_output_fill(mc->call, mc->mt->allow_pickle, wire, data, &scratch,
-					  &out);
+	out = make_output(mc, ordinal, attempts, wire, data, &scratch);
 	call_output_from(mc->call, &out, scratch.len > 0 ? &scratch : owner);
 	buf_free(&scratch);
 }
@@ -231,6 +241,27 @@ may_hold(void *arg, uint64_t bytes)
 	return true;
 }
 
+/* The one result of a call can be passed on as it comes, if it needs no reading. */
+static bool
+is_passed_on(const ModalCall *mc, const Download *download)
+{
+	return mc->call->open.kind == CALL_REMOTE &&
+		download->output.data_format == DATA_FORMAT_CBOR;
+}
+
+static void
+on_more(void *arg, const Buf *body, uint64_t length)
+{
+	const Download *download = arg;
+	const ModalCall *mc = download->mc;
+	FrameOutput out =
+		make_output(mc, download->ordinal, download->attempts,
+					&download->output, (Slice){(char *) body->data, length},
+					NULL);
+
+	call_output_begun(mc->call, &out, body->len);
+}
+
 bool
 modal_downloads_start(ModalCall *mc)
 {
@@ -252,7 +283,8 @@ modal_downloads_start(ModalCall *mc)
 			(next->blob = blob_download(
 				 mc->mt, mc->call,
 				 (Slice){next->blob_id, strlen(next->blob_id)}, may_hold,
-				 on_downloaded, next)) == NULL)
+				 is_passed_on(mc, next) ? on_more : NULL, on_downloaded,
+				 next)) == NULL)
 			/* tried again when another one is through */
 			return mc->active_downloads.count > 0;
 		heap_remove(&mc->waiting_downloads, first);

@@ -123,9 +123,19 @@ on_header_line(char *line, size_t size, size_t n, void *arg)
 			   : 0;
 }
 
+static void
+note_status(Request *request)
+{
+	long status = 0;
+
+	curl_easy_getinfo(request->transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	request->response.status = (int) status;
+}
+
 static size_t
 on_data(char *p, size_t size, size_t n, void *arg)
 {
+	note_status(arg);
 	return request_data(arg, p, size * n) ? size * n : 0;
 }
 
@@ -694,12 +704,9 @@ moved(const Request *request)
 static void
 figures(Request *request)
 {
-	long status = 0;
-
 	if (request->transfer == NULL || request->response.sent_at == 0)
 		return;
-	curl_easy_getinfo(request->transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	request->response.status = (int) status;
+	note_status(request);
 	request->body_sent =
 		moved(request) - request->header_bytes - request->body_received;
 }

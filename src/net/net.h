@@ -105,6 +105,8 @@ typedef struct RequestSpec
 	 * does not say it; 0: unknown (may be NULL).  For memory only.
 	 * may_hold: may the answer take so many bytes?  It is asked before they
 	 * come, as far as the server says how many they are; false aborts.
+	 * on_more: more of it has come, of an answer that is good (2xx), sent as it
+	 * is, and of a length that the head says.
 	 * All run inside a library: no new requests, no cancels, no throwing.
 	 * on_done: exactly once, unless cancelled; the Response is valid during
 	 * the call; the Request is gone after it.
@@ -114,6 +116,7 @@ typedef struct RequestSpec
 	bool (*on_body) (void *arg, const void *p, size_t n);
 	uint64_t (*body_size) (const uint8_t *p, size_t n);
 	bool (*may_hold) (void *arg, uint64_t bytes);
+	void (*on_more) (void *arg, const Buf *body, uint64_t length);
 	void (*on_done) (void *arg, Response *response);
 	void *arg;
 } RequestSpec;

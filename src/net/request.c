@@ -301,6 +301,13 @@ make_room(Request *request, const void *p, size_t n)
 }
 
 static bool
+tells_of_more(const Request *request)
+{
+	return request->spec.on_more != NULL && request->gunzip == NULL &&
+		request->length != NO_LENGTH && request->response.status / 100 == 2;
+}
+
+static bool
 take_body(void *arg, const void *p, size_t n)
 {
 	Request *request = arg;
@@ -322,6 +329,9 @@ take_body(void *arg, const void *p, size_t n)
 		buf_put(&response->body, p, n);
 		if (response->body.failed)
 			request->abort = ABORT_NO_MEMORY;
+		else if (tells_of_more(request))
+			request->spec.on_more(request->spec.arg, &response->body,
+								  request->length);
 	}
 	return request->abort == ABORT_NONE;
 }

@@ -12,6 +12,8 @@ is answered with is what its name says:
     id-long     it has 2000 characters
     id-zero     it has a zero byte in it
     blob        its result, and large inputs, are where nobody can go
+    changing    its result has a million bytes when it is first fetched, which does
+                not succeed, and then fewer
     pour        a generator of 500,000 times 1, as fast as they go out
     again       ten times as many, of which each is the first one once more
     wide        the id of the function has 3.9 MB
@@ -21,6 +23,7 @@ h2 is the library.
 """
 
 import functools
+import http.server
 import socketserver
 import sys
 import threading
@@ -40,6 +43,7 @@ IDS = {
     "id-long": b"fc-" + b"x" * 1997,
     "id-zero": b"fc-a\0b",
     "blob": b"fc-blob",
+    "changing": b"fc-changing",
     "pour": b"fc-pour",
     "again": b"fc-again",
 }
@@ -157,16 +161,22 @@ def function_get_outputs(message, _):
                          field(5, GENERATOR_DONE))
     for idx, number in done:
         value = field(5, b"\x19" + number.to_bytes(2, "big"))
-        if call == b"fc-blob":
-            value = field(10, b"bl-1")
+        if call in (b"fc-blob", b"fc-changing"):
+            value = field(10, call.replace(b"fc-", b"bl-"))
         reply += field(4, field(1, field(1, SUCCESS) + value) + field(2, idx) +
                        field(5, CBOR))
     return reply
 
 
+def blob_get(message, _):
+    if all_of(message, 1)[0] == b"bl-changing":
+        return field(1, b"http://127.0.0.1:%d/" % Store.port)
+    return field(1, b"ftp://store.example/1")
+
+
 ANSWERS = {
     "BlobCreate": lambda *_: field(1, b"ftp://store.example/1") + field(2, b"bl-1"),
-    "BlobGet": lambda *_: field(1, b"ftp://store.example/1"),
+    "BlobGet": blob_get,
     "AuthTokenGet": lambda *_: field(1, b"a-token"),
     "FunctionGet": function_get,
     "FunctionMap": function_map,
@@ -229,6 +239,25 @@ class Connection(socketserver.BaseRequestHandler):
             self.h2.send_headers(stream, [("grpc-status", "12")], end_stream=True)
 
 
+class Store(http.server.BaseHTTPRequestHandler):
+    """Where the result is that changes: cut off the first time."""
+
+    port = 0
+    fetched = 0
+
+    def do_GET(self):
+        Store.fetched += 1
+        size = 1_000_000 if Store.fetched == 1 else 900_000
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        body = b"\x5a" + (size - 5).to_bytes(4, "big") + bytes(size - 5)
+        self.wfile.write(body[:600_000] if Store.fetched == 1 else body)
+
+    def log_message(self, *_):
+        pass
+
+
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -236,6 +265,9 @@ class Server(socketserver.ThreadingTCPServer):
 
 if __name__ == "__main__":
     Connection.log = open(sys.argv[1], "a", encoding="utf-8")
+    store = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    Store.port = store.server_address[1]
+    threading.Thread(target=store.serve_forever, daemon=True).start()
     server = Server(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Connection)
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -43,6 +43,8 @@ sql_fails($node, "SELECT modal_remote('peer:app/web', 5)",
 # Places that are none.
 sql_fails($node, "SELECT modal_remote('peer:app/blob', 5)", qr/08P01: .*the reply of the service to BlobGet cannot be read/,
 	'a result at a URL of another kind');
+sql_fails($node, "SELECT modal_remote('peer:app/changing', 5)", qr/08P01: .*the result has changed while it was read/,
+	'a result of which one part came before another');
 sql_fails($node, "SELECT modal_remote('peer:app/blob', repeat('x', 3000000))",
 	qr/08P01: .*the service names no place for an input of \d+ bytes that can be used/, 'a place for an input');
 

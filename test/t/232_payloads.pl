@@ -88,8 +88,11 @@ subtest 'transfers that fail' => sub {
 	for my $fault ('PUT nth=2 http=500', 'PUT nth=1 http=503', 'PUT nth=3 drop', 'POST nth=1 http=500', 'GET nth=1 http=500',
 		'GET nth=1 truncate', 'GET nth=1 drop', 'GET count=4 http=500')
 	{
-		$local->set_faults("$fault\n");
-		echoes('local', 200_000, "$fault: tried again");
+		for my $bytes (200_000, 3_000_000)
+		{
+			$local->set_faults("$fault\n");
+			echoes('local', $bytes, "$fault: tried again");
+		}
 	}
 	$local->set_faults("PUT http=500\n");
 	my ($status, $out, $err) = modal_psql($node, q{SELECT modal_remote('local:builtin/echo', repeat('x', 200000))});
