@@ -254,12 +254,15 @@ on_more(void *arg, const Buf *body, uint64_t length)
 {
 	const Download *download = arg;
 	const ModalCall *mc = download->mc;
-	FrameOutput out =
-		make_output(mc, download->ordinal, download->attempts,
-					&download->output, (Slice){(char *) body->data, length},
-					NULL);
+	FrameOutput out;
+	Buf scratch;
 
+	buf_init(&scratch, FRAME_MAX_PAYLOAD, NULL);
+	out = make_output(mc, download->ordinal, download->attempts,
+					  &download->output, (Slice){(char *) body->data, length},
+					  &scratch);
 	call_output_begun(mc->call, &out, body->len);
+	buf_free(&scratch);
 }
 
 bool
