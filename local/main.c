@@ -43,6 +43,8 @@
 #define DEFAULT_TOKEN_ID "ak-local"
 #define DEFAULT_TOKEN_SECRET "as-local"
 #define MAX_INLINE_OPTION (100 * 1024 * 1024)
+/* The official SDKs for JavaScript and Go upload nothing in parts. */
+#define MAX_PART_OPTION (100 * 1024 * 1024)
 #define MAX_KEEP_OPTION (366 * 86400)
 #define IDLE_CHECKS 10 /* in the time allowed */
 
@@ -53,7 +55,7 @@ Options options = {
 	.concurrency = 1,
 	.max_inline = 2 * 1024 * 1024,
 	.max_async_inline = 8 * 1024,
-	.max_part = 8 * 1024 * 1024,
+	.max_part = MAX_PART_OPTION,
 	.keep_seconds = 7 * 86400.0,
 	.max_results = (int64_t) 1024 * 1024 * 1024,
 };
@@ -87,7 +89,7 @@ static const char usage[] =
 	"  --max-inline BYTES        larger arguments and results are blobs (2097152)\n"
 	"  --max-async-inline BYTES  the same, of asynchronous calls (8192)\n"
 	"  --max-part BYTES    blobs of more than twice that are uploaded in parts\n"
-	"                      of that size (8388608)\n"
+	"                      of that size (104857600)\n"
 	"  --blob-fields OLD|NEW|BOTH  which fields BlobCreate answers with (BOTH)\n"
 	"  --keep SECS         how long results of asynchronous calls and blobs are\n"
 	"                      kept (604800: seven days)\n"
@@ -209,7 +211,7 @@ parse_options(int argc, char **argv)
 				break;
 			case OPT_MAX_PART:
 				options.max_part =
-					integer_option("max-part", 1024, MAX_INLINE_OPTION);
+					integer_option("max-part", 1024, MAX_PART_OPTION);
 				break;
 			case OPT_BLOB_FIELDS:
 				options.old_blob_fields = strcmp(optarg, "OLD") == 0;

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $local = ModalLocal->new;
+my $local = ModalLocal->new(args => [ '--max-part', 8_000_000 ]);
 my $node = modal_node('main', local => $local);
 my $session = ModalSession->new($node);
 $session->query(q{SET modal_batch.server = 'local'});
