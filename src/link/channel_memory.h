@@ -22,7 +22,7 @@
 
 /* Two shm_mq side by side, session to dispatcher first. */
 #define MODAL_QUEUE_TO_DISPATCHER ((Size) 128 * 1024)
-#define MODAL_QUEUE_TO_SESSION ((Size) 256 * 1024)
+#define MODAL_QUEUE_TO_SESSION ((Size) 512 * 1024)
 #define MODAL_CHANNEL_SIZE (MODAL_QUEUE_TO_DISPATCHER + MODAL_QUEUE_TO_SESSION)
 
 /* How the other end finds it. */
