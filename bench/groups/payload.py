@@ -79,6 +79,7 @@ class Payload:
 
     def ratio_to_copy(self, name, column, sent):
         """An INSERT … SELECT of typed calls, and a job, against COPY BINARY."""
+        os.sync()  # what was written before is not to be waited for in the middle of this
         self.bench.sql(TYPED.format(name=name, type=column.split("(")[0], column=column))
         table = "payload_bench." + name
         with tempfile.NamedTemporaryFile(suffix=".copy") as f:
@@ -89,11 +90,12 @@ class Payload:
             f.flush()
             os.chmod(f.name, 0o644)
             query = self.session.query
+            rows = "SELECT g AS id, %d AS n FROM generate_series(1, %d) g" % (WIDTH, self.rows)
             ways = {
                 "copy": lambda: query("COPY %s_copy FROM '%s' (FORMAT binary)" % (table, f.name)),
                 "insert": lambda: query("INSERT INTO %s %s" % (table, self.calls("as_" + name))),
-                "job": lambda: self.job(table, "floats", "SELECT g AS id, %d AS n FROM generate_series(1, %d) g"
-                                        % (WIDTH, self.rows)),
+                "job": lambda: self.job(table, "floats", rows),
+                "inline_job": lambda: self.job(table, "floats", rows, "wide"),
             }
             rates = {what: [] for what in ways}
             for round_ in range(self.rounds + 1):
@@ -103,7 +105,7 @@ class Payload:
                     if round_ > 0:
                         rates[what].append(self.rows / seconds)
         self.bench.figure("payload.copy_%s_rows_per_s" % name, round(median(rates["copy"])), "1/s")
-        for what, figure in (("insert", name), ("job", name + "_job")):
+        for what, figure in (("insert", name), ("job", name + "_job"), ("inline_job", name + "_inline_job")):
             self.bench.figure("payload.%s.rows_per_s" % figure, round(median(rates[what])), "1/s")
             self.bench.figure(
                 "payload.%s.ratio_to_copy" % figure,
@@ -116,6 +118,7 @@ class Payload:
         mapped = ("FROM modal_map('%s:builtin/echo', '%s', key => '{id}')"
                   % (server, query.replace("'", "''")))
         ratios = {"map": [], "insert": []}
+        os.sync()
         for _ in range(self.rounds):
             self.session.query("TRUNCATE payload_bench.text")
             job = timed(lambda: self.job("payload_bench.text", "echo", query, server))
@@ -148,6 +151,7 @@ class Payload:
                 "curl_remote", bench.env["MODAL_LOCAL_URL"], bench.env["MODAL_LOCAL_CA"], "3",
                 str(FILE)).split()])
 
+        os.sync()
         ours()
         times = [(ours(), bare()) for _ in range(2 * self.rounds)]
         bench.figure("payload.blob20m.mb_per_s",
@@ -158,19 +162,24 @@ class Payload:
 
 def run(bench):
     payload = Payload(bench)
-    payload.ratio_to_copy("float4_array", "float4[]", array_bytes(payload.numbers))
+
+    def wide():
+        """Modal says for each function what may travel inline: where it is more than the 8 KiB that apply if it says nothing."""
+        return bench.other_local("wide", "--max-async-inline", "65536")
+
+    with wide():
+        payload.ratio_to_copy("float4_array", "float4[]", array_bytes(payload.numbers))
     bench.figure("payload.float4_array.session_us", payload.session_us("as_float4_array"), "us")
     bench.figure("payload.vector_jsonb.session_us", payload.session_us("as_jsonb"), "us")
-    # Modal says for each function what may travel inline: where it is more than these texts ...
-    with bench.other_local("wide", "--max-async-inline", "65536"):
+    with wide():
         payload.text_job_to_map("text10k_job", "wide")
-    # ... and where it is the 8 KiB that apply if it says nothing.
     payload.text_job_to_map("text10k_blob_job", "local")
     bench.build_programs()
     payload.file()
     if bench.value("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == "1":
         bench.sql("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector")
-        payload.ratio_to_copy("vector", "vector(%d)" % WIDTH, vector_bytes(payload.numbers))
+        with wide():
+            payload.ratio_to_copy("vector", "vector(%d)" % WIDTH, vector_bytes(payload.numbers))
         bench.figure("payload.vector.session_us", payload.session_us("as_vector"), "us")
     else:
         bench.say("payload.vector: not measured, for want of pgvector")
