@@ -207,6 +207,20 @@ with server() as s:
         refused(lambda: s.call("FunctionPutInputs", put(call, [item(idx)])), 3,
                 "index %d is out of range" % idx)
 
+    large, unfinished = s.function("large"), 0
+    for _ in range(10):  # the poll may come too late
+        call = s.start_call(large.function_id, kind=MAP)
+        waiting = s.send("FunctionGetOutputs", pb.FunctionGetOutputsRequest(
+            function_call_id=call.function_call_id, timeout=30, last_entry_id="0-0"))
+        time.sleep(0.2)
+        s.call("FunctionPutInputs", put(call, [item(i, 300_000) for i in range(500)]))
+        unfinished = waiting.get()[0].num_unfinished_inputs
+        s.send("FunctionCallCancel", pb.FunctionCallCancelRequest(
+            function_call_id=call.function_call_id)).get()
+        if unfinished:
+            break
+    ok(unfinished, "results leave while others of the same request are still made")
+
     # --- asynchronous calls ---
     call = s.start_call(echo.function_id, kind=MAP, invocation=ASYNC)
     same(call.sync_client_retries_enabled, False, "retries of asynchronous calls are the server's")
