@@ -15,6 +15,7 @@ use ModalSession;
 use ModalTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 # The result of the first one comes when the one with 100 has run, but not for
 # ever later.
@@ -345,6 +346,21 @@ query_takes('a first result that comes last', first_comes_last(100, 'all'),
 	$session->query('SELECT 1');
 	unlike($session->{stderr}, qr/WARNING/, 'without a warning');
 	$session->quit;
+}
+
+# What statements have left to the dispatcher is for the next ones, but not for ever.
+{
+	my $dispatcher = dispatcher_pid($node);
+	my $left;
+
+	$node->safe_psql('postgres', map_query(40, $inline, ''));
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		$left = int((private_memory_kb($dispatcher) - $at_first{$dispatcher}) / 1024);
+		last if $left <= 4;
+		usleep(100_000);
+	}
+	cmp_ok($left, '<=', 4, 'memory goes back when nothing is open: 4 MB at most are left');
 }
 
 $node->stop;
