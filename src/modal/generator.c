@@ -137,8 +137,7 @@ deliver_chunks(GeneratorCall *gen)
 		}
 		gen->blob =
 			blob_download(mc->mt, mc->call, data, NULL, NULL,
-						  on_item_downloaded,
-						  gen);
+						  on_item_downloaded, gen);
 		if (gen->blob == NULL)
 		{
 			modal_call_fail_memory(mc);

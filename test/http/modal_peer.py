@@ -14,6 +14,8 @@ is answered with is what its name says:
     blob        its result, and large inputs, are where nobody can go
     changing    its result has a million bytes when it is first fetched, which does
                 not succeed, and then fewer
+    excuse      its result is 900,000 bytes, in place of which an error as long comes
+                first
     pour        a generator of 500,000 times 1, as fast as they go out
     again       ten times as many, of which each is the first one once more
     wide        the id of the function has 3.9 MB
@@ -44,6 +46,7 @@ IDS = {
     "id-zero": b"fc-a\0b",
     "blob": b"fc-blob",
     "changing": b"fc-changing",
+    "excuse": b"fc-excuse",
     "pour": b"fc-pour",
     "again": b"fc-again",
 }
@@ -161,7 +164,7 @@ def function_get_outputs(message, _):
                          field(5, GENERATOR_DONE))
     for idx, number in done:
         value = field(5, b"\x19" + number.to_bytes(2, "big"))
-        if call in (b"fc-blob", b"fc-changing"):
+        if call in (b"fc-blob", b"fc-changing", b"fc-excuse"):
             value = field(10, call.replace(b"fc-", b"bl-"))
         reply += field(4, field(1, field(1, SUCCESS) + value) + field(2, idx) +
                        field(5, CBOR))
@@ -169,8 +172,9 @@ def function_get_outputs(message, _):
 
 
 def blob_get(message, _):
-    if all_of(message, 1)[0] == b"bl-changing":
-        return field(1, b"http://127.0.0.1:%d/" % Store.port)
+    blob = all_of(message, 1)[0]
+    if blob != b"bl-blob":
+        return field(1, b"http://127.0.0.1:%d/%s" % (Store.port, blob))
     return field(1, b"ftp://store.example/1")
 
 
@@ -240,19 +244,23 @@ class Connection(socketserver.BaseRequestHandler):
 
 
 class Store(http.server.BaseHTTPRequestHandler):
-    """Where the result is that changes: cut off the first time."""
+    """Where results are that do not come the first time."""
 
     port = 0
-    fetched = 0
+    fetched = set()
 
     def do_GET(self):
-        Store.fetched += 1
-        size = 1_000_000 if Store.fetched == 1 else 900_000
-        self.send_response(200)
+        first = self.path not in self.fetched
+        changes = self.path == "/bl-changing"
+        size = 1_000_000 if first and changes else 900_000
+        self.fetched.add(self.path)
+        self.send_response(503 if first and not changes else 200)
         self.send_header("Content-Length", str(size))
         self.end_headers()
         body = b"\x5a" + (size - 5).to_bytes(4, "big") + bytes(size - 5)
-        self.wfile.write(body[:600_000] if Store.fetched == 1 else body)
+        if first:
+            body = body[:600_000] if changes else b"x" * size
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass

@@ -45,6 +45,8 @@ sql_fails($node, "SELECT modal_remote('peer:app/blob', 5)", qr/08P01: .*the repl
 	'a result at a URL of another kind');
 sql_fails($node, "SELECT modal_remote('peer:app/changing', 5)", qr/08P01: .*the result has changed while it was read/,
 	'a result of which one part came before another');
+sql(q{CREATE FUNCTION excuse(int) RETURNS bytea LANGUAGE modal AS 'peer:app/excuse'});
+is(sql(q{SELECT excuse(5) = decode(repeat('00', 899995), 'hex')}), 't', 'a long error before a result is no part of it');
 sql_fails($node, "SELECT modal_remote('peer:app/blob', repeat('x', 3000000))",
 	qr/08P01: .*the service names no place for an input of \d+ bytes that can be used/, 'a place for an input');
 
